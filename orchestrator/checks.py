@@ -1,0 +1,41 @@
+"""Checks that cost seconds and save hours: what is wrong is said before Ray starts.
+
+Names, files, columns and assets are checked by loading the space and making the plan. What is left
+is here: label words against the tokenizer, and whether the store can be written.
+"""
+
+from pathlib import Path
+
+from search_spaces.catalog import Prompts
+from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
+from trainables.assets import Assets
+
+
+def check_label_words(cells: list[Cell], assets: Assets) -> None:
+    """Raises BadInput naming a label word that is not a single token of a model that needs it."""
+    seen = set()
+    for fit in (cell.fit for cell in cells):
+        prompts = fit.data.prompts
+        if fit.head_entry.uses_prompts and (fit.dataset, fit.model) not in seen:
+            seen.add((fit.dataset, fit.model))
+            if prompts is None:
+                raise BadInput(f"data set {fit.dataset!r} has no prompts, which {fit.head} needs")
+            folder = assets.model_folder(fit.model, fit.language_model)
+            _check_words(prompts, folder, f"data set {fit.dataset!r}, model {fit.model!r}")
+
+
+def _check_words(prompts: Prompts, model_folder: Path, where: str) -> None:
+    from tokenizers import Tokenizer
+
+    file = model_folder / "tokenizer.json"
+    if not file.is_file():
+        return  # The head checks again with the slow tokenizer, when it is built.
+    tokenizer = Tokenizer.from_file(str(file))
+    for word in (word for words in prompts.label_words for word in words):
+        encoded = tokenizer.encode(word, add_special_tokens=False)
+        if len(encoded.ids) != 1 or encoded.tokens[0] in ("[UNK]", "<unk>"):
+            raise BadInput(
+                f"{where}: label word {word!r} is not one token "
+                f"(it becomes {' '.join(encoded.tokens)!r}); choose another in the catalog file"
+            )

@@ -1,0 +1,66 @@
+"""Keys: a readable name and a short hash of all that determines a result, and of nothing else.
+
+Whatever can change a number goes in: resolved settings, digests of data and weights, the seed, the
+versions of the libraries that change results, and our own format number. Machine, worker count,
+where assets lie, comments and the order of a file do not. A change of our code that changes results
+must raise `FORMAT`; any other must not.
+"""
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import Any
+
+FORMAT = 1
+
+
+def fit_identity(
+    dataset: dict[str, Any],
+    model: dict[str, Any],
+    head: dict[str, Any],
+    training: dict[str, Any],
+    settings: dict[str, Any],
+    seed: int,
+    cpus: int,
+) -> dict[str, Any]:
+    """Everything a fit's weights depend on, as plain JSON.
+
+    cpus: torch's threads, which the space fixes and which can change the last bits of a sum.
+    """
+    return {
+        "format": FORMAT,
+        "dataset": dataset,
+        "model": model,
+        "head": head,
+        "training": training,
+        "settings": settings,
+        "seed": seed,
+        "threads": cpus,
+        "versions": {name: _minor(version(name)) for name in ("torch", "transformers")},
+    }
+
+
+def attack_identity(
+    fit: dict[str, Any],
+    kind: str,
+    settings: dict[str, Any],
+    resources: dict[str, str],
+    cpus: int,
+) -> dict[str, Any]:
+    """Everything an attacked example depends on, as plain JSON; how many are attacked is not in."""
+    return {
+        "fit": fit,
+        "attack": {"kind": kind, "settings": settings, "resources": resources},
+        "threads": cpus,
+        "versions": {"textattack": version("textattack")},
+    }
+
+
+def key(readable: str, identity: dict[str, Any]) -> str:
+    """`<readable>-<10 hexadecimal digits>`; equal identities give equal keys."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return f"{readable}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
+
+
+def _minor(full: str) -> str:
+    return ".".join(full.split("+")[0].split(".")[:2])

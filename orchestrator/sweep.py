@@ -1,0 +1,204 @@
+"""`python -m orchestrator.sweep`: plan the grid, run what is missing, show the comparison."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.checks import check_label_words
+from orchestrator.plan import Plan, make_plan
+from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
+from search_spaces.space import load, parse_seeds
+from trainables.assets import Assets
+from trainables.store import Store
+
+EXAMPLES = """\
+examples:
+  python -m orchestrator.sweep                                  the embedded grid, on this machine
+  python -m orchestrator.sweep --dry-run                        the plan, without running anything
+  python -m orchestrator.sweep --only head=mvp,mlp_ft --only dataset=sst2
+  python -m orchestrator.sweep --set attack.examples=100 --seeds 0-2
+  python -m orchestrator.sweep --space my_space.yaml --assets /data/assets --store /shared/results
+  python -m orchestrator.sweep --ray-address auto --tracking-uri http://head:5000
+
+exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was run)
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    try:
+        return sweep(arguments)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def sweep(arguments: argparse.Namespace) -> int:
+    """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
+    seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
+    space = load(arguments.space, arguments.only, arguments.set, seeds)
+    assets = Assets(arguments.assets or space.assets)
+    assets.check()
+    store = Store(arguments.store)
+    plan = make_plan(space, assets, store)
+    check_label_words(plan.todo, assets)
+    if arguments.dry_run:
+        print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
+        return 0
+
+    console = Console(stderr=arguments.json, highlight=False)
+    started = time.perf_counter()
+    failures = _run(plan, store, assets, arguments, console)
+    plan = make_plan(space, assets, store)
+    if arguments.json:
+        print(json.dumps(plan.to_json(), indent=2))
+    else:
+        _show_end(plan, store, arguments, console, time.perf_counter() - started)
+    for key, error in failures.items():
+        print(f"failed: {key}: {error} (traceback: {store.error_path(key)})", file=sys.stderr)
+    return 1 if plan.todo else 0
+
+
+def _run(
+    plan: Plan, store: Store, assets: Assets, arguments: argparse.Namespace, console: Console
+) -> dict[str, str]:
+    """Run what is missing and log what is not logged; returns the failed cells' last lines."""
+    from orchestrator.tracking import Tracker, check_tracking_server
+
+    uri = tracking_uri(store, arguments.tracking_uri)
+    check_tracking_server(uri)
+    store.check_writable()
+    done = plan.with_status("done")
+    if not plan.todo:
+        console.print(f"nothing to do: all {len(done)} cells of {plan.space.name} are done")
+    artifacts = None
+    if arguments.tracking_uri is None and store.local_folder is not None:
+        artifacts = f"{store.local_folder}/mlflow-artifacts"
+    tracker = Tracker(uri, plan.space.name, artifacts)
+    tracker.sync(done, store)
+    failures: dict[str, str] = {}
+    if plan.todo:
+        failures = _run_missing(plan, store, assets, arguments, console, tracker)
+    return failures
+
+
+def _run_missing(
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    arguments: argparse.Namespace,
+    console: Console,
+    tracker: Any,
+) -> dict[str, str]:
+    from orchestrator.live import View
+    from orchestrator.report import markdown_table
+    from orchestrator.run import run_cells
+
+    failures: dict[str, str] = {}
+    finished = list(plan.with_status("done"))
+    fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
+    console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
+    with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
+
+        def listen(cell: Cell, progress: dict[str, Any]) -> None:
+            view.update(cell, progress)
+            if progress["phase"] == "done":
+                finished.append(cell)
+                tracker.log_cell(cell, store)
+            if progress["phase"] == "failed":
+                failures[cell.key] = progress["error"]
+
+        run_cells(
+            plan,
+            store.local_folder or store.url,
+            assets.source,
+            listen,
+            arguments.ray_address,
+            arguments.max_concurrent,
+            arguments.verbose,
+        )
+    if finished:
+        tracker.log_summary(markdown_table(finished, store))
+    return failures
+
+
+def tracking_uri(store: Store, given: str | None) -> str:
+    """The tracking server asked for, or a database in the store's folder (here, if it has none)."""
+    return given or f"sqlite:///{store.local_folder or '.'}/mlflow.db"
+
+
+def _describe(plan: Plan) -> str:
+    totals = plan.to_json()["totals"]
+    lines = [f"space {plan.space.name}: {plan.space.about}", ""]
+    for planned in plan.cells:
+        reason = f"  ({planned.reason})" if planned.reason else ""
+        lines.append(f"  {planned.status:<14} {planned.cell.key}{reason}")
+    seconds = totals["estimated_seconds"]
+    cost = "no rates measured yet" if seconds is None else f"{seconds:.0f} s of one trial at a time"
+    lines += [
+        "",
+        f"{totals['cells']} cells: {totals['done']} done, {totals['todo']} to do, "
+        f"{totals['failed']} failed (run again), {totals['not_applicable']} not applicable",
+        f"{totals['fits']} fits: {totals['fits_done']} stored, {totals['fits_shared']} shared by "
+        "several cells",
+        f"estimated cost of what is left: {cost}",
+    ]
+    return "\n".join(lines)
+
+
+def _show_end(
+    plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
+) -> None:
+    from orchestrator.report import markdown_table
+
+    done = plan.with_status("done")
+    if done:
+        console.print()
+        print(markdown_table(done, store))
+    uri = tracking_uri(store, arguments.tracking_uri)
+    console.print(f"\n{len(done)} of {len(plan.cells)} cells done, in {seconds:.0f} s")
+    console.print(f"results: {store.local_folder or store.url}")
+    if arguments.tracking_uri is None:
+        console.print(
+            f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
+        )
+    else:
+        console.print(f"MLflow:  {uri}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator.sweep",
+        description="Fine-tune and attack every cell of a space that is not done yet, on Ray Tune.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--space", default="embedded", metavar="NAME|FILE", help="what to run (embedded)")
+    add("--only", action="append", default=[], metavar="AXIS=VALUE[,VALUE]",
+        help="keep only these values of an axis; repeatable")  # fmt: skip
+    add("--set", action="append", default=[], metavar="PATH=VALUE",
+        help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
+    add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
+    add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
+    add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
+    add("--tracking-uri", metavar="URI", help="MLflow server or database (a database in the store)")
+    add("--max-concurrent", type=int, metavar="N", help="trials at once (as many as fit)")
+    add(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="a running Ray cluster, e.g. auto (none: start one)",
+    )
+    add("--dry-run", action="store_true", help="print the plan and stop")
+    add("--json", action="store_true", help="print the plan as one JSON object on standard output")
+    add("-v", "--verbose", action="store_true", help="show Ray's own messages")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""The catalog: what each name on an axis means, one small YAML file a name.
+
+A name is looked up in the folders of a search path, first hit wins: `catalog/` beside the user's
+space file, then the catalog of this package. A user adds a data set by adding a file.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from search_spaces.errors import BadInput, nearest
+from search_spaces.yaml_file import read_mapping, validate
+
+PACKAGED = Path(__file__).parent / "catalog"
+AXES = ("dataset", "model", "head", "training", "attack")
+
+
+class Entry(BaseModel):
+    """What every catalog file says: one line about the thing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    about: str
+
+
+class Hub(BaseModel):
+    """Where a data set lies on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    repository: str
+    folder: str = "data"
+    revision: str = "main"
+
+
+class Prompts(BaseModel):
+    """Templates with one [MASK] each, and the label words (verbalizer) of each class.
+
+    A template that begins with [SEP] follows the input; any other stands before it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    templates: list[str] = Field(min_length=1)
+    label_words: list[list[str]] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _one_mask_each(self) -> "Prompts":
+        for template in self.templates:
+            if template.count("[MASK]") != 1:
+                raise ValueError(f"a template needs exactly one [MASK]: {template!r}")
+        if not all(self.label_words):
+            raise ValueError("each class needs at least one label word")
+        return self
+
+
+SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>\d{1,2})%\])?$")
+
+
+class Splits(BaseModel):
+    """Which split of the source plays which role.
+
+    `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    train: str
+    validation: str
+    test: str
+
+    @model_validator(mode="after")
+    def _well_formed(self) -> "Splits":
+        for role in (self.train, self.validation, self.test):
+            if not SPLIT.match(role):
+                raise ValueError(f"a split is a name or NAME[5%], not {role!r}")
+        return self
+
+    def sources(self) -> list[str]:
+        """Names of the source splits that are read, in a fixed order."""
+        roles = (self.train, self.validation, self.test)
+        return sorted({SPLIT.match(role)["split"] for role in roles})  # type: ignore[index]
+
+
+class Dataset(Entry):
+    """A text classification data set: columns, labels, splits, what is attacked, and its prompts."""
+
+    hub: Hub | None = None
+    columns: list[str] = Field(min_length=1, max_length=2)
+    label: str
+    labels: list[str] = Field(min_length=2)
+    attacked: str
+    splits: Splits
+    drop_rows_without_letters: bool = False
+    prompts: Prompts | None = None
+    max_words_changed: float | None = Field(None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Dataset":
+        if self.attacked not in self.columns:
+            raise ValueError(f"attacked is {self.attacked!r}, which is none of columns")
+        if self.prompts and len(self.prompts.label_words) != len(self.labels):
+            raise ValueError("prompts.label_words needs one list a label, in the order of labels")
+        return self
+
+
+class LanguageModel(Entry):
+    """A pre-trained language model: by name in the package, or by name on the hub."""
+
+    packaged: str | None = None
+    hub: str | None = None
+    revision: str = "main"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "LanguageModel":
+        if (self.packaged is None) == (self.hub is None):
+            raise ValueError("a model lies in one place: give packaged or hub")
+        return self
+
+
+class Head(Entry):
+    """How class scores are read off the language model; `kind` names the code that does it."""
+
+    kind: str
+    uses_prompts: bool = False
+
+
+class Training(Entry):
+    """How the model is fine-tuned; `kind` names the code that does it."""
+
+    kind: str
+
+
+class Attack(Entry):
+    """A TextAttack recipe: its kind, its settings as published, and what a variant changes.
+
+    `protocols` holds what a named protocol sets differently, `resources` what a set of attack
+    resources needs set differently (a threshold on one sentence encoder's scale, say). A value of
+    `$dataset.max_words_changed` is taken from the data set's file.
+    """
+
+    kind: str
+    settings: dict[str, Any] = {}
+    protocols: dict[str, dict[str, Any]] = {}
+    resources: dict[str, dict[str, Any]] = {}
+
+
+ENTRY_TYPES: dict[str, type[Entry]] = {
+    "dataset": Dataset,
+    "model": LanguageModel,
+    "head": Head,
+    "training": Training,
+    "attack": Attack,
+}
+Protocol = Literal["textattack", "mvp"]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The folders searched for a name, the user's own before the package's."""
+
+    folders: tuple[Path, ...] = (PACKAGED,)
+
+    def names(self, axis: str) -> list[str]:
+        """All names an axis knows, sorted."""
+        found = {path.stem for folder in self.folders for path in _files(folder, axis)}
+        return sorted(found)
+
+    def path(self, axis: str, name: str) -> Path:
+        """The file of a name. Raises BadInput with the nearest valid names where there is none."""
+        for folder in self.folders:
+            path = folder / f"{axis}s" / f"{name}.yaml"
+            if path.is_file():
+                return path
+        raise BadInput(f"unknown {axis} {name!r}; {nearest(name, self.names(axis))}")
+
+    def dataset(self, name: str) -> Dataset:
+        return _read(self.path("dataset", name), Dataset)
+
+    def model(self, name: str) -> LanguageModel:
+        return _read(self.path("model", name), LanguageModel)
+
+    def head(self, name: str) -> Head:
+        return _read(self.path("head", name), Head)
+
+    def training(self, name: str) -> Training:
+        return _read(self.path("training", name), Training)
+
+    def attack(self, name: str) -> Attack:
+        return _read(self.path("attack", name), Attack)
+
+
+def attack_settings(
+    attack: Attack, dataset: Dataset, protocol: str, resources: str
+) -> dict[str, Any]:
+    """An attack's settings, resolved: as published, then the protocol's, then the resources'."""
+    resolved = {
+        **attack.settings,
+        **attack.protocols.get(protocol, {}),
+        **attack.resources.get(resources, {}),
+    }
+    return {
+        name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
+        for name, value in resolved.items()
+    }
+
+
+def _files(folder: Path, axis: str) -> list[Path]:
+    return list((folder / f"{axis}s").glob("*.yaml"))
+
+
+@lru_cache(maxsize=None)
+def _read(path: Path, entry_type: type[Any]) -> Any:
+    return validate(entry_type, read_mapping(path), str(path))

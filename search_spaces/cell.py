@@ -1,0 +1,66 @@
+"""One cell of the grid, fully resolved: all that a trial is told, and all that its result depends on.
+
+The plan makes these (orchestrator/plan.py), a trial runs them (trainables/cell.py), and the store
+keeps them as JSON beside the results.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from search_spaces.catalog import Dataset, Head, LanguageModel, Training
+from search_spaces.space import FitSettings, Resources
+
+
+class Fit(BaseModel):
+    """Everything of a cell but the attack: the fine-tuned model that attacks share.
+
+    `dataset_digest` and `model_digest` are SHA-256 digests of the files that were planned with;
+    a trial that finds other files refuses to run.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    dataset: str
+    model: str
+    head: str
+    training: str
+    seed: int
+    data: Dataset
+    dataset_digest: str
+    language_model: LanguageModel
+    model_digest: str
+    head_entry: Head
+    training_entry: Training
+    settings: FitSettings
+
+
+class Cell(BaseModel):
+    """One cell: a fit and an attack on it.
+
+    `log` names the attack log. It is the same for every number of examples, so that asking for
+    more of them attacks only the new ones.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    log: str
+    fit: Fit
+    attack: str
+    attack_kind: str
+    attack_settings: dict[str, Any]
+    attack_resources: str
+    examples: int
+    resources: Resources
+
+    def axes(self) -> dict[str, str | int]:
+        """The cell's place in the grid, axis by axis."""
+        fit = self.fit
+        return {
+            "dataset": fit.dataset,
+            "model": fit.model,
+            "head": fit.head,
+            "training": fit.training,
+            "attack": self.attack,
+            "seed": fit.seed,
+        }

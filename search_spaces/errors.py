@@ -1,0 +1,22 @@
+"""The one error a user is meant to read.
+
+Whatever a user can mend (a misspelt name, a broken file, a missing asset, a server that does not
+answer) is raised as `BadInput` with one line that says what is wrong and what to do. The command
+line prints that line and exits with code 2; anything else is a bug and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BadInput(Exception):
+    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Say which valid names lie nearest to `name`, or all of them where none is near."""
+    valid = sorted(valid)
+    close = get_close_matches(name, valid, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"valid: {', '.join(valid)}"

@@ -1,0 +1,85 @@
+"""Attack a fitted head, example by example, each seeded by what it is and not by when it runs.
+
+The attack's logic is TextAttack's own. An example's record depends on (fit, attack, seed, example)
+alone: never on sharding, order or what was attacked before.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import textattack
+from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
+from textattack.shared import AttackedText
+
+from search_spaces.catalog import Dataset
+from trainables.attacks.recipes import seed_example
+from trainables.data import Example
+from trainables.heads.base import Head
+
+QUERY_BATCH = 32
+
+
+class Victim(textattack.models.wrappers.ModelWrapper):
+    """A head as TextAttack wants a model: a list of texts in, logits [texts, classes] out."""
+
+    def __init__(self, head: Head) -> None:
+        self.model = head
+
+    def __call__(self, text_input_list: Sequence[str | tuple[str, ...]]) -> Any:
+        texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
+        return self.model.predict(texts, QUERY_BATCH)
+
+
+def attack_examples(
+    attack: textattack.Attack,
+    examples: Iterable[Example],
+    columns: Sequence[str],
+    seed: int,
+    dataset: str,
+    attack_name: str,
+) -> Iterator[dict[str, Any]]:
+    """Attack each example; yields its record (see `_record`) as soon as it is finished.
+
+    columns: names of the examples' text columns. seed: the cell's.
+    """
+    for example in examples:
+        started = time.perf_counter()
+        seed_example(seed, dataset, example.id, attack_name)
+        if len(columns) == 1:
+            text = AttackedText(example.texts[0])
+        else:
+            text = AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
+        result = attack.attack(text, example.label)
+        yield _record(example, result, time.perf_counter() - started)
+
+
+def _record(example: Example, result: AttackResult, seconds: float) -> dict[str, Any]:
+    """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
+
+    status is successful, failed or skipped (already wrong before the attack). words_changed counts
+    as TextAttack's WordsPerturbed metric does.
+    """
+    before, after = result.original_result, result.perturbed_result
+    return {
+        "id": example.id,
+        "status": _status(result),
+        "label": example.label,
+        "original_text": before.attacked_text.text,
+        "perturbed_text": after.attacked_text.text,
+        "original_output": int(before.output),
+        "perturbed_output": int(after.output),
+        "original_scores": [round(float(score), 6) for score in before.raw_output],
+        "perturbed_scores": [round(float(score), 6) for score in after.raw_output],
+        "queries": int(result.num_queries),
+        "words": len(before.attacked_text.words),
+        "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
+        "seconds": round(seconds, 4),
+    }
+
+
+def _status(result: AttackResult) -> str:
+    if isinstance(result, SkippedAttackResult):
+        return "skipped"
+    return "successful" if isinstance(result, SuccessfulAttackResult) else "failed"

@@ -1,0 +1,163 @@
+"""One cell, start to end: get the fit, attack it, report. Needs neither Ray nor MLflow.
+
+`run_cell` yields a progress record whenever there is news, and keeps every result in the store the
+moment it exists; run again after any kind of death, it does only what is missing.
+
+    python -m trainables.cell results/cells/<key>/cell.json --store results --assets embedded
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from search_spaces.cell import Cell, Fit
+from search_spaces.errors import BadInput
+from trainables.assets import Assets
+from trainables.attacks.resources import prepare_textattack
+from trainables.results import attack_metrics
+from trainables.store import Store
+
+REPORT_EVERY = 1.0  # seconds between progress records while attacking
+
+
+class Worker:
+    """What one process keeps from cell to cell: the last fitted head, and which store and assets."""
+
+    def __init__(self, store: Store, assets: Assets) -> None:
+        self.store = store
+        self.assets = assets
+        self._fitted: tuple[str, Any] | None = None
+
+    def run(self, cell: Cell) -> Iterator[dict[str, Any]]:
+        """Run a cell; yields progress records.
+
+        Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
+        has `fit_done`. The last has `phase` done, or failed with `error`, its last line; the
+        traceback is then in the store. Nothing is raised.
+        """
+        try:
+            self.store.write_cell(cell.key, json.loads(cell.model_dump_json()))
+            yield from self._fit(cell)
+            yield from self._attack(cell)
+        except Exception as error:
+            self._fitted = None
+            self.store.write_error(cell.key, traceback.format_exc())
+            yield {"phase": "failed", "error": f"{type(error).__name__}: {error}"}
+
+    def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
+        from trainables.fit import Fitted, fine_tune, fresh_head, load_data
+
+        fit = cell.fit
+        _use_threads(cell.resources.fit.cpus)
+        if not self.store.has_fit(fit.key):
+            head = fresh_head(fit, self.assets)
+            for progress in fine_tune(fit, head, load_data(fit, self.assets)):
+                if isinstance(progress, Fitted):
+                    spec = json.loads(fit.model_dump_json())
+                    record = {**progress.record, "spec": spec}
+                    self.store.write_fit(fit.key, head.to_bytes(), record)
+                    self._fitted = (fit.key, head)
+                else:
+                    yield progress
+        yield {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+
+    def _head(self, fit: Fit) -> Any:
+        from trainables.fit import fresh_head
+
+        if self._fitted is None or self._fitted[0] != fit.key:
+            head = fresh_head(fit, self.assets)
+            head.load_bytes(self.store.read_weights(fit.key))
+            self._fitted = (fit.key, head)
+        return self._fitted[1]
+
+    def _attack(self, cell: Cell) -> Iterator[dict[str, Any]]:
+        from trainables.data import attacked_examples
+        from trainables.fit import load_data
+
+        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        finished = self.store.attacked(cell.log)
+        missing = [example for example in sample if example.id not in finished]
+        if missing:
+            yield from self._attack_missing(cell, missing, finished, len(sample))
+        self.store.merge_log(cell.log)
+        metrics = attack_metrics(finished[example.id] for example in sample)
+        result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
+        result["sample"] = [example.id for example in sample]
+        self.store.write_result(cell.key, result)
+        yield {"phase": "done", "finished": len(sample), "total": len(sample), **metrics}
+
+    def _attack_missing(
+        self, cell: Cell, missing: list[Any], finished: dict[int, Any], total: int
+    ) -> Iterator[dict[str, Any]]:
+        prepare_textattack()
+        from trainables.attacks.engine import Victim, attack_examples
+        from trainables.attacks.recipes import build_attack
+        from trainables.attacks.resources import masked_language_model
+
+        _use_threads(cell.resources.attack.cpus)
+        attack = build_attack(
+            cell.attack_kind,
+            Victim(self._head(cell.fit)),
+            cell.attack_settings,
+            cell.attack_resources,
+            masked_lm=masked_language_model(cell.attack_resources),
+            attacked_columns=[cell.fit.data.attacked] if len(cell.fit.data.columns) > 1 else None,
+        )
+        reported = time.perf_counter()
+        for record in attack_examples(
+            attack,
+            missing,
+            cell.fit.data.columns,
+            cell.fit.seed,
+            cell.fit.dataset,
+            cell.attack,
+        ):
+            self.store.add_attacked(cell.log, record)
+            finished[record["id"]] = record
+            if time.perf_counter() - reported > REPORT_EVERY:
+                reported = time.perf_counter()
+                done = total - len(missing) + sum(e.id in finished for e in missing)
+                yield {"phase": "attack", "finished": done, "total": total}
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    # Fixed by the space, never by the machine: the number of threads can change the last bits.
+    torch.set_num_threads(count)
+    os.environ["OMP_NUM_THREADS"] = str(count)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainables.cell",
+        description="Run one cell without Ray, for debugging or on a machine that has none.",
+    )
+    parser.add_argument("cell", type=Path, help="a cell.json, as the store keeps one a cell")
+    parser.add_argument("--store", default="results", help="folder or URL (default: results)")
+    parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
+    arguments = parser.parse_args()
+    try:
+        cell = Cell.model_validate_json(arguments.cell.read_text())
+    except (OSError, ValueError) as error:
+        print(f"{arguments.cell}: not a cell.json: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    try:
+        assets = Assets(arguments.assets)
+        assets.check()
+        for progress in Worker(Store(arguments.store), assets).run(cell):
+            print(json.dumps(progress), flush=True)
+    except BadInput as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 1 if progress["phase"] == "failed" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

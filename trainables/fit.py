@@ -1,0 +1,137 @@
+"""Fine-tuning: one readable loop for every head.
+
+A fit goes in (search_spaces/cell.py), the best weights on validation and the training curve come
+out. Deterministic for a seed and a number of threads. Knows nothing of attacks or of the store.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from search_spaces.cell import Fit
+from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.data import Example, Splits, load_splits
+from trainables.heads import build_head
+from trainables.heads.base import Head
+
+EVALUATION_BATCH = 64
+
+
+@dataclass
+class Fitted:
+    """A fine-tuned head and what is worth knowing of how it came about."""
+
+    head: Head
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def load_data(fit: Fit, assets: Assets) -> Splits:
+    """The fit's rows. Raises RuntimeError where the files are not those that were planned with."""
+    files = assets.dataset_files(fit.dataset, fit.data)
+    _same(fit.dataset_digest, dataset_digest(files), f"data set {fit.dataset}")
+    return load_splits(fit.dataset, fit.data, files)
+
+
+def fresh_head(fit: Fit, assets: Assets) -> Head:
+    """The fit's head before any training, on the GPU where there is one."""
+    folder = assets.model_folder(fit.model, fit.language_model)
+    _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
+    torch.manual_seed(fit.seed)
+    head = build_head(fit.head_entry.kind, folder, fit.data, fit.settings.max_length)
+    return head.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] | Fitted]:
+    """Train a fresh head; yields a progress record an evaluation, and at last the Fitted.
+
+    Training stops after `max_epochs`, or after `patience` evaluations without a better validation
+    accuracy; the best weights are kept (the earliest of equals). Raises FloatingPointError when
+    the loss is not a number.
+    """
+    settings = fit.settings
+    started = time.perf_counter()
+    train = _subset(splits.train, settings.train_examples)
+    shuffle = random.Random(fit.seed)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    curve: list[dict[str, float]] = []
+    best, best_accuracy, since_best = head.snapshot(), -1.0, 0
+    seen, total = 0, settings.max_epochs * len(train)
+    losses: list[float] = []
+
+    for batch in _batches(train, settings.batch_size, settings.max_epochs, shuffle):
+        head.train()
+        labels = torch.tensor([example.label for example in batch], device=head.device)
+        loss = F.cross_entropy(head([example.texts for example in batch]), labels)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss.item()} after {seen} examples")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        due = (seen + len(batch)) // settings.evaluate_every > seen // settings.evaluate_every
+        seen += len(batch)
+        if not due and seen < total:
+            continue
+        accuracy = _accuracy(head, splits.validation)
+        curve.append(
+            {
+                "examples_seen": seen,
+                "train_loss": sum(losses) / len(losses),
+                "validation_accuracy": accuracy,
+            }
+        )
+        losses = []
+        yield {"phase": "fit", "finished": seen, "total": total, "validation_accuracy": accuracy}
+        if accuracy > best_accuracy:
+            best, best_accuracy, since_best = head.snapshot(), accuracy, 0
+        else:
+            since_best += 1
+        if since_best >= settings.patience:
+            break
+
+    head.restore(best)
+    record = {
+        "key": fit.key,
+        "validation_accuracy": best_accuracy,
+        "test_accuracy": _accuracy(head, splits.test),
+        "train_examples": len(train),
+        "examples_seen": seen,
+        "curve": curve,
+        "seconds": time.perf_counter() - started,
+    }
+    yield Fitted(head, record)
+
+
+def _subset(train: list[Example], count: int | None) -> list[Example]:
+    return train if count is None else random.Random(0).sample(train, min(count, len(train)))
+
+
+def _batches(
+    train: Sequence[Example], size: int, epochs: int, shuffle: random.Random
+) -> Iterator[list[Example]]:
+    for _ in range(epochs):
+        order = list(train)
+        shuffle.shuffle(order)
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
+
+def _accuracy(head: Head, examples: Sequence[Example]) -> float:
+    predicted = head.predict([e.texts for e in examples], EVALUATION_BATCH).argmax(dim=1)
+    labels = torch.tensor([e.label for e in examples])
+    return (predicted == labels).double().mean().item()
+
+
+def _same(planned: str, found: str, what: str) -> None:
+    if planned != found:
+        raise RuntimeError(
+            f"the files of {what} on this node are not those the sweep was planned with "
+            f"(digest {found[:12]}, planned {planned[:12]})"
+        )

@@ -1,0 +1,48 @@
+"""The metrics of a cell: the only place where a metric's name and meaning stand.
+
+Definitions are TextAttack's. An example is skipped when the model is wrong before the attack, then
+successful (the attack found a text the model gets wrong) or failed. Rates are shares from 0 to 1.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+METRICS = {
+    "clean_accuracy": "right before the attack / all attacked examples",
+    "accuracy_under_attack": "attacked and still right / all attacked examples",
+    "attack_success_rate": "successful / (successful + failed); skipped examples left out",
+    "avg_queries": "mean queries to the model over successful and failed; cache hits count",
+    "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
+    "num_examples": "examples in the sample, skipped ones among them",
+    "num_skipped": "examples the model had wrong before the attack",
+    "examples_per_second": "attacked examples a second of one trial",
+    "attack_seconds": "seconds spent attacking, summed over examples",
+    "validation_accuracy": "of the fit, on the validation set",
+    "test_accuracy": "of the fit, on the whole test set, clean",
+    "fit_seconds": "seconds of the fit this cell attacks",
+}
+
+
+def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]:
+    """The attack's metrics from the records of a cell; None where nothing was there to average."""
+    records = list(records)
+    attacked = [r for r in records if r["status"] != "skipped"]
+    successful = [r for r in attacked if r["status"] == "successful"]
+    seconds = sum(r["seconds"] for r in records)
+    return {
+        "clean_accuracy": _ratio(len(attacked), len(records)),
+        "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(records)),
+        "attack_success_rate": _ratio(len(successful), len(attacked)),
+        "avg_queries": _ratio(sum(r["queries"] for r in attacked), len(attacked)),
+        "avg_perturbed_words_pct": _ratio(
+            sum(100 * r["words_changed"] / max(r["words"], 1) for r in successful), len(successful)
+        ),
+        "num_examples": len(records),
+        "num_skipped": len(records) - len(attacked),
+        "attack_seconds": seconds,
+        "examples_per_second": _ratio(len(records), seconds),
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
