@@ -22,7 +22,7 @@ from trainables.store import Store
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell of the plan. status: done, todo, failed (run again) or not_applicable (with reason)."""
+    """A cell; status is done, todo, failed (run again) or not_applicable (with a reason)."""
 
     cell: Cell
     status: str
@@ -146,19 +146,20 @@ def _resolve(space: Space, assets: Assets) -> Iterator[Cell]:
         datasets[name] = entry, dataset_digest(files)
     models = {}
     for name in axes.model:
-        model = catalog.model(name)
-        models[name] = model, digest(model_files(assets.model_folder(name, model)))
+        language_model = catalog.model(name)
+        folder = assets.model_folder(name, language_model)
+        models[name] = language_model, digest(model_files(folder))
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
         fit, identity = _fit(space, dataset, model, head, training, seed, datasets, models)
         for attack in axes.attack:
-            entry = catalog.attack(attack)
+            recipe = catalog.attack(attack)
             settings = attack_settings(
-                entry, fit.data, space.attack.protocol, space.attack.resources
+                recipe, fit.data, space.attack.protocol, space.attack.resources
             )
             log_identity = keys.attack_identity(
-                identity, entry.kind, settings, attacked_with, space.resources.attack.cpus
+                identity, recipe.kind, settings, attacked_with, space.resources.attack.cpus
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             yield Cell(
@@ -166,7 +167,7 @@ def _resolve(space: Space, assets: Assets) -> Iterator[Cell]:
                 log=keys.key(readable, log_identity),
                 fit=fit,
                 attack=attack,
-                attack_kind=entry.kind,
+                attack_kind=recipe.kind,
                 attack_settings=settings,
                 attack_resources=space.attack.resources,
                 examples=space.attack.examples,

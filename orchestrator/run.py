@@ -62,13 +62,15 @@ def run_cells(
     stored = set(plan.fits_done)
 
     class Listen(tune.Callback):
-        def on_trial_result(self, trial: Any, result: dict[str, Any], **_: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
             cell = cells[trial.config["key"]]
             if result.get("fit_done"):
                 stored.add(cell.fit.key)
             listener(cell, result)
 
-        def on_trial_error(self, trial: Any, **_: Any) -> None:
+        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
             lost = {"phase": "failed", "error": f"its process died {RESTARTS + 1} times"}
             listener(cells[trial.config["key"]], lost)
 

@@ -15,7 +15,7 @@ from search_spaces.cell import Cell
 
 
 class FitFirst(Searcher):
-    """Hands out cells one by one as Tune has room; `config_of` turns a cell into a trial's config."""
+    """Hands out cells as Tune has room; `config_of` turns a cell into a trial's config."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class FitFirst(Searcher):
         by_cost = sorted(self.waiting.values(), key=lambda group: -fit_cost(group[0]))
         self.leaders = [group.pop(0) for group in by_cost]
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
         if len(self.running) >= self.max_concurrent:
             return None
         queue = self.leaders or self.ready
@@ -49,8 +49,8 @@ class FitFirst(Searcher):
             return self.config_of(cell)
         if any(self.waiting.values()):
             return None
-        finished: str = Searcher.FINISHED
-        return finished
+        finished: Any = Searcher.FINISHED
+        return finished  # type: ignore[no-any-return]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("fit_done"):

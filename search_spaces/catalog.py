@@ -6,7 +6,7 @@ space file, then the catalog of this package. A user adds a data set by adding a
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,7 +83,7 @@ class Splits(BaseModel):
 
 
 class Dataset(Entry):
-    """A text classification data set: columns, labels, splits, what is attacked, and its prompts."""
+    """A text classification data set: columns, labels, splits, attacked column and prompts."""
 
     hub: Hub | None = None
     columns: list[str] = Field(min_length=1, max_length=2)
@@ -209,6 +209,6 @@ def _files(folder: Path, axis: str) -> list[Path]:
     return list((folder / f"{axis}s").glob("*.yaml"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(path: Path, entry_type: type[Any]) -> Any:
     return validate(entry_type, read_mapping(path), str(path))

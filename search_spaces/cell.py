@@ -1,4 +1,4 @@
-"""One cell of the grid, fully resolved: all that a trial is told, and all that its result depends on.
+"""One cell of the grid, fully resolved: what a trial is told, and what its result depends on.
 
 The plan makes these (orchestrator/plan.py), a trial runs them (trainables/cell.py), and the store
 keeps them as JSON beside the results.

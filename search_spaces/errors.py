@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 
 class BadInput(Exception):
-    """Something the user can mend; the message is one line that says what is wrong and what to do."""
+    """Something the user can mend; the message is one line: what is wrong, and what to do."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

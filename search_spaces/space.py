@@ -1,7 +1,7 @@
 """A space: which grid is run, and with which settings. One YAML file, checked before anything runs.
 
     load("embedded")                                the space of that name in this package
-    load("my/space.yaml", only=[...], sets=[...])   a file, narrowed or changed from the command line
+    load("my/space.yaml", only=[...], sets=[...])   a file, changed from the command line
 
 What a name on an axis means stands in the catalog (catalog.py), never here.
 """

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
-WORDS = """the a film movie is was good bad great dull plot cast sentiment of statement this and
-not negative positive politics sports business technology . , ! never very""".split()
+WORDS = """
+the a film movie is was good bad great dull plot cast sentiment of statement this and
+not negative positive politics sports business technology . , ! never very"""
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-bert")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    pieces = special + letters + [f"##{letter}" for letter in letters] + WORDS
+    pieces = special + letters + [f"##{letter}" for letter in letters] + WORDS.split()
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)) + "\n")
     tokenizer = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=64)
     tokenizer.save_pretrained(folder)

@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def dataset_digest(files: dict[str, list[Path]]) -> str:
     return total.hexdigest()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_digest(path: Path, size: int, mtime: int) -> bytes:
     content = hashlib.sha256()
     with path.open("rb") as file:

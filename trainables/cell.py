@@ -27,7 +27,7 @@ REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
 
 class Worker:
-    """What one process keeps from cell to cell: the last fitted head, and which store and assets."""
+    """What one process keeps from cell to cell: the last fitted head, the store, the assets."""
 
     def __init__(self, store: Store, assets: Assets) -> None:
         self.store = store
@@ -87,7 +87,12 @@ class Worker:
             yield from self._attack_missing(cell, missing, finished, len(sample))
         self.store.merge_log(cell.log)
         metrics = attack_metrics(finished[example.id] for example in sample)
-        result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
+        result: dict[str, Any] = {
+            "key": cell.key,
+            **cell.axes(),
+            "fit": cell.fit.key,
+            "metrics": metrics,
+        }
         result["sample"] = [example.id for example in sample]
         self.store.write_result(cell.key, result)
         yield {"phase": "done", "finished": len(sample), "total": len(sample), **metrics}
@@ -95,7 +100,7 @@ class Worker:
     def _attack_missing(
         self, cell: Cell, missing: list[Any], finished: dict[int, Any], total: int
     ) -> Iterator[dict[str, Any]]:
-        prepare_textattack()
+        prepare_textattack(cell.attack_resources)
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
@@ -107,7 +112,8 @@ class Worker:
             cell.attack_settings,
             cell.attack_resources,
             masked_lm=masked_language_model(cell.attack_resources),
-            attacked_columns=[cell.fit.data.attacked] if len(cell.fit.data.columns) > 1 else None,
+            columns=cell.fit.data.columns,
+            attacked=cell.fit.data.attacked,
         )
         reported = time.perf_counter()
         for record in attack_examples(

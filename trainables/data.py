@@ -1,4 +1,4 @@
-"""Load a data set as the protocol wants it: lower-cased rows in three splits, and which are attacked.
+"""Load a data set as the protocol wants it: lower-cased rows in three splits, and a sample.
 
 Splits and samples are drawn with seed 0 whatever the cell's seed, so every model, head and attack
 sees the same rows.
@@ -21,7 +21,7 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class Example:
-    """One row: its id (row number in the source split), its text columns, and its label's number."""
+    """One row: its id (row number in the source split), its text columns, its label's number."""
 
     id: int
     texts: tuple[str, ...]
@@ -53,7 +53,7 @@ def check_columns(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> 
 
 
 def load_splits(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> Splits:
-    """Read, lower-case and split a data set. Raises BadInput for a row whose label is out of range."""
+    """Read, lower-case and split a data set. Raises BadInput for a label out of range."""
     check_columns(name, dataset, files)
     rows = {split: _read(name, dataset, split, paths) for split, paths in files.items()}
     roles: dict[str, list[Example]] = {}

