@@ -1,6 +1,6 @@
 """Run the cells of a plan as one Ray Tune run, and say what became of them.
 
-Ray lives here and in schedule.py. The driver listens to every trial's reports: it feeds the view
+Ray lives here, in listen.py and in schedule.py. The driver listens to every trial's reports: it feeds the view
 and hands finished cells to MLflow. Nothing is read back from Ray's own records: the store is.
 """
 
@@ -38,6 +38,7 @@ def run_cells(
     _quiet(verbose)
     from ray import tune
 
+    from orchestrator.listen import Listen
     from orchestrator.schedule import FitFirst
     from trainables.trial import CellTrial
 
@@ -61,18 +62,14 @@ def run_cells(
 
     stored = set(plan.fits_done)
 
-    class Listen(tune.Callback):
-        def on_trial_result(
-            self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
-        ) -> None:
-            cell = cells[trial.config["key"]]
-            if result.get("fit_done"):
-                stored.add(cell.fit.key)
-            listener(cell, result)
+    def hear(key: str, report: dict[str, Any]) -> None:
+        if report.get("fit_done"):
+            stored.add(cells[key].fit.key)
+        listener(cells[key], report)
 
-        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            lost = {"phase": "failed", "error": f"its process died {RESTARTS + 1} times"}
-            listener(cells[trial.config["key"]], lost)
+    def lost(key: str) -> None:
+        error = f"its process died {RESTARTS + 1} times"
+        listener(cells[key], {"phase": "failed", "error": error})
 
     searcher = FitFirst(
         cells.values(),
@@ -93,7 +90,7 @@ def run_cells(
             run_config=tune.RunConfig(
                 name=plan.space.name,
                 storage_path=scratch,
-                callbacks=[Listen()],
+                callbacks=[Listen(hear, lost)],
                 verbose=2 if verbose else 0,
                 failure_config=tune.FailureConfig(max_failures=RESTARTS),
             ),

@@ -50,7 +50,7 @@ class FitFirst(Searcher):
         if any(self.waiting.values()):
             return None
         finished: Any = Searcher.FINISHED
-        return finished  # type: ignore[no-any-return]
+        return finished
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("fit_done"):

@@ -42,8 +42,8 @@ def identity(resources: str) -> dict[str, str]:
 def prepare_textattack(resources: str) -> None:
     """Import TextAttack so that it neither needs the network nor waits for it. Idempotent.
 
-    TextAttack downloads NLTK data when it is imported and fails without the stop words. The packaged
-    ones are put on NLTK's path, and its downloader is held still while the import lasts.
+    TextAttack downloads NLTK data when it is imported and fails without the stop words. The
+    packaged ones are put on NLTK's path, and its downloader is held still during the import.
     """
     if "textattack" in sys.modules:
         return
