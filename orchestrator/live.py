@@ -64,7 +64,9 @@ class View:
     def _line(self, text: str) -> None:
         done = len(self.finished) + self.failed
         elapsed = time.perf_counter() - self.started
-        self.console.print(f"[{elapsed:6.0f} s  {done}/{self.cells}] {text}", markup=False)
+        self.console.print(
+            f"[{elapsed:6.0f} s  {done}/{self.cells}] {text}", markup=False, soft_wrap=True
+        )
 
     def _render(self) -> Group:
         elapsed = time.perf_counter() - self.started

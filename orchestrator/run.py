@@ -1,7 +1,8 @@
 """Run the cells of a plan as one Ray Tune run, and say what became of them.
 
-Ray lives here, in listen.py and in schedule.py. The driver listens to every trial's reports: it feeds the view
-and hands finished cells to MLflow. Nothing is read back from Ray's own records: the store is.
+Ray lives here, in listen.py and in schedule.py. The driver listens to every trial's reports: it
+feeds the view and hands finished cells to MLflow. Nothing is read back from Ray's own records: the
+store is.
 """
 
 import logging

@@ -95,13 +95,6 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
     swap = WordSwapEmbedding(
         max_candidates=settings["max_candidates"], embedding=_vectors(resources)
     )
-    inside = {"random_one": True, "skip_first_char": True, "skip_last_char": True}
-    bugs = [
-        WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
-        WordSwapRandomCharacterDeletion(**inside),
-        WordSwapNeighboringCharacterSwap(**inside),
-        WordSwapHomoglyphSwap(),
-    ]
     if settings["word_swap_only"]:
         encoder = _encoder(
             resources,
@@ -114,6 +107,13 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
         transformation = swap
     else:
         encoder = _encoder(resources, threshold=settings["min_sentence_sim"])
+        inside = {"random_one": True, "skip_first_char": True, "skip_last_char": True}
+        bugs = [
+            WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
+            WordSwapRandomCharacterDeletion(**inside),
+            WordSwapNeighboringCharacterSwap(**inside),
+            WordSwapHomoglyphSwap(),
+        ]
         transformation = CompositeTransformation([*bugs, swap])
     constraints = [RepeatModification(), StopwordModification(), encoder]
     return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")

@@ -1,0 +1,40 @@
+"""Splits and samples are the protocol's: seeded, disjoint, stratified, and growing by the end."""
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.data import Example, attacked_examples, load_splits
+
+labels = st.lists(st.integers(0, 3), min_size=1, max_size=60)
+
+
+@given(labels, st.integers(1, 70), st.integers(1, 70))
+def test_a_larger_sample_begins_with_the_smaller(rows: list[int], one: int, other: int) -> None:
+    test = [Example(number, ("text",), label) for number, label in enumerate(rows)]
+    small, large = sorted((one, other))
+    assert attacked_examples(test, large)[:small] == attacked_examples(test, small)
+
+
+@given(labels, st.integers(1, 70))
+def test_a_sample_is_stratified_and_holds_no_row_twice(rows: list[int], count: int) -> None:
+    test = [Example(number, ("text",), label) for number, label in enumerate(rows)]
+    sample = attacked_examples(test, count)
+    assert len({example.id for example in sample}) == len(sample) == min(count, len(rows))
+    taken, there = Counter(e.label for e in sample), Counter(rows)
+    most = max(taken.values())
+    assert all(taken[label] >= min(there[label], most - 1) for label in there)
+
+
+def test_embedded_sst2_is_split_as_the_protocol_says() -> None:
+    space = load("embedded")
+    entry = space.catalog.dataset("sst2")
+    files = Assets("embedded").dataset_files("sst2", entry)
+    splits = load_splits("sst2", entry, files)
+    assert splits == load_splits("sst2", entry, files)
+    train, validation = ({e.id for e in part} for part in (splits.train, splits.validation))
+    assert len(validation) == 50 and not train & validation
+    assert all(text == text.lower() for example in splits.test for text in example.texts)

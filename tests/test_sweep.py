@@ -1,0 +1,170 @@
+"""The sweep as a user runs it: the command line, a real Ray, real attacks, a real MLflow store."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SMALL = [
+    "--only", "dataset=sst2", "--only", "attack=textfooler,misspellings",
+    "--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1",
+]  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "orchestrator.sweep", *arguments]
+
+
+def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=400)
+
+
+def table(output: str) -> list[str]:
+    return [line for line in output.splitlines() if line.startswith("|")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    store = tmp_path_factory.mktemp("undisturbed")
+    done = sweep(*SMALL, "--store", str(store))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return store, done.stdout
+
+
+def test_a_small_sweep_runs_every_cell_and_shows_the_comparison(
+    undisturbed: tuple[Path, str],
+) -> None:
+    store, output = undisturbed
+    assert len(table(output)) == 2 + 4
+    assert len(list((store / "fits").iterdir())) == 2
+    for log in (store / "attacks").iterdir():
+        records = [json.loads(line) for line in (log / "examples.jsonl").read_text().splitlines()]
+        assert len(records) == 4
+        assert {record["status"] for record in records} <= {"successful", "failed", "skipped"}
+
+
+def test_mlflow_has_one_run_a_cell_that_can_be_filtered(undisturbed: tuple[Path, str]) -> None:
+    from mlflow import MlflowClient
+
+    store, _ = undisturbed
+    client = MlflowClient(tracking_uri=f"sqlite:///{store}/mlflow.db")
+    experiment = client.get_experiment_by_name("embedded")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "params.head = 'mvp'")
+    assert len(runs) == 2
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert {"clean_accuracy", "accuracy_under_attack"} <= set(run.data.metrics)
+        assert "examples.jsonl" in [file.path for file in client.list_artifacts(run.info.run_id)]
+
+
+def test_the_same_command_again_does_nothing_and_says_so(undisturbed: tuple[Path, str]) -> None:
+    store, first = undisturbed
+    before = sorted(path for path in store.rglob("*") if "mlflow" not in path.name)
+    again = sweep(*SMALL, "--store", str(store))
+    assert again.returncode == 0
+    assert "nothing to do: all 4 cells" in again.stdout
+    assert table(again.stdout) == table(first)
+    assert sorted(path for path in store.rglob("*") if "mlflow" not in path.name) == before
+
+
+def test_a_killed_driver_loses_nothing(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
+    _, output = undisturbed
+    process = subprocess.Popen(
+        command(*SMALL, "--store", str(tmp_path)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("attacks/*/*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("fits/*/fit.json")}
+    attacked = {path.relative_to(tmp_path).parts[1:3] for path in tmp_path.glob("attacks/*/*.json")}
+    assert kept and attacked
+    resumed = sweep(*SMALL, "--store", str(tmp_path))
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert table(resumed.stdout) == table(output)
+    for path, written in kept.items():
+        assert path.stat().st_mtime_ns == written, "a stored fit was trained again"
+
+
+def test_the_dry_run_plans_without_torch() -> None:
+    code = (
+        "import sys; from orchestrator.sweep import main; main(['--dry-run', '--json']);"
+        "assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    assert (plan["totals"]["cells"], plan["totals"]["fits"]) == (16, 4)
+    expected = "key dataset model head training attack seed fit status reason".split()  # noqa: SIM905
+    assert all(list(cell) == expected for cell in plan["cells"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "embeded"], "unknown space 'embeded'; did you mean embedded"),
+        (["--only", "head=mpv"], "has no head 'mpv'; did you mean mvp"),
+        (["--only", "heads=mvp"], "unknown axis 'heads'; did you mean head"),
+        (["--set", "fit.learning_rat=1"], "unknown setting; did you mean fit.learning_rate"),
+        (["--set", "fit.learning_rate=fast"], "fit.learning_rate"),
+        (["--seeds", "one"], "write seeds as 0,1,2 or 0-2"),
+        (["--assets", "/no/such/folder"], "no assets folder at /no/such/folder"),
+        (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
+        (["--tracking-uri", "ftp://x"], "give http://HOST:PORT"),
+        (["--store", "/proc/results"], "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = sweep("--store", str(tmp_path), *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def space_file(folder: Path, text: str) -> str:
+    file = folder / "space.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_malformed_yaml_names_file_and_line(tmp_path: Path) -> None:
+    file = space_file(tmp_path, "name: mine\naxes: {dataset: [sst2\nseeds: [0]\n")
+    done = sweep("--space", file, "--dry-run")
+    assert done.returncode == 2
+    assert re.search(r"space\.yaml, line \d+: not valid YAML", done.stderr)
+
+
+def test_a_label_word_of_several_tokens_and_a_missing_column(tmp_path: Path) -> None:
+    import yaml
+
+    from search_spaces.catalog import PACKAGED
+
+    entry = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())
+    (tmp_path / "catalog" / "datasets").mkdir(parents=True)
+    own = tmp_path / "catalog" / "datasets" / "sst2.yaml"
+    embedded = (PACKAGED.parent / "embedded.yaml").read_text()
+    file = space_file(tmp_path, embedded)
+
+    entry["prompts"]["label_words"] = [["stupendously"], ["positive"]]
+    own.write_text(yaml.safe_dump(entry))
+    done = sweep("--space", file, "--dry-run")
+    assert (done.returncode, "'stupendously' is not one token" in done.stderr) == (2, True)
+
+    entry["label"] = "sentiment"
+    own.write_text(yaml.safe_dump(entry))
+    done = sweep("--space", file, "--dry-run")
+    assert (done.returncode, "lacks the column 'sentiment'" in done.stderr) == (2, True)
