@@ -7,6 +7,7 @@ driver or an unreachable server left out is logged by the next `sync`.
 
 import json
 import logging
+import os
 import socket
 import tempfile
 import time
@@ -45,8 +46,8 @@ class Tracker:
 
     def __init__(self, uri: str, space: str, artifacts: str | None) -> None:
         """artifacts: where MLflow keeps files; None leaves that to the tracking server."""
-        for chatty in ("mlflow", "alembic"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
