@@ -1,15 +1,41 @@
 """Checks that cost seconds and save hours: what is wrong is said before Ray starts.
 
 Names, files, columns and assets are checked by loading the space and making the plan. What is left
-is here: label words against the tokenizer, and whether the store can be written.
+is here: label words against the tokenizer, and whether servers answer.
 """
 
+import socket
 from pathlib import Path
 
 from search_spaces.catalog import Prompts
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
+
+CONNECT_TIMEOUT = 5.0  # seconds
+
+
+def connection_error(host: str, port: int) -> OSError | None:
+    """Why nobody answers at an address, or None where somebody does."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
+    except OSError as error:
+        return error
+    return None
+
+
+def check_ray_address(address: str) -> None:
+    """Raises BadInput where nobody answers there: Ray itself would wait for minutes."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        raise BadInput(f"--ray-address {address}: give auto, HOST:PORT or ray://HOST:PORT")
+    if error := connection_error(host, int(port)):
+        raise BadInput(
+            f"no Ray cluster answers at {address} ({error}); "
+            "leave --ray-address out to run on this machine"
+        )
 
 
 def check_label_words(cells: list[Cell], assets: Assets) -> None:

@@ -3,18 +3,15 @@
 python -m orchestrator.report --space embedded --store results
 """
 
-import argparse
 import sys
 from collections.abc import Iterable
 from itertools import groupby
 from statistics import mean, stdev
 from typing import Any
 
-from orchestrator.plan import make_plan
+from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
-from search_spaces.space import load
-from trainables.assets import Assets
 from trainables.store import Store
 
 COLUMNS = {
@@ -73,19 +70,14 @@ def _figure(column: str, values: list[float | None]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m orchestrator.report", description="Print the comparison of a sweep."
     )
-    parser.add_argument("--space", default="embedded", help="name or .yaml file (embedded)")
-    parser.add_argument("--store", default="results", help="folder or URL (results)")
-    parser.add_argument("--assets", help="embedded, hub or a folder (default: the space's own)")
-    arguments = parser.parse_args()
+    add_plan_arguments(parser)
     try:
-        space = load(arguments.space)
-        store = Store(arguments.store)
-        plan = make_plan(space, Assets(arguments.assets or space.assets), store)
+        plan, store, _ = open_plan(parser.parse_args())
     except BadInput as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     done = plan.with_status("done")
     print(markdown_table(done, store) if done else "no cell of this space is finished yet")

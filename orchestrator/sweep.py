@@ -8,11 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.checks import check_label_words
+from orchestrator.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.checks import check_label_words, check_ray_address
 from orchestrator.plan import Plan, make_plan
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
-from search_spaces.space import load, parse_seeds
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -30,9 +30,8 @@ exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was run)
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = _parser().parse_args(argv)
     try:
-        return sweep(arguments)
+        return sweep(_parser().parse_args(argv))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,12 +39,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
-    seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
-    space = load(arguments.space, arguments.only, arguments.set, seeds)
-    assets = Assets(arguments.assets or space.assets)
-    assets.check()
-    store = Store(arguments.store)
-    plan = make_plan(space, assets, store)
+    if arguments.ray_address is not None:
+        check_ray_address(arguments.ray_address)
+    plan, store, assets = open_plan(arguments)
     check_label_words(plan.todo, assets)
     if arguments.dry_run:
         print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
@@ -54,7 +50,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     console = Console(stderr=arguments.json, highlight=False)
     started = time.perf_counter()
     failures = _run(plan, store, assets, arguments, console)
-    plan = make_plan(space, assets, store)
+    plan = make_plan(plan.space, assets, store)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))
     else:
@@ -172,23 +168,16 @@ def _show_end(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m orchestrator.sweep",
         description="Fine-tune and attack every cell of a space that is not done yet, on Ray Tune.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_plan_arguments(parser)
     add = parser.add_argument
-    add("--space", default="embedded", metavar="NAME|FILE", help="what to run (embedded)")
-    add("--only", action="append", default=[], metavar="AXIS=VALUE[,VALUE]",
-        help="keep only these values of an axis; repeatable")  # fmt: skip
-    add("--set", action="append", default=[], metavar="PATH=VALUE",
-        help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
-    add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
-    add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
-    add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
     add("--tracking-uri", metavar="URI", help="MLflow server or database (a database in the store)")
-    add("--max-concurrent", type=int, metavar="N", help="trials at once (as many as fit)")
+    add("--max-concurrent", type=_positive, metavar="N", help="trials at once (as many as fit)")
     add(
         "--ray-address",
         metavar="ADDRESS",
@@ -198,6 +187,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the plan as one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trials, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

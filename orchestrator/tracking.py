@@ -8,7 +8,6 @@ driver or an unreachable server left out is logged by the next `sync`.
 import json
 import logging
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterable
@@ -16,11 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from orchestrator.checks import connection_error
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.store import Store
-
-CONNECT_TIMEOUT = 5.0  # seconds
 
 
 def check_tracking_server(uri: str) -> None:
@@ -28,13 +26,11 @@ def check_tracking_server(uri: str) -> None:
     parsed = urlparse(uri)
     if parsed.scheme in ("http", "https"):
         address = (parsed.hostname or "", parsed.port or (443 if parsed.scheme == "https" else 80))
-        try:
-            socket.create_connection(address, timeout=CONNECT_TIMEOUT).close()
-        except OSError as error:
+        if error := connection_error(*address):
             raise BadInput(
                 f"the tracking server {uri} does not answer ({error}); start it, or leave "
                 "--tracking-uri out to track into the store"
-            ) from None
+            )
     elif parsed.scheme not in ("sqlite", "postgresql", "mysql", "mssql"):
         raise BadInput(
             f"--tracking-uri {uri}: give http://HOST:PORT or a database like sqlite:///mlflow.db"

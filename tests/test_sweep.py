@@ -29,6 +29,18 @@ def table(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("|")]
 
 
+def attack_records(store: Path) -> dict[tuple[str, int], str]:
+    """Every stored example by (log, id), from logs merged and not merged yet."""
+    lines = [
+        (path.parent.name, line)
+        for path in store.glob("attacks/*/examples.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    lines += [(path.parent.name, path.read_text()) for path in store.glob("attacks/*/*.json")]
+    records = [(log, json.loads(text)) for log, text in lines]
+    return {(log, record["id"]): json.dumps(record) for log, record in records}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     store = tmp_path_factory.mktemp("undisturbed")
@@ -89,13 +101,60 @@ def test_a_killed_driver_loses_nothing(undisturbed: tuple[Path, str], tmp_path: 
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("fits/*/fit.json")}
-    attacked = {path.relative_to(tmp_path).parts[1:3] for path in tmp_path.glob("attacks/*/*.json")}
+    attacked = attack_records(tmp_path)
     assert kept and attacked
     resumed = sweep(*SMALL, "--store", str(tmp_path))
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert table(resumed.stdout) == table(output)
     for path, written in kept.items():
         assert path.stat().st_mtime_ns == written, "a stored fit was trained again"
+    # A record holds the seconds its example took, so an example attacked again would differ.
+    at_the_end = attack_records(tmp_path)
+    assert {name: at_the_end[name] for name in attacked} == attacked
+    assert len(at_the_end) == 16
+
+
+def test_failed_cells_are_named_with_their_tracebacks_and_run_again(tmp_path: Path) -> None:
+    broken = [*SMALL, "--only", "head=mlp_ft", "--set", "fit.learning_rate=1e30"]
+    done = sweep(*broken, "--store", str(tmp_path))
+    assert done.returncode == 1
+    failed = re.findall(r"^failed: (\S+): .*the loss became.*traceback: (.*)\)$", done.stderr, re.M)
+    assert len(failed) == 2
+    for key, file in failed:
+        assert key in file and "FloatingPointError" in Path(file).read_text()
+    plan = json.loads(sweep(*broken, "--store", str(tmp_path), "--dry-run", "--json").stdout)
+    assert plan["totals"]["failed"] == 2
+    assert all(cell["reason"].startswith("see ") for cell in plan["cells"])
+
+
+def test_a_cell_runs_without_ray_and_gives_the_same_result(
+    undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    store, _ = undisturbed
+    (cell,) = store.glob("cells/sst2-bert-embedded-mlp_ft-standard-textfooler-s0-*/cell.json")
+    code = (
+        "import sys; sys.modules['ray'] = sys.modules['mlflow'] = None;"
+        "from trainables.cell import main; sys.exit(main())"
+    )
+    arguments = [sys.executable, "-c", code, str(cell), "--store", str(tmp_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    timeless = {"attack_seconds", "examples_per_second"}
+
+    def result(folder: Path) -> dict[str, object]:
+        content = json.loads((folder / "cells" / cell.parent.name / "result.json").read_text())
+        content["metrics"] = {k: v for k, v in content["metrics"].items() if k not in timeless}
+        return content
+
+    assert result(tmp_path) == result(store)
+
+
+def test_the_report_reads_the_store_alone(undisturbed: tuple[Path, str]) -> None:
+    store, output = undisturbed
+    command = [sys.executable, "-m", "orchestrator.report", *SMALL, "--store", str(store)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert table(done.stdout) == table(output)
 
 
 def test_the_dry_run_plans_without_torch() -> None:
@@ -124,6 +183,12 @@ def test_the_dry_run_plans_without_torch() -> None:
         (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
         (["--tracking-uri", "ftp://x"], "give http://HOST:PORT"),
         (["--store", "/proc/results"], "cannot be written"),
+        (["--ray-address", "127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9"),
+        (["--ray-address", "head"], "give auto, HOST:PORT"),
+        (["--max-concurrent", "0"], "'0' is not a number of trials"),
+        (["--sapce", "embedded"], "unrecognized arguments: --sapce"),
+        (["--only", "dataset=sst2", "--set", "fit.max_epochs=0"], "fit.max_epochs"),
+        (["--set", "attack.resources=mine"], "unknown attack resources 'mine'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

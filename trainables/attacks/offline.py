@@ -54,10 +54,13 @@ class EmbeddedWordVectors(AbstractWordEmbedding):
 
 
 class EmbeddedSentenceEncoder(SentenceEncoder):
-    """The multilingual Universal Sentence Encoder v3 in numpy, under TextAttack's own rules."""
+    """The multilingual Universal Sentence Encoder v3 in numpy, under TextAttack's own rules.
 
-    def __init__(self, **settings: object) -> None:
-        super().__init__(**settings)
+    Defaults are those of TextAttack's UniversalSentenceEncoder, which it stands in for.
+    """
+
+    def __init__(self, threshold: float = 0.8, metric: str = "angular", **settings: object) -> None:
+        super().__init__(threshold=threshold, metric=metric, **settings)
         self.model = _sentence_encoder()
 
     def encode(self, sentences: list[str]) -> torch.Tensor:

@@ -5,9 +5,13 @@ masked language model) from a named set. Import after `prepare_textattack`.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from textattack import Attack
+from textattack.attack_recipes import textfooler_jin_2019
 from textattack.constraints.grammaticality import PartOfSpeech
 from textattack.constraints.overlap import MaxWordsPerturbed
 from textattack.constraints.pre_transformation import (
@@ -70,14 +74,14 @@ def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
     vectors = _vectors(resources)
     constraints = [
         RepeatModification(),
-        StopwordModification(),
+        StopwordModification(stopwords=textfooler_stop_words()),
         WordEmbeddingDistance(embedding=vectors, min_cos_sim=settings["min_word_cos_sim"]),
         (EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech)(
             allow_verb_noun_swap=True
         ),
         _encoder(
             resources,
-            threshold=settings["min_sentence_sim"],
+            threshold=settings["min_window_sim"],
             metric="angular",
             compare_against_original=False,
             window_size=settings["window_size"],
@@ -98,10 +102,10 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
     if settings["word_swap_only"]:
         encoder = _encoder(
             resources,
-            threshold=settings["min_sentence_sim"],
+            threshold=settings["min_window_sim"],
             metric="angular",
             compare_against_original=False,
-            window_size=15,
+            window_size=settings["window_size"],
             skip_text_shorter_than_window=True,
         )
         transformation = swap
@@ -112,7 +116,7 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
             WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
             WordSwapRandomCharacterDeletion(**inside),
             WordSwapNeighboringCharacterSwap(**inside),
-            WordSwapHomoglyphSwap(),
+            HomoglyphSwap(),
         ]
         transformation = CompositeTransformation([*bugs, swap])
     constraints = [RepeatModification(), StopwordModification(), encoder]
@@ -161,6 +165,36 @@ def misspellings(settings: Settings, resources: str, masked_lm: tuple[Any, Any])
         RepeatModification(),
     ]
     return transformation, constraints, GreedySearch()
+
+
+class HomoglyphSwap(WordSwapHomoglyphSwap):
+    """TextAttack's, without a table that its 0.3.11 wheel lacks and that word swaps never read."""
+
+    def __init__(self) -> None:
+        with suppress(FileNotFoundError):
+            super().__init__()
+
+
+@cache
+def textfooler_stop_words() -> frozenset[str]:
+    """TextFooler's own stop words, which TextAttack keeps inside its recipe's function."""
+    kept: list[set[str]] = []
+
+    class Kept(Exception):
+        pass
+
+    def keep(stopwords: set[str]) -> None:
+        kept.append(stopwords)
+        raise Kept
+
+    # The recipe is built up to its stop words: what it would download before them is left out.
+    with (
+        patch.object(textfooler_jin_2019, "WordSwapEmbedding"),
+        patch.object(textfooler_jin_2019, "StopwordModification", keep),
+        suppress(Kept),
+    ):
+        textfooler_jin_2019.TextFoolerJin2019.build(None)
+    return frozenset(kept[0])
 
 
 KINDS: dict[str, Callable[[Settings, str, tuple[Any, Any]], Parts]] = {

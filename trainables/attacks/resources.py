@@ -54,7 +54,8 @@ def prepare_textattack(resources: str) -> None:
         return
     import nltk
 
-    cache_folder = os.path.join(tempfile.gettempdir(), f"textattack-{os.getuid()}-{os.getpid()}")
+    # TextAttack notes there what it has downloaded; the user's own cache must not hear of nothing.
+    cache_folder = os.path.join(tempfile.gettempdir(), f"textattack-offline-{os.getuid()}")
     os.environ.setdefault("TA_CACHE_DIR", cache_folder)
     nltk.data.path.insert(0, str(EMBEDDED / "nltk_data"))
     download = nltk.download

@@ -1,0 +1,40 @@
+"""What the commands of this package share: which space, changed how, which store, which assets."""
+
+import argparse
+from typing import NoReturn
+
+from orchestrator.plan import Plan, make_plan
+from search_spaces.errors import BadInput
+from search_spaces.space import load, parse_seeds
+from trainables.assets import Assets
+from trainables.store import Store
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, as all bad input is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; see --help")
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `open_plan` reads."""
+    add = parser.add_argument
+    add("--space", default="embedded", metavar="NAME|FILE", help="what to run (embedded)")
+    add("--only", action="append", default=[], metavar="AXIS=VALUE[,VALUE]",
+        help="keep only these values of an axis; repeatable")  # fmt: skip
+    add("--set", action="append", default=[], metavar="PATH=VALUE",
+        help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
+    add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
+    add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
+    add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
+
+
+def open_plan(arguments: argparse.Namespace) -> tuple[Plan, Store, Assets]:
+    """The plan that the arguments ask for, with its store and assets. Raises BadInput."""
+    seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
+    space = load(arguments.space, arguments.only, arguments.set, seeds)
+    assets = Assets(arguments.assets or space.assets)
+    assets.check()
+    store = Store(arguments.store)
+    return make_plan(space, assets, store), store, assets

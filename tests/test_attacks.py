@@ -1,0 +1,264 @@
+"""Attacks are TextAttack's recipes, run offline, on victims whose weakness is known."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+
+from search_spaces.catalog import Catalog, attack_settings
+from search_spaces.errors import BadInput
+from trainables.attacks.resources import NAMES as RESOURCES
+from trainables.attacks.resources import identity, masked_language_model, prepare_textattack
+from trainables.data import Example
+from trainables.heads.base import Head, Texts
+
+prepare_textattack("embedded")
+
+from textattack import Attack, attack_recipes  # noqa: E402
+from textattack.shared import AttackedText  # noqa: E402
+
+from trainables.attacks import offline  # noqa: E402
+from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
+from trainables.attacks.recipes import HomoglyphSwap, build_attack  # noqa: E402
+
+ATTACKS = ["textfooler", "textbugger", "bert_attack", "misspellings"]
+RECIPES = {
+    "textfooler": "textfooler_jin_2019.TextFoolerJin2019",
+    "textbugger": "textbugger_li_2018.TextBuggerLi2018",
+    "bert_attack": "bert_attack_li_2020.BERTAttackLi2020",
+    "misspellings": "pruthi_2019.Pruthi2019",
+}
+every_attack = pytest.mark.parametrize("name", ATTACKS)
+
+
+class KeywordHead(Head):
+    """Class 1 as long as the text holds one of its words: what an attack has to get rid of."""
+
+    def __init__(self, words: set[str]) -> None:
+        super().__init__()
+        self.words = words
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        found = [sum(word in self.words for word in " ".join(t).split()) for t in texts]
+        return torch.tensor([[0.0, 2.0 * count - 1] for count in found])
+
+
+def make(name: str, head: Head, protocol: str = "textattack", **changed: Any) -> Attack:
+    catalog = Catalog()
+    settings = attack_settings(
+        catalog.attack(name), catalog.dataset("sst2"), protocol, changed.pop("scale", "embedded")
+    )
+    return build_attack(
+        name, Victim(head), {**settings, **changed}, "embedded",
+        masked_language_model("embedded"), ["sentence"], "sentence",
+    )  # fmt: skip
+
+
+def run(name: str, head: Head, text: str, label: int = 1, **options: Any) -> dict[str, Any]:
+    attack = make(name, head, **options)
+    (record,) = attack_examples(attack, [Example(7, (text,), label)], ["sentence"], 0, "sst2", name)
+    return record
+
+
+def recipe(name: str, head: Head) -> Attack:
+    """TextAttack's own recipe, its downloads replaced by the embedded resources."""
+    module_name, class_name = RECIPES[name].split(".")
+    module = getattr(attack_recipes, module_name)
+    model, tokenizer = masked_language_model("embedded")
+    parts = {
+        "UniversalSentenceEncoder": offline.EmbeddedSentenceEncoder,
+        "PartOfSpeech": offline.EmbeddedPartOfSpeech,
+        "WordSwapHomoglyphSwap": HomoglyphSwap,
+    }
+    with ExitStack() as stack:
+        for part, ours in parts.items():
+            if hasattr(module, part):
+                stack.enter_context(patch.object(module, part, ours))
+        vectors = "textattack.shared.WordEmbedding.counterfitted_GLOVE_embedding"
+        stack.enter_context(patch(vectors, offline.word_vectors))
+        if name == "bert_attack":
+            own = module.WordSwapMaskedLM
+            given = {"masked_language_model": model, "tokenizer": tokenizer}
+            stack.enter_context(
+                patch.object(module, "WordSwapMaskedLM", lambda **k: own(**k, **given))
+            )
+        return getattr(module, class_name).build(Victim(head))
+
+
+def described(part: Any) -> Any:
+    """A part of an attack as its class and plain settings, through lists of parts."""
+    if isinstance(part, (list, tuple)):
+        return [described(each) for each in part]
+    plain = (str, int, float, bool, type(None), set, frozenset, list, dict)
+    settings = {
+        k: v for k, v in vars(part).items() if isinstance(v, plain) and k != "transformations"
+    }
+    inner = [described(each) for each in getattr(part, "transformations", [])]
+    return (
+        type(part).__name__,
+        {k: str(sorted(v) if isinstance(v, (set, frozenset)) else v) for k, v in settings.items()},
+        inner,
+    )
+
+
+@every_attack
+def test_an_attack_has_the_parts_of_textattacks_recipe(name: str) -> None:
+    ours = make(name, KeywordHead({"good"}), scale="as published")
+    theirs = recipe(name, KeywordHead({"good"}))
+    assert described(ours.transformation) == described(theirs.transformation)
+    assert described(ours.search_method) == described(theirs.search_method)
+    assert described(ours.goal_function)[0] == described(theirs.goal_function)[0]
+
+    def constraints(attack: Attack) -> list[Any]:
+        kept = [*attack.constraints, *attack.pre_transformation_constraints]
+        # Theirs names an entailment data set's columns; ours names the data set's own.
+        return sorted(
+            (described(c) for c in kept if type(c).__name__ != "InputColumnModification"), key=str
+        )
+
+    assert constraints(ours) == constraints(theirs)
+
+
+def test_textbuggers_bugs_need_no_file_that_the_wheel_lacks() -> None:
+    words = HomoglyphSwap()._get_replacement_words("film")
+    assert len(words) == 4 and all(word != "film" and len(word) == 4 for word in words)
+
+
+VICTIM = {"good", "clever"}
+TEXT = "the film was a good and clever story about a boy and his dog"
+
+
+@every_attack
+@pytest.mark.parametrize("protocol", ["textattack", "mvp"])
+def test_every_attack_beats_a_victim_that_hangs_on_one_word(name: str, protocol: str) -> None:
+    loose = {"min_window_sim": 0.0, "min_sentence_sim": 0.0}
+    text = "the film was a good story about a boy and his dog , and they liked it a lot"
+    record = run(name, KeywordHead({"good"}), text, protocol=protocol, **loose)
+    assert record["status"] == "successful"
+    assert "good" not in record["perturbed_text"].split()
+    assert record["original_text"] == text
+    assert (record["original_output"], record["perturbed_output"]) == (1, 0)
+    assert record["queries"] > 1 and record["words_changed"] >= 1
+
+
+@every_attack
+def test_an_example_that_is_wrong_already_is_skipped(name: str) -> None:
+    record = run(name, KeywordHead({"good"}), TEXT, label=0)
+    assert record["status"] == "skipped"
+    assert record["perturbed_text"] == record["original_text"]
+
+
+@every_attack
+def test_an_attack_without_a_way_out_fails(name: str) -> None:
+    class Constant(KeywordHead):
+        def forward(self, texts: Texts) -> torch.Tensor:
+            return torch.tensor([[0.0, 1.0]] * len(texts))
+
+    record = run(name, Constant(set()), TEXT)
+    assert record["status"] == "failed"
+
+
+def test_only_the_attacked_column_changes() -> None:
+    settings = {"max_words_changed_count": 1, "min_word_length": 4}
+    attack = build_attack(
+        "misspellings", Victim(KeywordHead({"good"})), settings, "embedded",
+        masked_language_model("embedded"), ["question", "passage"], "passage",
+    )  # fmt: skip
+    example = Example(0, ("is it a story", "they all said that it was good indeed"), 1)
+    (record,) = attack_examples(attack, [example], ["question", "passage"], 0, "boolq", "m")
+    assert record["status"] == "successful"
+    assert record["perturbed_text"].startswith("is it a story\n")
+
+
+def test_word_vectors_have_synonyms_for_neighbours_and_no_antonyms() -> None:
+    vectors = offline.word_vectors()
+
+    def neighbours(word: str) -> list[str]:
+        near = vectors.nearest_neighbours(vectors.word2index(word), 50)
+        return [vectors.index2word(number) for number in near]
+
+    for word, opposite in [
+        ("good", "bad"), ("hot", "cold"), ("big", "small"), ("love", "hate"), ("up", "down"),
+        ("win", "lose"), ("rich", "poor"), ("early", "late"), ("true", "false"),
+    ]:  # fmt: skip
+        assert opposite not in neighbours(word), word
+        assert word not in neighbours(opposite), opposite
+    for word, synonym in [("terrible", "awful"), ("film", "movie"), ("win", "triumph")]:
+        assert synonym in neighbours(word)
+    assert vectors.get_cos_sim("good", "good") == pytest.approx(1, abs=1e-3)
+
+
+def test_the_tagger_keeps_words_in_their_class() -> None:
+    text = AttackedText("the old man slowly opened the heavy door")
+    constraint = offline.EmbeddedPartOfSpeech(allow_verb_noun_swap=True)
+
+    def allowed(word: str, other: str) -> bool:
+        at = text.words.index(word)
+        return bool(constraint._check_constraint(text.replace_word_at_index(at, other), text))
+
+    assert allowed("heavy", "big")
+    assert allowed("slowly", "quietly")
+    assert not allowed("heavy", "quietly")
+    assert not allowed("slowly", "table")
+
+
+def test_the_sentence_encoder_ranks_by_meaning() -> None:
+    encoder = offline.EmbeddedSentenceEncoder(threshold=0.5, metric="cosine")
+    film, movie, bank = encoder.encode(
+        ["the film was very funny", "the movie was hilarious", "the bank raised its rates again"]
+    )
+    close, far = (torch.cosine_similarity(film, other, dim=0) for other in (movie, bank))
+    assert close > far + 0.2
+
+
+@every_attack
+def test_the_same_seed_gives_the_same_example_whatever_came_before(name: str) -> None:
+    examples = [Example(number, (text,), 1) for number, text in enumerate([TEXT, TEXT + " again"])]
+
+    def attacked(order: list[Example]) -> dict[int, Any]:
+        attack = make(name, KeywordHead(VICTIM))
+        records = attack_examples(attack, order, ["sentence"], 3, "sst2", name)
+        return {r["id"]: {**r, "seconds": None} for r in records}
+
+    assert attacked(examples) == attacked(examples[::-1])
+    assert attacked(examples)[1] == attacked(examples[1:])[1]
+
+
+HASH_SEED = """
+import json, sys
+sys.path.insert(0, {tests!r})
+from test_attacks import KeywordHead, TEXT, VICTIM, run
+print(json.dumps([{{**run(name, KeywordHead(VICTIM), TEXT), "seconds": 0}} for name in {attacks}]))
+"""
+
+
+def test_results_do_not_hang_on_pythons_hash_seed_or_on_a_home(tmp_path: Path) -> None:
+    """In new processes with an empty home: what TextAttack finds on a new node."""
+    code = HASH_SEED.format(tests=str(Path(__file__).parent), attacks=ATTACKS)
+    outputs = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / ".cache" / "textattack").exists()
+        outputs.append(json.loads(done.stdout.splitlines()[-1]))
+    assert outputs[0] == outputs[1]
+
+
+def test_unknown_names_are_named() -> None:
+    with pytest.raises(BadInput, match="did you mean textfooler"):
+        build_attack(
+            "textfoler", Victim(KeywordHead(set())), {}, "embedded", ("", None), ["a"], "a"
+        )
+    with pytest.raises(BadInput, match="did you mean embedded"):
+        identity("embeded")
+    assert all(identity(name) for name in RESOURCES)

@@ -1,0 +1,102 @@
+"""Keys change with what determines a result, and with nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.keys import key
+from orchestrator.plan import make_plan
+from search_spaces.catalog import PACKAGED
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.store import Store
+
+EMBEDDED = PACKAGED.parent / "embedded.yaml"
+
+
+def keys_of(space: str = "embedded", *sets: str) -> dict[str, list[str]]:
+    """Fit, log and cell keys of the first cell."""
+    loaded = load(space, only=["dataset=sst2", "head=mvp", "attack=textfooler"], sets=sets)
+    (cell,) = make_plan(loaded, Assets("embedded"), Store("/nonexistent")).todo
+    return {"fit": cell.fit.key, "log": cell.log, "cell": cell.key}
+
+
+def changed(*sets: str) -> set[str]:
+    before, after = keys_of(), keys_of("embedded", *sets)
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("fit.learning_rate=2e-4", {"fit", "log", "cell"}),
+        ("fit.max_length=64", {"fit", "log", "cell"}),
+        ("fit.train_examples=100", {"fit", "log", "cell"}),
+        ("fit.patience=5", {"fit", "log", "cell"}),
+        ("seeds=[1]", {"fit", "log", "cell"}),
+        ("resources.fit.cpus=2", {"fit", "log", "cell"}),
+        ("attack.protocol=textattack", {"log", "cell"}),
+        ("attack.resources=textattack", {"log", "cell"}),
+        ("attack.examples=30", {"cell"}),
+        ("fit.learning_rate=0.0001", set()),
+        ("fit.weight_decay=0.01", set()),
+        ("resources.attack.gpus=0.25", set()),
+        ("about=something else", set()),
+        ("name=another", set()),
+    ],
+)
+def test_what_a_setting_changes(setting: str, expected: set[str]) -> None:
+    assert changed(setting) == expected
+
+
+def own_space(folder: Path, change: Any = None) -> str:
+    """A copy of the embedded space with a catalog of its own for sst2, changed by `change`."""
+    entry = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())
+    if change:
+        change(entry)
+    (folder / "catalog" / "datasets").mkdir(parents=True, exist_ok=True)
+    reordered = dict(reversed(entry.items()))
+    (folder / "catalog" / "datasets" / "sst2.yaml").write_text(
+        "# a comment\n" + yaml.safe_dump(reordered, sort_keys=False)
+    )
+    space = dict(reversed(yaml.safe_load(EMBEDDED.read_text()).items()))
+    (folder / "space.yaml").write_text("# another\n" + yaml.safe_dump(space, sort_keys=False))
+    return str(folder / "space.yaml")
+
+
+def test_comments_order_and_place_of_files_change_no_key(tmp_path: Path) -> None:
+    assert keys_of(own_space(tmp_path)) == keys_of()
+
+
+def test_prompts_are_part_of_an_mvp_fit(tmp_path: Path) -> None:
+    def other_words(entry: dict[str, Any]) -> None:
+        entry["prompts"]["label_words"] = [["bad"], ["good"]]
+
+    assert keys_of(own_space(tmp_path, other_words))["fit"] != keys_of()["fit"]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+identities = st.dictionaries(st.text(), json_values, max_size=5)
+
+
+@settings(deadline=None)
+@given(identities)
+def test_the_order_of_an_identity_does_not_count(identity: dict[str, Any]) -> None:
+    assert key("x", dict(reversed(identity.items()))) == key("x", identity)
+
+
+@settings(deadline=None)
+@given(identities, identities)
+def test_different_identities_have_different_keys(one: dict[str, Any], other: Any) -> None:
+    import json
+
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (key("x", one) == key("x", other)) == same

@@ -1,0 +1,112 @@
+"""Data and models from the three sources: the package, the hub's cache, a folder of real rows."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from search_spaces.catalog import PACKAGED
+from trainables.assets import EMBEDDED
+
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+TINY = ["--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1"]
+
+
+def sweep(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator.sweep", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, **environment},
+    )
+
+
+def put_in_hub_cache(cache: Path, repository: str, files: dict[str, Path]) -> None:
+    """Lay files out as huggingface_hub keeps a downloaded repository."""
+    folder = cache / "hub" / repository
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(REVISION)
+    for name, source in files.items():
+        target = folder / "snapshots" / REVISION / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+def hub_space(folder: Path) -> str:
+    space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
+    space |= {"name": "from-the-hub", "assets": "hub"}
+    space["axes"] |= {"dataset": ["sst2"], "model": ["bert-base-uncased"]}
+    space["axes"]["attack"] = ["misspellings"]
+    (folder / "space.yaml").write_text(yaml.safe_dump(space))
+    return str(folder / "space.yaml")
+
+
+def test_the_hubs_cache_is_read_without_a_network(tiny_bert: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    rows = EMBEDDED / "datasets" / "sst2"
+    put_in_hub_cache(
+        cache,
+        "datasets--nyu-mll--glue",
+        {
+            f"sst2/{split}-00000-of-00001.parquet": rows / f"{split}.parquet"
+            for split in ("train", "validation")
+        },
+    )
+    model = {path.name: path for path in tiny_bert.iterdir()}
+    put_in_hub_cache(cache, "models--google-bert--bert-base-uncased", model)
+    arguments = ["--space", hub_space(tmp_path), *TINY, "--set", "fit.max_length=48"]
+    offline = {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+    done = sweep(*arguments, "--store", str(tmp_path / "store"), **offline)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 cells done" in done.stdout
+
+
+def test_an_empty_cache_without_a_network_is_one_clear_line(tmp_path: Path) -> None:
+    offline = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = sweep("--space", hub_space(tmp_path), "--store", str(tmp_path / "store"), **offline)
+    assert done.returncode == 2
+    assert "neither in the local hub cache nor can the hub be reached" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_source_of_equal_files_changes_no_key(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED / "datasets", tmp_path / "datasets")
+    plans = [
+        json.loads(sweep("--assets", source, "--dry-run", "--json").stdout)["cells"]
+        for source in ("embedded", str(tmp_path))
+    ]
+    assert plans[0] == plans[1]
+
+
+def test_a_broken_data_file_is_named_before_anything_runs(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED / "datasets", tmp_path / "datasets")
+    (tmp_path / "datasets" / "sst2" / "train.parquet").write_bytes(b"PAR1 not really")
+    done = sweep("--assets", str(tmp_path), "--dry-run")
+    assert done.returncode == 2
+    assert "sst2/train.parquet is not readable parquet" in done.stderr
+    (tmp_path / "datasets" / "sst2" / "train.parquet").unlink()
+    done = sweep("--assets", str(tmp_path), "--dry-run")
+    assert done.returncode == 2
+    assert "no file" in done.stderr and "sst2/train.parquet" in done.stderr
+
+
+def test_real_rows_from_a_folder(real_assets: Path, tmp_path: Path) -> None:
+    arguments = ["--only", "head=mlp_ft", "--only", "attack=textfooler", *TINY]
+    done = sweep(*arguments, "--assets", str(real_assets), "--store", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 of 2 cells done" in done.stdout
+    (log,) = tmp_path.glob("attacks/sst2-*/examples.jsonl")
+    texts = {json.loads(line)["original_text"] for line in log.read_text().splitlines()}
+    assert texts <= real_sst2_texts(real_assets)
+
+
+def real_sst2_texts(assets: Path) -> set[str]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(assets / "datasets" / "sst2" / "validation.parquet")
+    return {text.lower().strip() for text in table["sentence"].to_pylist()}
