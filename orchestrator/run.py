@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.plan import Plan
-from search_spaces.cell import Cell
+from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from search_spaces.space import PhaseResources
 
@@ -76,7 +76,7 @@ def run_cells(
         cells.values(),
         plan.fits_done,
         config_of,
-        fit_cost=lambda cell: plan.rates.fit_seconds(cell.fit) or 0.0,
+        fit_cost=lambda cell: plan.rates.fit_seconds(cell.fit) or _texts_per_row(cell.fit),
         max_concurrent=max_concurrent or max(cpus, 1),
     )
     with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
@@ -97,6 +97,12 @@ def run_cells(
             ),
         )
         tuner.fit()
+
+
+def _texts_per_row(fit: Fit) -> int:
+    """What a fit's cost grows with, for want of measured rates."""
+    prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
+    return len(prompts.templates) if prompts else 1
 
 
 def _connect(address: str | None, verbose: bool) -> int:

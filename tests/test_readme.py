@@ -1,0 +1,98 @@
+"""Every command of the README runs, as written, in a folder that holds a small sweep's results.
+
+Commands that would take minutes run with small settings added; `make sweep` itself, the server of
+`make ui` and everything else that is slow run under `make test-slow`.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SMALL = (
+    "--only dataset=sst2 --only attack=misspellings --set attack.examples=2 "
+    "--set fit.train_examples=32 --set fit.max_epochs=1"
+)
+RUN_BY = {  # commands that no test runs as they stand, and what runs them instead
+    "make sweep": "test_make_sweep_and_the_ui",
+    "make ui": "test_make_sweep_and_the_ui",
+    "make test": ".ci/run",
+    "make test-slow": "whoever types it",
+    "make lint": ".ci/run",
+}
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)
+    lines = "".join(blocks).splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.split("  #")[0].strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a user stands: files the README speaks of, and the results of a small sweep."""
+    folder = tmp_path_factory.mktemp("user")
+    space = (REPOSITORY / "search_spaces" / "embedded.yaml").read_text()
+    (folder / "my_space.yaml").write_text(space.replace("name: embedded", "name: mine"))
+    (folder / "assets").symlink_to(REPOSITORY / "trainables" / "embedded")
+    done = run(f"python -m orchestrator.sweep {SMALL}", folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    assert words[0] == "python", f"not a command this test knows: {command}"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        [sys.executable, *words[1:]],
+        cwd=folder, capture_output=True, text=True, timeout=300, env=environment,
+    )  # fmt: skip
+
+
+def test_the_readme_has_the_two_commands() -> None:
+    assert {"make sweep", "make test"} <= set(commands())
+    assert "make test" in (REPOSITORY / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c not in RUN_BY])
+def test_a_readme_command_runs(command: str, folder: Path) -> None:
+    if "CELL" in command:
+        cell = next(folder.glob("results/cells/*/cell.json")).parent.name
+        command = command.replace("CELL", cell)
+    if "orchestrator.sweep" in command and "--dry-run" not in command:
+        command = f"{command} {SMALL}"
+    done = run(command, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_make_sweep_and_the_ui(tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    done = subprocess.run(["make", "sweep"], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "16 of 16 cells done" in done.stdout
+    ui = subprocess.Popen(["make", "ui"], cwd=clone, start_new_session=True)
+    try:
+        assert answers("http://127.0.0.1:5000/", 120)
+    finally:
+        os.killpg(ui.pid, 15)
+
+
+def answers(url: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                return bool(reply.status == 200)
+        except OSError:
+            time.sleep(1)
+    return False
