@@ -30,11 +30,16 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
 
 
-def open_plan(arguments: argparse.Namespace) -> tuple[Plan, Store, Assets]:
-    """The plan that the arguments ask for, with its store and assets. Raises BadInput."""
+def open_plan(
+    arguments: argparse.Namespace, provisional: bool = False
+) -> tuple[Plan, Store, Assets]:
+    """The plan that the arguments ask for, with its store and assets. Raises BadInput.
+
+    provisional: plan for what the hub has without asking it.
+    """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     space = load(arguments.space, arguments.only, arguments.set, seeds)
-    assets = Assets(arguments.assets or space.assets)
+    assets = Assets(arguments.assets or space.assets, local_only=provisional)
     assets.check()
     store = Store(arguments.store)
-    return make_plan(space, assets, store), store, assets
+    return make_plan(space, assets, store, provisional), store, assets

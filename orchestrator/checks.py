@@ -7,6 +7,7 @@ is here: label words against the tokenizer, and whether servers answer.
 import socket
 from pathlib import Path
 
+from orchestrator.plan import NOT_HERE
 from search_spaces.catalog import Prompts
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -42,13 +43,13 @@ def check_label_words(cells: list[Cell], assets: Assets) -> None:
     """Raises BadInput naming a label word that is not a single token of a model that needs it."""
     seen = set()
     for fit in (cell.fit for cell in cells):
-        prompts = fit.data.prompts
-        if fit.head_entry.uses_prompts and (fit.dataset, fit.model) not in seen:
-            seen.add((fit.dataset, fit.model))
-            if prompts is None:
-                raise BadInput(f"data set {fit.dataset!r} has no prompts, which {fit.head} needs")
+        if fit.prompts is None or fit.model_digest == NOT_HERE:
+            continue
+        words = (fit.model, str(fit.prompts.label_words))
+        if words not in seen:
+            seen.add(words)
             folder = assets.model_folder(fit.model, fit.language_model)
-            _check_words(prompts, folder, f"data set {fit.dataset!r}, model {fit.model!r}")
+            _check_words(fit.prompts, folder, f"data set {fit.dataset!r}, model {fit.model!r}")
 
 
 def _check_words(prompts: Prompts, model_folder: Path, where: str) -> None:
@@ -59,7 +60,7 @@ def _check_words(prompts: Prompts, model_folder: Path, where: str) -> None:
         return  # The head checks again with the slow tokenizer, when it is built.
     tokenizer = Tokenizer.from_file(str(file))
     for word in (word for words in prompts.label_words for word in words):
-        encoded = tokenizer.encode(word, add_special_tokens=False)
+        encoded = tokenizer.encode(f" {word}", add_special_tokens=False)
         if len(encoded.ids) != 1 or encoded.tokens[0] in ("[UNK]", "<unk>"):
             raise BadInput(
                 f"{where}: label word {word!r} is not one token "

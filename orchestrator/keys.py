@@ -46,11 +46,15 @@ def attack_identity(
     settings: dict[str, Any],
     resources: dict[str, str],
     cpus: int,
+    code: str | None,
 ) -> dict[str, Any]:
-    """Everything an attacked example depends on, as plain JSON; how many are attacked is not in."""
+    """Everything an attacked example depends on, as plain JSON; how many are attacked is not in.
+
+    code: digest of a user's own attack's module.
+    """
     return {
         "fit": fit,
-        "attack": {"kind": kind, "settings": settings, "resources": resources},
+        "attack": {"kind": kind, "settings": settings, "resources": resources, "code": code},
         "threads": cpus,
         "versions": {"textattack": version("textattack")},
     }

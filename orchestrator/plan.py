@@ -11,13 +11,19 @@ from statistics import median
 from typing import Any
 
 from orchestrator import keys
-from search_spaces.catalog import attack_settings
+from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import Space
-from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
+from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
 from trainables.data import check_columns
+from trainables.heads import KINDS as HEADS
+from trainables.lookup import check_kind, kind_digest
 from trainables.store import Store
+from trainables.training import KINDS as TRAININGS
+
+NOT_HERE = "not downloaded yet"
 
 
 @dataclass(frozen=True)
@@ -121,48 +127,64 @@ class Rates:
                 self.examples.setdefault(like, []).append(each)
 
 
-def make_plan(space: Space, assets: Assets, store: Store) -> Plan:
-    """Resolve a space into a plan. Raises BadInput for a missing asset or a broken data file."""
-    cells = list(_resolve(space, assets))
-    done = store.cells_with("result.json", (cell.key for cell in cells))
-    failed = store.cells_with("error.txt", (cell.key for cell in cells)) - done
+def make_plan(space: Space, assets: Assets, store: Store, provisional: bool = False) -> Plan:
+    """Resolve a space into a plan. Raises BadInput for a missing asset or a broken data file.
+
+    provisional: what the hub has and this machine has not is planned for without its digest.
+    """
+    resolved = list(_resolve(space, assets, provisional))
+    done = store.cells_with("result.json", (cell.key for cell, _ in resolved))
+    failed = store.cells_with("error.txt", (cell.key for cell, _ in resolved)) - done
     planned = []
-    for cell in cells:
-        status = "done" if cell.key in done else "failed" if cell.key in failed else "todo"
-        reason = f"see {store.error_path(cell.key)}" if status == "failed" else ""
-        planned.append(PlannedCell(cell, status, reason))
-    fits_done = frozenset(store.fits_done())
-    return Plan(space, planned, fits_done, _measured(store, fits_done, done))
+    for cell, reason in resolved:
+        if reason:
+            planned.append(PlannedCell(cell, "not_applicable", reason))
+        elif cell.key in done:
+            planned.append(PlannedCell(cell, "done"))
+        elif cell.key in failed:
+            planned.append(PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}"))
+        else:
+            planned.append(PlannedCell(cell, "todo"))
+    wanted = {cell.fit.key for cell, _ in resolved}
+    fits_done = frozenset(store.fits_done() & wanted)
+    return Plan(space, planned, fits_done, _measured(store))
 
 
-def _resolve(space: Space, assets: Assets) -> Iterator[Cell]:
+def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[Cell, str]]:
+    """Every cell of the grid, with the reason why it does not apply, or an empty one."""
     axes, catalog = space.axes, space.catalog
     attacked_with = resources_identity(space.attack.resources)
-    datasets = {}
-    for name in axes.dataset:
-        entry = catalog.dataset(name)
-        files = assets.dataset_files(name, entry)
-        check_columns(name, entry, files)
-        datasets[name] = entry, dataset_digest(files)
-    models = {}
-    for name in axes.model:
-        language_model = catalog.model(name)
-        folder = assets.model_folder(name, language_model)
-        models[name] = language_model, digest(model_files(folder))
+    datasets = {
+        name: (catalog.dataset(name), _dataset_digest(space, assets, name, provisional))
+        for name in axes.dataset
+    }
+    models = {
+        name: (catalog.model(name), _model_digest(space, assets, name, provisional))
+        for name in axes.model
+    }
+    attacks = {name: catalog.attack(name) for name in axes.attack}
+    for recipe in attacks.values():
+        check_kind("attack", recipe.kind, ATTACKS)
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
-        fit, identity = _fit(space, dataset, model, head, training, seed, datasets, models)
-        for attack in axes.attack:
-            recipe = catalog.attack(attack)
+        fit, identity, reason = _fit(
+            space, (dataset, *datasets[dataset]), (model, *models[model]), head, training, seed
+        )
+        for attack, recipe in attacks.items():
             settings = attack_settings(
                 recipe, fit.data, space.attack.protocol, space.attack.resources
             )
             log_identity = keys.attack_identity(
-                identity, recipe.kind, settings, attacked_with, space.resources.attack.cpus
+                identity,
+                recipe.kind,
+                settings,
+                attacked_with,
+                space.resources.attack.cpus,
+                kind_digest("attack", recipe.kind, ATTACKS),
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
-            yield Cell(
+            cell = Cell(
                 key=keys.key(readable, {"log": log_identity, "examples": space.attack.examples}),
                 log=keys.key(readable, log_identity),
                 fit=fit,
@@ -173,38 +195,70 @@ def _resolve(space: Space, assets: Assets) -> Iterator[Cell]:
                 examples=space.attack.examples,
                 resources=space.resources,
             )
+            yield cell, reason
+
+
+def _dataset_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
+    entry = space.catalog.dataset(name)
+    try:
+        files = assets.dataset_files(name, entry)
+    except NotDownloaded:
+        if provisional:
+            return NOT_HERE
+        raise
+    check_columns(name, entry, files)
+    return dataset_digest(files)
+
+
+def _model_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
+    try:
+        return digest(model_files(assets.model_folder(name, space.catalog.model(name))))
+    except NotDownloaded:
+        if provisional:
+            return NOT_HERE
+        raise
 
 
 def _fit(
     space: Space,
-    dataset: str,
-    model: str,
+    dataset: tuple[str, Dataset, str],
+    model: tuple[str, LanguageModel, str],
     head: str,
     training: str,
     seed: int,
-    datasets: dict[str, Any],
-    models: dict[str, Any],
-) -> tuple[Fit, dict[str, Any]]:
-    data, data_digest = datasets[dataset]
-    language_model, model_digest = models[model]
-    head_entry = space.catalog.head(head)
-    training_entry = space.catalog.training(training)
+) -> tuple[Fit, dict[str, Any], str]:
+    """A fit, what its key covers, and why it does not apply (or an empty reason)."""
+    dataset_name, data, data_digest = dataset
+    model_name, language_model, model_digest = model
+    head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
+    prompts = prompts_of(data, head_entry, language_model)
+    reason = head_entry.not_for.get(language_model.kind, "")
+    if isinstance(prompts, str):
+        reason = reason or prompts
+        prompts = None
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
-    if head_entry.uses_prompts:
-        used.add("prompts")
     identity = keys.fit_identity(
         dataset={"digest": data_digest, **data.model_dump(include=used)},
-        model={"digest": model_digest},
-        head=head_entry.model_dump(exclude={"about"}),
-        training=training_entry.model_dump(exclude={"about"}),
+        model={"digest": model_digest, "kind": language_model.kind},
+        head={
+            "kind": head_entry.kind,
+            "pretrained": head_entry.pretrained,
+            "probe_first": head_entry.probe_first,
+            "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
+            "code": kind_digest("head", head_entry.kind, HEADS),
+        },
+        training={
+            **training_entry.model_dump(exclude={"about"}),
+            "code": kind_digest("training", training_entry.kind, TRAININGS),
+        },
         settings=space.fit.model_dump(),
         seed=seed,
         cpus=space.resources.fit.cpus,
     )
     fit = Fit(
-        key=keys.key(f"{dataset}-{model}-{head}-{training}-s{seed}", identity),
-        dataset=dataset,
-        model=model,
+        key=keys.key(f"{dataset_name}-{model_name}-{head}-{training}-s{seed}", identity),
+        dataset=dataset_name,
+        model=model_name,
         head=head,
         training=training,
         seed=seed,
@@ -213,18 +267,20 @@ def _fit(
         language_model=language_model,
         model_digest=model_digest,
         head_entry=head_entry,
+        prompts=prompts,
         training_entry=training_entry,
         settings=space.fit,
     )
-    return fit, identity
+    return fit, identity, reason
 
 
-def _measured(store: Store, fits: Iterable[str], cells: Iterable[str]) -> Rates:
+def _measured(store: Store) -> Rates:
+    """Rates of all that the store holds, whatever space it was run for."""
     rates = Rates()
-    for key in fits:
+    for key in store.fits_done():
         record = store.read_fit(key)
         rates.add_fit(record["spec"], record["seconds"])
-    for key in cells:
+    for key in store.cells_done():
         rates.add_attack(store.read_result(key))
     return rates
 

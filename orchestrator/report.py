@@ -75,7 +75,7 @@ def main() -> int:
     )
     add_plan_arguments(parser)
     try:
-        plan, store, _ = open_plan(parser.parse_args())
+        plan, store, _ = open_plan(parser.parse_args(), provisional=True)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import check_label_words, check_ray_address
-from orchestrator.plan import Plan, make_plan
+from orchestrator.plan import NOT_HERE, Plan, make_plan
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
@@ -41,7 +41,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
     if arguments.ray_address is not None:
         check_ray_address(arguments.ray_address)
-    plan, store, assets = open_plan(arguments)
+    plan, store, assets = open_plan(arguments, provisional=arguments.dry_run)
     check_label_words(plan.todo, assets)
     if arguments.dry_run:
         print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
@@ -136,6 +136,8 @@ def _describe(plan: Plan) -> str:
         lines.append(f"  {planned.status:<14} {planned.cell.key}{reason}")
     seconds = totals["estimated_seconds"]
     cost = "no rates measured yet" if seconds is None else f"{seconds:.0f} s of one trial at a time"
+    if any(NOT_HERE in (c.cell.fit.dataset_digest, c.cell.fit.model_digest) for c in plan.cells):
+        lines += ["", "some data sets or models are not on this machine yet: keys will change"]
     lines += [
         "",
         f"{totals['cells']} cells: {totals['done']} done, {totals['todo']} to do, "

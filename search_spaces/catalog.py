@@ -38,21 +38,37 @@ class Hub(BaseModel):
 class Prompts(BaseModel):
     """Templates with one [MASK] each, and the label words (verbalizer) of each class.
 
-    A template that begins with [SEP] follows the input; any other stands before it.
+    A template that begins with [SEP] follows the input; any other stands before it. A causal model
+    takes `decoder_templates`: they begin with [SEP] and end with the mask.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     templates: list[str] = Field(min_length=1)
+    decoder_templates: list[str] | None = None
     label_words: list[list[str]] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _one_mask_each(self) -> "Prompts":
-        for template in self.templates:
+        for template in [*self.templates, *(self.decoder_templates or [])]:
             if template.count("[MASK]") != 1:
                 raise ValueError(f"a template needs exactly one [MASK]: {template!r}")
         if not all(self.label_words):
             raise ValueError("each class needs at least one label word")
+        for template in self.decoder_templates or []:
+            if not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
+                raise ValueError(
+                    f"a decoder template begins with [SEP] and ends with [MASK]: {template!r}"
+                )
         return self
+
+
+class PromptSet(BaseModel):
+    """A named variant of a data set's prompts, for ablations; what it leaves out stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    templates: list[str] | None = None
+    decoder_templates: list[str] | None = None
+    label_words: list[list[str]] | None = None
 
 
 SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>\d{1,2})%\])?$")
@@ -93,6 +109,7 @@ class Dataset(Entry):
     splits: Splits
     drop_rows_without_letters: bool = False
     prompts: Prompts | None = None
+    prompt_sets: dict[str, PromptSet] = {}
     max_words_changed: float | None = Field(None, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -105,8 +122,12 @@ class Dataset(Entry):
 
 
 class LanguageModel(Entry):
-    """A pre-trained language model: by name in the package, or by name on the hub."""
+    """A pre-trained language model: by name in the package, or by name on the hub.
 
+    kind: masked (BERT, RoBERTa) or causal (GPT-2).
+    """
+
+    kind: Literal["masked", "causal"] = "masked"
     packaged: str | None = None
     hub: str | None = None
     revision: str = "main"
@@ -119,16 +140,31 @@ class LanguageModel(Entry):
 
 
 class Head(Entry):
-    """How class scores are read off the language model; `kind` names the code that does it."""
+    """How class scores are read off the language model; `kind` names the code that does it.
+
+    pretrained: False leaves the language model's weights random. probe_first: linear probing before
+    fine-tuning. prompt_set and templates: a variant of the data set's prompts, and how many of its
+    templates. not_for: kinds of model that it does not apply to, with the reason.
+    """
 
     kind: str
     uses_prompts: bool = False
+    pretrained: bool = True
+    probe_first: bool = False
+    prompt_set: str | None = None
+    templates: int | None = Field(None, ge=1)
+    not_for: dict[Literal["masked", "causal"], str] = {}
 
 
 class Training(Entry):
-    """How the model is fine-tuned; `kind` names the code that does it."""
+    """How the model is fine-tuned; `kind` names the code that does it.
+
+    train_share: fine-tune on this share of the training rows, for ablations.
+    """
 
     kind: str
+    settings: dict[str, Any] = {}
+    train_share: float = Field(1.0, gt=0, le=1)
 
 
 class Attack(Entry):
@@ -188,6 +224,30 @@ class Catalog:
 
     def attack(self, name: str) -> Attack:
         return _read(self.path("attack", name), Attack)
+
+
+def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str | None:
+    """The prompts a head uses on a data set, None where it uses none, or why there are none."""
+    if not head.uses_prompts:
+        return None
+    if data.prompts is None:
+        return "the data set has no prompts"
+    changed: dict[str, Any] = {}
+    if head.prompt_set is not None:
+        if head.prompt_set not in data.prompt_sets:
+            return f"the data set has no prompt set {head.prompt_set}"
+        changed = data.prompt_sets[head.prompt_set].model_dump(exclude_none=True)
+    prompts = data.prompts.model_copy(update=changed)
+    templates = prompts.templates
+    if model.kind == "causal":
+        if prompts.decoder_templates is None or (
+            "templates" in changed and "decoder_templates" not in changed
+        ):
+            return "the data set has no templates for a causal model"
+        templates = prompts.decoder_templates
+    if head.templates is not None and head.templates > len(templates):
+        return f"the data set has fewer than {head.templates} templates"
+    return Prompts(templates=templates[: head.templates], label_words=prompts.label_words)
 
 
 def attack_settings(

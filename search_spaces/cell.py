@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from search_spaces.catalog import Dataset, Head, LanguageModel, Training
+from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
 from search_spaces.space import FitSettings, Resources
 
 
@@ -16,7 +16,7 @@ class Fit(BaseModel):
     """Everything of a cell but the attack: the fine-tuned model that attacks share.
 
     `dataset_digest` and `model_digest` are SHA-256 digests of the files that were planned with;
-    a trial that finds other files refuses to run.
+    a trial that finds other files refuses to run. `prompts`: what this head uses with this model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +31,7 @@ class Fit(BaseModel):
     language_model: LanguageModel
     model_digest: str
     head_entry: Head
+    prompts: Prompts | None
     training_entry: Training
     settings: FitSettings
 

@@ -44,3 +44,62 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertForMaskedLM(config).save_pretrained(folder)
     return folder
+
+
+def byte_level_bpe(folder: Path, special: list[str]) -> None:
+    """A byte-level BPE whose merges make each of WORDS one piece, like GPT-2's and RoBERTa's."""
+    from tokenizers import ByteLevelBPETokenizer
+
+    tokenizer = ByteLevelBPETokenizer()
+    corpus = [f" {word} {word}" for word in WORDS.split()] * 20
+    tokenizer.train_from_iterator(corpus, vocab_size=1000, min_frequency=2, special_tokens=special)
+    tokenizer.save_model(str(folder))
+
+
+@pytest.fixture(scope="session")
+def tiny_roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RoBERTa of 2 layers with random weights and a byte-level BPE."""
+    import torch
+    from transformers import RobertaConfig, RobertaForMaskedLM, RobertaTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-roberta")
+    byte_level_bpe(folder, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer = RobertaTokenizerFast(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=64
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        type_vocab_size=1,
+        initializer_range=0.3,
+    )
+    RobertaForMaskedLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GPT-2 of 2 layers with random weights and a byte-level BPE."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel, GPT2TokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-gpt2")
+    byte_level_bpe(folder, ["<|endoftext|>"])
+    tokenizer = GPT2TokenizerFast(
+        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=64
+    )
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    end = tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=2, n_positions=64,
+        initializer_range=0.3, bos_token_id=end, eos_token_id=end,
+    )  # fmt: skip
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder

@@ -1,126 +1,328 @@
-"""Heads compute what their formulas say, checked against plain and slow code written here."""
+"""Heads compute what their formulas say, checked against plain and slow code written here.
 
+Plain code takes one text at a time, writes special tokens out by hand, and projects on the whole
+vocabulary. Every head is checked on a BERT, a RoBERTa and a GPT-2 with random weights.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, AutoTokenizer
+from torch import Tensor
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
-from search_spaces.catalog import Dataset
+from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from trainables.heads import build_head
-from trainables.heads.base import Head
+from trainables.heads.base import Head, HeadSpec
 
-TEXTS = [
+MAX_LENGTH = 20
+SINGLE = [
     ("the film was good",),
     ("bad",),
-    ("a very dull plot , never great ! the cast was not good and the movie is bad .",),
+    ("a very dull plot , never great ! the cast was not good and the movie is bad . dull dull",),
 ]
-MAX_LENGTH = 20
+PAIRS = [
+    ("is the film good", "the movie was never good"),
+    ("bad", "good"),
+    (
+        "is the plot dull",
+        "a very dull plot , never great ! the cast was not good and bad . bad bad",
+    ),
+]
+TEXTS = {"one column": SINGLE, "two columns": PAIRS}
+
+ONE = Prompts(templates=["[SEP] the film is [MASK]"], label_words=[["negative"], ["positive"]])
+FOUR = Prompts(
+    templates=[
+        "sentiment of the statement is [MASK] . ",
+        "[SEP] [MASK] ",
+        "this is a [MASK] statement ",
+        "[SEP] the statement is [MASK] ",
+    ],
+    label_words=[["negative", "bad", "dull"], ["positive", "good"], ["politics"]],
+)
+DECODER = Prompts(
+    templates=["[SEP] sentiment is [MASK]", "[SEP] [MASK]", "[SEP] the statement is [MASK]"],
+    label_words=FOUR.label_words,
+)
+MODELS = ["bert", "roberta", "gpt2"]
+every_model = pytest.mark.parametrize("name", MODELS)
+both_texts = pytest.mark.parametrize("texts", TEXTS.values(), ids=TEXTS)
+
+# [before the text, between columns, after the text, [SEP] and [MASK] in a template]
+FRAMES = {
+    "bert": ("[CLS]", "[SEP]", "[SEP]", "[SEP]", "[MASK]"),
+    "roberta": ("<s>", "</s></s>", "</s>", "</s>", "<mask>"),
+    "gpt2": ("", "\n", "", "\n", ""),
+}
 
 
-def dataset(templates: list[str], label_words: list[list[str]]) -> Dataset:
-    return Dataset.model_validate(
-        {
-            "about": "for tests",
-            "columns": ["sentence"],
-            "label": "label",
-            "labels": [str(number) for number in range(len(label_words))],
-            "attacked": "sentence",
-            "splits": {"train": "train", "validation": "train[5%]", "test": "test"},
-            "prompts": {"templates": templates, "label_words": label_words},
-        }
-    )
+@pytest.fixture
+def folder(name: str, request: pytest.FixtureRequest) -> Path:
+    found: Path = request.getfixturevalue(f"tiny_{name}")
+    return found
 
 
-ONE = dataset(["[SEP] the film is [MASK]"], [["negative"], ["positive"]])
-FOUR = dataset(
-    ["sentiment of the statement is [MASK] . ", "[SEP] [MASK] ", "this is a [MASK] statement ",
-     "[SEP] the statement is [MASK] "],
-    [["negative", "bad", "dull"], ["positive", "good"], ["politics"]],
-)  # fmt: skip
+def spec_of(folder: Path, name: str, prompts: Prompts | None = None, classes: int = 3) -> HeadSpec:
+    return HeadSpec(folder, name == "gpt2", classes, prompts, MAX_LENGTH)
 
 
-def plain_mvp_logits(folder: Path, data: Dataset, text: str) -> torch.Tensor:
-    """MVP's formula by the book: one text and template at a time, the whole vocabulary, loops."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForMaskedLM.from_pretrained(folder).eval()
-    assert data.prompts is not None
-    per_template = []
-    for template in data.prompts.templates:
-        prompt = tokenizer(template, add_special_tokens=False).input_ids
-        words = tokenizer(text, add_special_tokens=False).input_ids
-        words = words[: MAX_LENGTH - 2 - len(prompt)]
-        body = words + prompt if template.startswith("[SEP]") else prompt + words
-        ids = [tokenizer.cls_token_id, *body, tokenizer.sep_token_id]
+def applies(kind: str, name: str) -> bool:
+    return name != "gpt2" or kind in ("mlp_ft", "mvp")
+
+
+KINDS_AND_MODELS = [
+    (kind, name)
+    for kind in ("mlp_ft", "project_cls", "cls_prompt", "mvp")
+    for name in MODELS
+    if applies(kind, name)
+]
+every_head = pytest.mark.parametrize(("kind", "name"), KINDS_AND_MODELS)
+
+
+def prompts_for(name: str) -> Prompts:
+    return DECODER if name == "gpt2" else FOUR
+
+
+class Plain:
+    """A model by hand: token ids of marked-up text, hidden states of one sequence."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.name = name
+        auto = AutoModelForCausalLM if name == "gpt2" else AutoModelForMaskedLM
+        self.model = auto.from_pretrained(folder).eval()
+        self.before, self.between, self.after, self.sep, self.mask = FRAMES[name]
+
+    def ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def body(self, columns: tuple[str, ...], room: int) -> list[int]:
+        """The columns' tokens, too long ones shortened token by token at the longer column."""
+        cut = [self.ids(column) for column in columns]
+        between = self.ids(self.between) if len(cut) > 1 else []
+        while sum(map(len, cut)) + len(between) > room:
+            last = len(cut) - 1
+            longer = 0 if len(cut) > 1 and len(cut[0]) > len(cut[1]) else last
+            cut[longer] = cut[longer][:-1]
+        return cut[0] if len(cut) == 1 else cut[0] + between + cut[1]
+
+    def vocabulary_logits(self, ids: list[int]) -> Tensor:
         with torch.no_grad():
-            vocabulary = model(torch.tensor([ids])).logits[0]
-        at_mask = vocabulary[ids.index(tokenizer.mask_token_id)]
+            logits: Tensor = self.model(torch.tensor([ids])).logits[0]
+        return logits
+
+    def class_scores(self, at: Tensor, prompts: Prompts) -> Tensor:
         scores = []
-        for label_words in data.prompts.label_words:
-            scores.append(
-                max(at_mask[tokenizer.convert_tokens_to_ids(word)] for word in label_words)
-            )
-        per_template.append(torch.stack(scores))
+        for words in prompts.label_words:
+            ids = [self.ids(" " + word) for word in words]
+            assert all(len(each) == 1 for each in ids)
+            scores.append(max(at[each[0]] for each in ids))
+        return torch.stack(scores)
+
+
+def plain_mvp(plain: Plain, prompts: Prompts, columns: tuple[str, ...]) -> Tensor:
+    per_template = []
+    for template in prompts.templates:
+        text = template.replace("[SEP]", plain.sep).replace("[MASK]", plain.mask)
+        if plain.name == "gpt2":
+            text = text.rstrip(" ")
+        prompt = plain.ids(text)
+        frame = len(plain.ids(plain.before)) + len(plain.ids(plain.after))
+        body = plain.body(columns, MAX_LENGTH - frame - len(prompt))
+        inside = body + prompt if template.startswith("[SEP]") else prompt + body
+        ids = plain.ids(plain.before) + inside + plain.ids(plain.after)
+        logits = plain.vocabulary_logits(ids)
+        place = len(ids) - 1 if plain.name == "gpt2" else ids.index(plain.ids(plain.mask)[0])
+        per_template.append(plain.class_scores(logits[place], prompts))
     return torch.stack(per_template).mean(dim=0)
 
 
-@pytest.mark.parametrize("data", [ONE, FOUR], ids=["one template", "four, several label words"])
-def test_mvp_equals_the_plain_formula(tiny_bert: Path, data: Dataset) -> None:
-    head = build_head("mvp", tiny_bert, data, MAX_LENGTH).eval()
+@every_model
+@both_texts
+def test_mvp_equals_the_plain_formula(
+    name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
+    single = replace_templates(prompts_for(name), 1)
+    for prompts in (prompts_for(name), single):
+        head = build_head("mvp", spec_of(folder, name, prompts)).eval()
+        with torch.no_grad():
+            ours = head(texts)
+        plain = Plain(folder, name)
+        expected = torch.stack([plain_mvp(plain, prompts, columns) for columns in texts])
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
+
+
+def replace_templates(prompts: Prompts, count: int) -> Prompts:
+    return Prompts(templates=prompts.templates[-count:], label_words=prompts.label_words)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+@both_texts
+def test_cls_prompt_equals_the_plain_formula(
+    name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
+    head = build_head("cls_prompt", spec_of(folder, name, FOUR)).eval()
+    plain = Plain(folder, name)
+    expected = []
+    for columns in texts:
+        ids = framed(plain, columns)
+        types = token_types(plain, ids)
+        with torch.no_grad():
+            logits = plain.model(torch.tensor([ids]), token_type_ids=types).logits[0]
+        expected.append(plain.class_scores(logits[0], FOUR))
     with torch.no_grad():
-        ours = head(TEXTS)
-    plain = torch.stack([plain_mvp_logits(tiny_bert, data, text) for (text,) in TEXTS])
-    torch.testing.assert_close(ours, plain, atol=1e-5, rtol=0)
+        torch.testing.assert_close(head(texts), torch.stack(expected), atol=1e-5, rtol=0)
 
 
-def test_mvp_trains_the_tied_embeddings_through_the_label_words(tiny_bert: Path) -> None:
-    head = build_head("mvp", tiny_bert, ONE, MAX_LENGTH)
-    head(TEXTS).sum().backward()
-    embeddings = head.model.get_input_embeddings().weight
-    assert head.model.get_output_embeddings().weight is embeddings
-    row = head.tokenizer.convert_tokens_to_ids("positive")
-    assert embeddings.grad[row].abs().sum() > 0
+def framed(plain: Plain, columns: tuple[str, ...]) -> list[int]:
+    before, after = plain.ids(plain.before), plain.ids(plain.after)
+    return before + plain.body(columns, MAX_LENGTH - len(before) - len(after)) + after
 
 
-def test_a_mask_in_the_text_is_not_the_templates_mask(tiny_bert: Path) -> None:
-    head = build_head("mvp", tiny_bert, FOUR, MAX_LENGTH).eval()
-    sequences = head._lay_out([("good [MASK] film",)])
-    batch = head.tokenizer.pad({"input_ids": sequences}, return_tensors="pt")
-    positions = head._mask_positions(batch["input_ids"] == head.tokenizer.mask_token_id)
-    for template, ids, position in zip(head.templates, sequences, positions.tolist(), strict=True):
-        prompt_at = 1 if template.before else len(ids) - 1 - len(template)
-        assert prompt_at <= position < prompt_at + len(template)
+def token_types(plain: Plain, ids: list[int]) -> Tensor | None:
+    """BERT tells the second column of a pair by its token type; RoBERTa and GPT-2 do not."""
+    if plain.name != "bert":
+        return None
+    first_end = ids.index(plain.ids("[SEP]")[0])
+    return torch.tensor([[int(place > first_end) for place in range(len(ids))]])
 
 
-@pytest.mark.parametrize("kind", ["mlp_ft", "mvp"])
-def test_a_text_scores_the_same_in_any_batch(tiny_bert: Path, kind: str) -> None:
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+@both_texts
+def test_project_cls_equals_the_plain_formula(
+    name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
+    head = build_head("project_cls", spec_of(folder, name)).eval()
+    encoder = AutoModel.from_pretrained(folder).eval()
+    plain = Plain(folder, name)
+    weight, bias = head.linear.weight, head.linear.bias
+    expected = []
+    for columns in texts:
+        ids = framed(plain, columns)
+        types = token_types(plain, ids)
+        hidden = encoder(torch.tensor([ids]), token_type_ids=types).last_hidden_state[0, 0]
+        expected.append(weight @ torch.tanh(hidden) + bias)
+    torch.testing.assert_close(head(texts), torch.stack(expected), atol=1e-5, rtol=0)
+
+
+@every_model
+@both_texts
+def test_mlp_ft_equals_the_plain_formula(
+    name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
     torch.manual_seed(0)
-    head = build_head(kind, tiny_bert, FOUR, MAX_LENGTH)
-    together = head.predict(TEXTS, batch_size=8)
-    alone = torch.cat([head.predict([text], batch_size=1) for text in TEXTS])
+    head = build_head("mlp_ft", spec_of(folder, name)).eval()
+    weights = {key: tensor for key, tensor in head.model.state_dict().items()}
+    encoder = AutoModel.from_pretrained(folder).eval()
+    plain = Plain(folder, name)
+    expected = []
+    for columns in texts:
+        ids = framed(plain, columns)
+        types = token_types(plain, ids)
+        given = {} if types is None else {"token_type_ids": types}
+        hidden = encoder(torch.tensor([ids]), **given).last_hidden_state[0]
+        if name == "gpt2":
+            expected.append(weights["score.weight"] @ hidden[-1])
+            continue
+        dense, out = {
+            "bert": ("bert.pooler.dense", "classifier"),
+            "roberta": ("classifier.dense", "classifier.out_proj"),
+        }[name]
+        pooled = torch.tanh(weights[f"{dense}.weight"] @ hidden[0] + weights[f"{dense}.bias"])
+        expected.append(weights[f"{out}.weight"] @ pooled + weights[f"{out}.bias"])
+    with torch.no_grad():
+        torch.testing.assert_close(head(texts), torch.stack(expected), atol=1e-5, rtol=0)
+
+
+@every_head
+@both_texts
+def test_a_text_scores_the_same_in_any_batch(
+    kind: str, name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
+    torch.manual_seed(0)
+    head = build_head(kind, spec_of(folder, name, prompts_for(name)))
+    together = head.predict(texts, batch_size=8)
+    alone = torch.cat([head.predict([text], batch_size=1) for text in texts])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", ["mlp_ft", "mvp"])
-def test_weights_survive_the_way_through_bytes(tiny_bert: Path, kind: str) -> None:
+@every_head
+def test_weights_survive_the_way_through_bytes(kind: str, name: str, folder: Path) -> None:
     def fresh(seed: int) -> Head:
         torch.manual_seed(seed)
-        return build_head(kind, tiny_bert, FOUR, MAX_LENGTH)
+        return build_head(kind, spec_of(folder, name, prompts_for(name)))
 
     trained, other = fresh(0), fresh(1)
     with torch.no_grad():
         for parameter in trained.parameters():
             parameter.add_(0.01)
     other.load_bytes(trained.to_bytes())
-    assert torch.equal(trained.predict(TEXTS, 8), other.predict(TEXTS, 8))
+    assert torch.equal(trained.predict(SINGLE, 8), other.predict(SINGLE, 8))
 
 
-def test_label_words_of_several_tokens_are_refused(tiny_bert: Path) -> None:
+@every_head
+def test_an_untrained_model_has_the_shape_and_none_of_the_weights(
+    kind: str, name: str, folder: Path
+) -> None:
+    spec = spec_of(folder, name, prompts_for(name))
+    torch.manual_seed(1)  # not the seed that the fixture's weights were drawn with
+    trained, untrained = build_head(kind, spec), build_head(kind, replace(spec, pretrained=False))
+    shapes = [parameter.shape for parameter in trained.parameters()]
+    assert shapes == [parameter.shape for parameter in untrained.parameters()]
+    layer = "get_input_embeddings"
+    one, other = (getattr(head.model, layer)().weight for head in (trained, untrained))
+    assert not torch.isclose(one, other).any(dim=1).all()
+
+
+@every_model
+def test_mvp_trains_the_tied_embeddings_through_the_label_words(name: str, folder: Path) -> None:
+    head = build_head("mvp", spec_of(folder, name, prompts_for(name)))
+    head(SINGLE).sum().backward()
+    embeddings = head.model.get_input_embeddings().weight
+    assert head.model.get_output_embeddings().weight is embeddings
+    (row,) = head.tokenizer(" positive", add_special_tokens=False).input_ids
+    assert embeddings.grad[row].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta"])
+def test_a_mask_in_the_text_is_not_the_templates_mask(name: str, folder: Path) -> None:
+    head = build_head("mvp", spec_of(folder, name, FOUR))
+    text = f"good {head.tokenizer.mask_token} film"
+    batch = head.encode([(text,)])
+    lengths = batch.attention_mask.sum(dim=1).tolist()
+    for template, place, length in zip(head.templates, batch.positions, lengths, strict=True):
+        start = length - 1 - len(template.ids) if template.follows else 1
+        assert start <= place < start + len(template.ids)
+
+
+@every_model
+def test_label_words_of_several_tokens_are_refused(name: str, folder: Path) -> None:
+    prompts = Prompts(templates=["[SEP] [MASK]"], label_words=[["excellent"], ["bad"]])
     with pytest.raises(BadInput, match="'excellent' is not one token"):
-        build_head("mvp", tiny_bert, dataset(["[MASK] "], [["excellent"], ["bad"]]), MAX_LENGTH)
+        build_head("mvp", spec_of(folder, name, prompts))
+
+
+def test_a_causal_model_refuses_words_after_the_mask(tiny_gpt2: Path) -> None:
+    with pytest.raises(BadInput, match=r"begin with \[SEP\] and end with \[MASK\]"):
+        build_head("mvp", spec_of(tiny_gpt2, "gpt2", FOUR))
 
 
 def test_unknown_kind_of_head_names_the_nearest(tiny_bert: Path) -> None:
     with pytest.raises(BadInput, match="did you mean mlp_ft"):
-        build_head("mlp_fd", tiny_bert, ONE, MAX_LENGTH)
+        build_head("mlp_fd", spec_of(tiny_bert, "bert"))
+
+
+def test_a_sequence_classifier_is_the_librarys_own(tiny_bert: Path) -> None:
+    head = build_head("mlp_ft", spec_of(tiny_bert, "bert"))
+    assert isinstance(
+        head.model, type(AutoModelForSequenceClassification.from_pretrained(tiny_bert))
+    )

@@ -27,11 +27,19 @@ MODEL_FILES = re.compile(
 )
 
 
+class NotDownloaded(BadInput):
+    """The hub has it, perhaps; this machine has not."""
+
+
 @dataclass(frozen=True)
 class Assets:
-    """An asset source: `embedded`, `hub` or a folder."""
+    """An asset source: `embedded`, `hub` or a folder.
+
+    local_only: never ask the hub, only its cache on this machine.
+    """
 
     source: str
+    local_only: bool = False
 
     def check(self) -> None:
         """Raises BadInput where the source is a folder that does not exist."""
@@ -48,7 +56,7 @@ class Assets:
         """
         splits = dataset.splits.sources()
         if self.source == "hub":
-            return _hub_dataset_files(name, dataset, splits)
+            return _hub_dataset_files(name, dataset, splits, self.local_only)
         folder = self._folder() / "datasets" / name
         files = {split: [folder / f"{split}.parquet"] for split in splits}
         for (path,) in files.values():
@@ -62,7 +70,9 @@ class Assets:
             return EMBEDDED / model.packaged
         if self.source == "hub":
             assert model.hub is not None
-            return _hub_snapshot(model.hub, model.revision, "model", MODEL_PATTERNS)
+            return _hub_snapshot(
+                model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
+            )
         folder = self._folder() / "models" / name
         if not (folder / "config.json").is_file():
             raise BadInput(f"model {name!r}: no {folder / 'config.json'}; {self._have('models')}")
@@ -115,12 +125,14 @@ def _file_digest(path: Path, size: int, mtime: int) -> bytes:
     return content.digest()
 
 
-def _hub_dataset_files(name: str, dataset: Dataset, splits: list[str]) -> dict[str, list[Path]]:
+def _hub_dataset_files(
+    name: str, dataset: Dataset, splits: list[str], local_only: bool
+) -> dict[str, list[Path]]:
     hub = dataset.hub
     if hub is None:
         raise BadInput(f"data set {name!r} names no hub repository; use another --assets source")
     patterns = [f"{hub.folder}/{split}-*.parquet" for split in splits]
-    snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns)
+    snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
     files = {split: sorted((snapshot / hub.folder).glob(f"{split}-*.parquet")) for split in splits}
     for split, paths in files.items():
         if not paths:
@@ -132,12 +144,18 @@ def _hub_dataset_files(name: str, dataset: Dataset, splits: list[str]) -> dict[s
     return files
 
 
-def _hub_snapshot(repository: str, revision: str, kind: str, patterns: list[str]) -> Path:
+def _hub_snapshot(
+    repository: str, revision: str, kind: str, patterns: list[str], local_only: bool
+) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     arguments: dict[str, Any] = dict(
-        repo_id=repository, repo_type=kind, revision=revision, allow_patterns=patterns
+        repo_id=repository,
+        repo_type=kind,
+        revision=revision,
+        allow_patterns=patterns,
+        local_files_only=local_only,
     )
     try:
         return Path(snapshot_download(**arguments))
@@ -145,7 +163,7 @@ def _hub_snapshot(repository: str, revision: str, kind: str, patterns: list[str]
         reason = (
             str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         )
-        raise BadInput(
+        raise NotDownloaded(
             f"{kind} {repository} is neither in the local hub cache nor can the hub be reached "
             f"({reason}); without internet use --assets FOLDER or --assets embedded"
         ) from None

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from search_spaces.cell import Fit
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
-from trainables.heads.base import Head
+from trainables.heads.base import Head, HeadSpec
+from trainables.lookup import load_kind
+from trainables.training import KINDS as TRAININGS
 
 EVALUATION_BATCH = 64
 
@@ -42,7 +43,15 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
     folder = assets.model_folder(fit.model, fit.language_model)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
-    head = build_head(fit.head_entry.kind, folder, fit.data, fit.settings.max_length)
+    spec = HeadSpec(
+        model_folder=folder,
+        causal=fit.language_model.kind == "causal",
+        classes=len(fit.data.labels),
+        prompts=fit.prompts,
+        max_length=fit.settings.max_length,
+        pretrained=fit.head_entry.pretrained,
+    )
+    head = build_head(fit.head_entry.kind, spec)
     return head.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -55,7 +64,12 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     """
     settings = fit.settings
     started = time.perf_counter()
-    train = _subset(splits.train, settings.train_examples)
+    train = _subset(splits.train, settings.train_examples, fit.training_entry.train_share)
+    loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
+    if fit.head_entry.probe_first:
+        from trainables.probe import probe
+
+        probe(head, train, splits.validation)
     shuffle = random.Random(fit.seed)
     optimizer = torch.optim.AdamW(
         head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -68,7 +82,8 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     for batch in _batches(train, settings.batch_size, settings.max_epochs, shuffle):
         head.train()
         labels = torch.tensor([example.label for example in batch], device=head.device)
-        loss = F.cross_entropy(head([example.texts for example in batch]), labels)
+        encoded = head.encode([example.texts for example in batch])
+        loss = loss_of(head, encoded, labels, fit.training_entry.settings)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss.item()} after {seen} examples")
         optimizer.zero_grad()
@@ -109,8 +124,10 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     yield Fitted(head, record)
 
 
-def _subset(train: list[Example], count: int | None) -> list[Example]:
-    return train if count is None else random.Random(0).sample(train, min(count, len(train)))
+def _subset(train: list[Example], count: int | None, share: float) -> list[Example]:
+    size = min(count or len(train), len(train))
+    size = max(round(size * share), 1)
+    return train if size == len(train) else random.Random(0).sample(train, size)
 
 
 def _batches(

@@ -132,6 +132,11 @@ class Store:
             if name == file and key in wanted
         }
 
+    def cells_done(self) -> set[str]:
+        """Keys of all finished cells."""
+        names = (path.split("/")[-2:] for path in self._files("cells"))
+        return {key for key, name in names if name == "result.json"}
+
     def fits_done(self) -> set[str]:
         """Keys of all stored fits."""
         return {path.split("/")[-2] for path in self._files("fits") if path.endswith("/fit.json")}

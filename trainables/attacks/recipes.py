@@ -37,12 +37,13 @@ from textattack.transformations import (
     WordSwapRandomCharacterInsertion,
 )
 
-from search_spaces.errors import BadInput, nearest
+from trainables.attacks import KINDS
 from trainables.attacks.offline import (
     EmbeddedPartOfSpeech,
     EmbeddedSentenceEncoder,
     word_vectors,
 )
+from trainables.lookup import load_kind
 
 Settings = dict[str, Any]
 Parts = tuple[Any, list[Any], Any]  # transformation, constraints, search method
@@ -61,9 +62,8 @@ def build_attack(
 
     masked_lm: model and tokenizer for BERT-Attack. Raises BadInput for an unknown kind.
     """
-    if kind not in KINDS:
-        raise BadInput(f"unknown kind of attack {kind!r}; {nearest(kind, KINDS)}")
-    transformation, constraints, search = KINDS[kind](settings, resources, masked_lm)
+    parts: Callable[[Settings, str, tuple[Any, Any]], Parts] = load_kind("attack", kind, KINDS)
+    transformation, constraints, search = parts(settings, resources, masked_lm)
     if len(columns) > 1:
         constraints.append(InputColumnModification(columns, set(columns) - {attacked}))
     return Attack(UntargetedClassification(victim), constraints, transformation, search)
@@ -195,14 +195,6 @@ def textfooler_stop_words() -> frozenset[str]:
     ):
         textfooler_jin_2019.TextFoolerJin2019.build(None)
     return frozenset(kept[0])
-
-
-KINDS: dict[str, Callable[[Settings, str, tuple[Any, Any]], Parts]] = {
-    "textfooler": textfooler,
-    "textbugger": textbugger,
-    "bert_attack": bert_attack,
-    "misspellings": misspellings,
-}
 
 
 def _vectors(resources: str) -> Any:

@@ -1,28 +1,29 @@
-"""Heads: text in, class logits out.
+"""Heads: how class scores are read off a language model, one file a kind.
 
-Each kind of head is a builder `(model_folder, data, max_length, seed) -> Head` in `KINDS`. What a
-head reads off the language model, and how it lays out its input, is its own business; the rest of
-the code only ever calls `head(texts)`.
+A catalog file names a kind of this table, or a class of the user's own as `package.module:Class`.
 """
 
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from search_spaces.catalog import Dataset
-from search_spaces.errors import BadInput, nearest
-from trainables.heads.base import Head
-from trainables.heads.mlp_ft import MlpFt
-from trainables.heads.mvp import Mvp
+from trainables.lookup import load_kind
 
-KINDS: dict[str, Callable[[Path, Dataset, int], Head]] = {"mlp_ft": MlpFt, "mvp": Mvp}
+if TYPE_CHECKING:
+    from trainables.heads.base import Head, HeadSpec
+
+KINDS = {
+    "mlp_ft": "trainables.heads.mlp_ft:MlpFt",
+    "project_cls": "trainables.heads.project_cls:ProjectCls",
+    "cls_prompt": "trainables.heads.cls_prompt:ClsPrompt",
+    "mvp": "trainables.heads.mvp:Mvp",
+}
 
 
-def build_head(kind: str, model_folder: Path, data: Dataset, max_length: int) -> Head:
-    """A head of this kind over a pre-trained model, not yet fine-tuned.
+def build_head(kind: str, spec: "HeadSpec") -> "Head":
+    """A head of this kind, not yet fine-tuned.
 
     Random initialisation draws from torch's global generator: seed it before. Raises BadInput for
     an unknown kind.
     """
-    if kind not in KINDS:
-        raise BadInput(f"unknown kind of head {kind!r}; {nearest(kind, KINDS)}")
-    return KINDS[kind](model_folder, data, max_length)
+    head_class: Any = load_kind("head", kind, KINDS)
+    head: Head = head_class(spec)
+    return head

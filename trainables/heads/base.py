@@ -1,20 +1,77 @@
 """What every head is: a torch module from texts to class logits, and its weights as bytes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from transformers import AutoConfig
+
+from search_spaces.catalog import Prompts
 
 Texts = Sequence[tuple[str, ...]]
 
 
+@dataclass(frozen=True)
+class HeadSpec:
+    """What a head is built from.
+
+    model_folder: config, weights and tokenizer of the language model. causal: whether it predicts
+    the next token (GPT-2) or masked ones. max_length: in tokens. pretrained: False leaves the
+    model's weights random.
+    """
+
+    model_folder: Path
+    causal: bool
+    classes: int
+    prompts: Prompts | None
+    max_length: int
+    pretrained: bool = True
+
+
+@dataclass
+class Batch:
+    """Token ids and masks [sequences, length]; where in each sequence scores are read, if known."""
+
+    inputs: dict[str, Tensor]
+    positions: Tensor | None = None
+
+    @property
+    def attention_mask(self) -> Tensor:
+        return self.inputs["attention_mask"]
+
+    def to(self, device: torch.device) -> "Batch":
+        positions = None if self.positions is None else self.positions.to(device)
+        return Batch({name: t.to(device) for name, t in self.inputs.items()}, positions)
+
+
 class Head(nn.Module):
-    """Maps a batch of texts (one or two columns each) to logits of shape [batch, classes]."""
+    """Maps a batch of texts (one or two columns each) to logits of shape [batch, classes].
+
+    A head of your own has a `model` (of transformers, or anything with get_input_embeddings) and
+    these two methods.
+    """
+
+    model: Any
+
+    def encode(self, texts: Texts) -> Batch:
+        """Texts as token ids, on the head's device."""
+        raise NotImplementedError
+
+    def score(self, batch: Batch) -> Tensor:
+        """Logits [texts, classes] of what `encode` gave."""
+        raise NotImplementedError
+
+    def last_linear(self) -> nn.Linear | None:
+        """The layer that linear probing initialises, for heads that end in one."""
+        return None
 
     def forward(self, texts: Texts) -> Tensor:
-        raise NotImplementedError
+        return self.score(self.encode(texts))
 
     @property
     def device(self) -> torch.device:
@@ -62,3 +119,11 @@ class Head(nn.Module):
         kept = set(self.state_dict())
         named = chain(self.named_parameters(), self.named_buffers())
         return {name: tensor.data for name, tensor in named if name in kept}
+
+
+def load_model(auto_class: Any, spec: HeadSpec, **settings: Any) -> Any:
+    """A model of transformers in float32: pre-trained, or of the same shape with random weights."""
+    if spec.pretrained:
+        return auto_class.from_pretrained(spec.model_folder, torch_dtype="float32", **settings)
+    config = AutoConfig.from_pretrained(spec.model_folder, **settings)
+    return auto_class.from_config(config, torch_dtype=torch.float32)

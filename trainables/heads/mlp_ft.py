@@ -4,35 +4,30 @@ BERT: pooler (dense and tanh on CLS), dropout, linear. RoBERTa: dense, tanh and 
 GPT-2: linear on the last token. (PROTOCOL, heads; transformers' AutoModelForSequenceClassification)
 """
 
-from pathlib import Path
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification
 
-from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-from search_spaces.catalog import Dataset
-from trainables.heads.base import Head, Texts
+from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
+from trainables.heads.inputs import encode_texts, load_tokenizer
 
 
 class MlpFt(Head):
-    """A fresh classification head on a pre-trained encoder."""
+    """A fresh classification head on a pre-trained model."""
 
-    def __init__(self, model_folder: Path, data: Dataset, max_length: int) -> None:
+    def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
-        self.tokenizer = AutoTokenizer.from_pretrained(model_folder)
-        self.model = AutoModelForSequenceClassification.from_pretrained(
-            model_folder, num_labels=len(data.labels), torch_dtype="float32"
-        )
-        self.max_length = max_length
+        self.tokenizer = load_tokenizer(spec.model_folder)
+        self.model = load_model(AutoModelForSequenceClassification, spec, num_labels=spec.classes)
+        # GPT-2's head looks for the last token that is not padding.
+        self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.max_length, self.causal = spec.max_length, spec.causal
 
-    def forward(self, texts: Texts) -> Tensor:
-        """Logits [batch, classes]. A text longer than max_length tokens is cut at its end."""
-        columns = [list(column) for column in zip(*texts, strict=True)]
-        batch = self.tokenizer(
-            *columns,
-            padding=True,
-            truncation=True,
-            max_length=self.max_length,
-            return_tensors="pt",
-        )
-        logits: Tensor = self.model(**batch.to(self.device)).logits
+    def last_linear(self) -> nn.Linear:
+        return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
+
+    def encode(self, texts: Texts) -> Batch:
+        return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
+
+    def score(self, batch: Batch) -> Tensor:
+        logits: Tensor = self.model(**batch.inputs).logits
         return logits

@@ -1,0 +1,17 @@
+"""CLS-prompt: the label words' scores where the CLS token stands; no template (PROTOCOL, heads)."""
+
+from torch import Tensor
+
+from trainables.heads.base import Batch, Texts
+from trainables.heads.inputs import encode_texts
+from trainables.heads.label_words import LabelWordHead
+
+
+class ClsPrompt(LabelWordHead):
+    """A masked language model asked for a label word at CLS."""
+
+    def encode(self, texts: Texts) -> Batch:
+        return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
+
+    def score(self, batch: Batch) -> Tensor:
+        return self.class_scores(self.model.base_model(**batch.inputs).last_hidden_state[:, 0])

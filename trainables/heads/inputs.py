@@ -1,0 +1,83 @@
+"""Texts to token ids, for BERT, RoBERTa and GPT-2 alike: pairs, padding, truncation.
+
+Two columns are joined as the model's tokenizer joins a pair ([SEP], or </s></s>); a decoder has no
+separator, and gets a line break.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from trainables.heads.base import Batch, Texts
+
+LINE_BREAK = "\n"
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A model's tokenizer. One without a padding token (GPT-2) pads with its end-of-text token."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def encode_texts(
+    tokenizer: PreTrainedTokenizerBase, texts: Texts, max_length: int, causal: bool
+) -> Batch:
+    """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column."""
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    if causal:
+        columns = [[LINE_BREAK.join(row) for row in zip(*columns, strict=True)]]
+    encoded = tokenizer(
+        *columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
+    )
+    return Batch(dict(encoded))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The special tokens around a text, and between the two columns of a pair."""
+
+    before: list[int]
+    between: list[int]
+    after: list[int]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, causal: bool) -> "Frame":
+        if causal:
+            return cls([], _ids(tokenizer, LINE_BREAK), [])
+        # Seen in an example, which is the same in all tokenizers and versions of transformers.
+        (letter,) = _ids(tokenizer, "a")
+        pair = tokenizer("a", "a").input_ids
+        first = pair.index(letter)
+        second = pair.index(letter, first + 1)
+        return cls(pair[:first], pair[first + 1 : second], pair[second + 1 :])
+
+    def join(self, columns: Sequence[list[int]], room: int) -> list[int]:
+        """The columns' tokens with what stands between them, cut to `room` tokens."""
+        cut = [list(column) for column in columns]
+        room = max(room - len(self.between) * (len(cut) - 1), 0)
+        while sum(map(len, cut)) > room:
+            longest = max(reversed(cut), key=len)
+            longest.pop()
+        joined = cut[0]
+        for column in cut[1:]:
+            joined = joined + self.between + column
+        return joined
+
+
+def tokenize_columns(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> list[list[list[int]]]:
+    """Token ids without special tokens: one list a text, in it one list a column."""
+    columns = [
+        tokenizer(list(column), add_special_tokens=False, truncation=False).input_ids
+        for column in zip(*texts, strict=True)
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+    return ids

@@ -1,0 +1,10 @@
+"""Kinds of training: the loss whose gradient a step of fine-tuning follows, one file a kind.
+
+Each is a function `(head, batch, labels, settings) -> loss`; a catalog file names one of this
+table, or the user's own as `package.module:function`.
+"""
+
+KINDS = {
+    "standard": "trainables.training.standard:standard_loss",
+    "adversarial": "trainables.training.adversarial:adversarial_loss",
+}
