@@ -8,7 +8,6 @@ import socket
 from pathlib import Path
 
 from orchestrator.plan import NOT_HERE
-from search_spaces.catalog import Prompts
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
@@ -49,17 +48,20 @@ def check_label_words(cells: list[Cell], assets: Assets) -> None:
         if words not in seen:
             seen.add(words)
             folder = assets.model_folder(fit.model, fit.language_model)
-            _check_words(fit.prompts, folder, f"data set {fit.dataset!r}, model {fit.model!r}")
+            check_words(
+                fit.prompts.label_words, folder, f"data set {fit.dataset!r}, model {fit.model!r}"
+            )
 
 
-def _check_words(prompts: Prompts, model_folder: Path, where: str) -> None:
+def check_words(label_words: list[list[str]], model_folder: Path, where: str) -> None:
+    """Raises BadInput naming a label word that is not a single token of a model's vocabulary."""
     from tokenizers import Tokenizer
 
     file = model_folder / "tokenizer.json"
     if not file.is_file():
         return  # The head checks again with the slow tokenizer, when it is built.
     tokenizer = Tokenizer.from_file(str(file))
-    for word in (word for words in prompts.label_words for word in words):
+    for word in (word for words in label_words for word in words):
         encoded = tokenizer.encode(f" {word}", add_special_tokens=False)
         if len(encoded.ids) != 1 or encoded.tokens[0] in ("[UNK]", "<unk>"):
             raise BadInput(

@@ -168,7 +168,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
-        fit, identity, reason = _fit(
+        fit, reason = _fit(
             space, (dataset, *datasets[dataset]), (model, *models[model]), head, training, seed
         )
         for attack, recipe in attacks.items():
@@ -176,7 +176,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 recipe, fit.data, space.attack.protocol, space.attack.resources
             )
             log_identity = keys.attack_identity(
-                identity,
+                fit.identity,
                 recipe.kind,
                 settings,
                 attacked_with,
@@ -194,6 +194,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 attack_resources=space.attack.resources,
                 examples=space.attack.examples,
                 resources=space.resources,
+                identity=log_identity,
             )
             yield cell, reason
 
@@ -226,8 +227,8 @@ def _fit(
     head: str,
     training: str,
     seed: int,
-) -> tuple[Fit, dict[str, Any], str]:
-    """A fit, what its key covers, and why it does not apply (or an empty reason)."""
+) -> tuple[Fit, str]:
+    """A fit, and why it does not apply (or an empty reason)."""
     dataset_name, data, data_digest = dataset
     model_name, language_model, model_digest = model
     head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
@@ -270,8 +271,9 @@ def _fit(
         prompts=prompts,
         training_entry=training_entry,
         settings=space.fit,
+        identity=identity,
     )
-    return fit, identity, reason
+    return fit, reason
 
 
 def _measured(store: Store) -> Rates:

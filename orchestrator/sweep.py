@@ -10,6 +10,7 @@ from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import check_label_words, check_ray_address
+from orchestrator.explain import explain
 from orchestrator.plan import NOT_HERE, Plan, make_plan
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -41,7 +42,12 @@ def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
     if arguments.ray_address is not None:
         check_ray_address(arguments.ray_address)
-    plan, store, assets = open_plan(arguments, provisional=arguments.dry_run)
+    plan, store, assets = open_plan(
+        arguments, provisional=arguments.dry_run or arguments.explain is not None
+    )
+    if arguments.explain is not None:
+        print(explain(arguments.explain, plan, store))
+        return 0
     check_label_words(plan.todo, assets)
     if arguments.dry_run:
         print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
@@ -112,7 +118,7 @@ def _run_missing(
         run_cells(
             plan,
             store.local_folder or store.url,
-            assets.source,
+            assets.location,
             listen,
             arguments.ray_address,
             arguments.max_concurrent,
@@ -186,6 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a running Ray cluster, e.g. auto (none: start one)",
     )
     add("--dry-run", action="store_true", help="print the plan and stop")
+    add("--explain", metavar="KEY", help="what a cell's key covers, and why it is run again")
     add("--json", action="store_true", help="print the plan as one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser

@@ -210,6 +210,11 @@ class Catalog:
                 return path
         raise BadInput(f"unknown {axis} {name!r}; {nearest(name, self.names(axis))}")
 
+    def entry(self, axis: str, name: str) -> Entry:
+        """What a name on an axis means. Raises BadInput for a broken file."""
+        entry: Entry = _read(self.path(axis, name), ENTRY_TYPES[axis])
+        return entry
+
     def dataset(self, name: str) -> Dataset:
         return _read(self.path("dataset", name), Dataset)
 

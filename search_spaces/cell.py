@@ -17,6 +17,7 @@ class Fit(BaseModel):
 
     `dataset_digest` and `model_digest` are SHA-256 digests of the files that were planned with;
     a trial that finds other files refuses to run. `prompts`: what this head uses with this model.
+    `identity` is all that the key is a hash of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,13 +35,14 @@ class Fit(BaseModel):
     prompts: Prompts | None
     training_entry: Training
     settings: FitSettings
+    identity: dict[str, Any]
 
 
 class Cell(BaseModel):
     """One cell: a fit and an attack on it.
 
     `log` names the attack log. It is the same for every number of examples, so that asking for
-    more of them attacks only the new ones.
+    more of them attacks only the new ones. `identity` is all that the log's name is a hash of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +55,7 @@ class Cell(BaseModel):
     attack_resources: str
     examples: int
     resources: Resources
+    identity: dict[str, Any]
 
     def axes(self) -> dict[str, str | int]:
         """The cell's place in the grid, axis by axis."""

@@ -41,6 +41,12 @@ class Assets:
     source: str
     local_only: bool = False
 
+    @property
+    def location(self) -> str:
+        """The source for a process that stands in another folder."""
+        named = self.source in ("embedded", "hub")
+        return self.source if named else str(Path(self.source).absolute())
+
     def check(self) -> None:
         """Raises BadInput where the source is a folder that does not exist."""
         if self.source not in ("embedded", "hub") and not Path(self.source).is_dir():

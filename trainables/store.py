@@ -107,6 +107,14 @@ class Store:
     def write_cell(self, key: str, cell: Record) -> None:
         self._write_json(f"cells/{key}/cell.json", cell)
 
+    def read_cell(self, key: str) -> Record:
+        return self._read_json(f"cells/{key}/cell.json")
+
+    def cells_asked(self) -> set[str]:
+        """Keys of all cells that were ever begun."""
+        names = (path.split("/")[-2:] for path in self._files("cells"))
+        return {key for key, name in names if name == "cell.json"}
+
     def write_result(self, key: str, result: Record) -> None:
         self._write_json(f"cells/{key}/result.json", result)
         if self._exists(f"cells/{key}/error.txt"):
