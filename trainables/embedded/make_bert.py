@@ -276,9 +276,10 @@ def masked_logits(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores and right pieces at the chosen positions only: the projection onto the whole
     vocabulary is the dearest product of so small a model."""
-    hidden = model.bert(inputs, attention_mask=attention).last_hidden_state
+    hidden = model.base_model(inputs, attention_mask=attention).last_hidden_state
     chosen = labels != IGNORE
-    return model.cls(hidden[chosen]).float(), labels[chosen]
+    head = model.cls if hasattr(model, "cls") else model.lm_head  # BERT's name, RoBERTa's name
+    return head(hidden[chosen]).float(), labels[chosen]
 
 
 @torch.inference_mode()
@@ -309,12 +310,17 @@ def save(model: BertForMaskedLM, folder: Path) -> None:
     """Write config.json and half-precision weights; tied weights are stored once."""
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config.to_diff_dict()
-    config.update(architectures=["BertForMaskedLM"], dtype="float32")
+    config.update(architectures=[type(model).__name__], dtype="float32")
     config.update(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
     config.pop("_name_or_path", None)
     text = json.dumps(config, indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-    tied = {"cls.predictions.decoder.weight", "cls.predictions.decoder.bias"}
+    tied = {
+        "cls.predictions.decoder.weight",
+        "cls.predictions.decoder.bias",
+        "lm_head.decoder.weight",
+        "lm_head.decoder.bias",
+    }
     state = {
         name: value.detach().half().contiguous()
         for name, value in model.state_dict().items()
@@ -337,7 +343,7 @@ def train(
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # less than one pass over the text: nothing to regularize
-    for layer in model.bert.encoder.layer:
+    for layer in model.base_model.encoder.layer:
         layer.attention.self.dropout_prob = 0.0
     decay = [p for p in model.parameters() if p.dim() > 1]
     rest = [p for p in model.parameters() if p.dim() <= 1]

@@ -5,9 +5,8 @@ same bytes (with the same release of the parquet writer). Nothing is read but th
 this file, nothing is copied from anywhere, and no network is used.
 
 To add a data set, write a grammar module and a function of the shape of ``sst2_rows``: it takes
-the splits wanted and returns the rows of each, as dictionaries with the columns of the schema. Rows
-may have any columns, so pairs (mrpc), passages with questions (boolq) and titled articles with
-fourteen classes (dbpedia_14) fit the same ``DatasetSpec``. Then list the specification in
+the splits wanted and returns the rows of each, as dictionaries with the columns of the schema. A
+text of several columns is written as one, with ``||`` between them. Then list the specification in
 ``DATASETS``.
 """
 
@@ -27,6 +26,9 @@ import pyarrow.parquet as pq
 
 from trainables.embedded.grammar import Grammar, Writer, content_words, unique_texts, words
 from trainables.embedded.sentences_ag_news import NEWS
+from trainables.embedded.sentences_boolq import QUESTIONS
+from trainables.embedded.sentences_dbpedia_14 import ENTRIES
+from trainables.embedded.sentences_mrpc import PAIRS
 from trainables.embedded.sentences_sst2 import SENTENCES
 
 SEED = 20240517
@@ -150,6 +152,76 @@ def ag_news_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     }
 
 
+def either(contexts: Sequence[str]) -> Callable[[str, random.Random], str]:
+    """Flips a context to any of the others."""
+    return lambda context, rng: rng.choice([other for other in contexts if other != context])
+
+
+def boolq_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
+    """A question without its mark, and a passage that says yes or no to it."""
+    answers = ("false", "true")
+    grammar = Grammar(QUESTIONS, either(answers))
+
+    def accept(text: str) -> bool:
+        return 22 <= len(text.split()) <= 62
+
+    made = labelled_texts(grammar, "item", answers, splits, accept, "boolq")
+    return {
+        name: [
+            {"question": question, "answer": bool(label), "passage": capitals(passage)}
+            for text, label in rows
+            for question, passage in [text.split(" || ")]
+        ]
+        for name, rows in made.items()
+    }
+
+
+def mrpc_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
+    """Pairs of newswire sentences: 1 where the second says the same as the first."""
+    contexts = ("other", "same")
+    grammar = Grammar(PAIRS, either(contexts))
+
+    def accept(text: str) -> bool:
+        return 16 <= len(text.split()) <= 48
+
+    made = labelled_texts(grammar, "pair", contexts, splits, accept, "mrpc")
+    return {
+        name: [
+            {"sentence1": capitals(one), "sentence2": capitals(two), "label": label, "idx": number}
+            for number, (text, label) in enumerate(rows)
+            for one, two in [text.split(" || ")]
+        ]
+        for name, rows in made.items()
+    }
+
+
+def dbpedia_14_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
+    """Titles and first sentences of encyclopaedia entries."""
+    classes = tuple(
+        "company school artist athlete officeholder transport building nature village animal plant "
+        "album film book".split()
+    )
+    grammar = Grammar(ENTRIES, either(classes))
+
+    def accept(text: str) -> bool:
+        return 14 <= len(text.split()) <= 48
+
+    made = labelled_texts(grammar, "entry", classes, splits, accept, "dbpedia_14")
+    return {
+        name: [
+            {"label": label, "title": title.title(), "content": f" {capitals(content)}"}
+            for text, label in rows
+            for title, content in [text.split(" || ")]
+        ]
+        for name, rows in made.items()
+    }
+
+
+def capitals(text: str) -> str:
+    """A capital at the start of each sentence."""
+    return re.sub(r"(^|\. )([a-z])", lambda m: m.group(1) + m.group(2).upper(), text)
+
+
 DATASETS: Mapping[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
@@ -168,6 +240,45 @@ DATASETS: Mapping[str, DatasetSpec] = {
             label_names=("World", "Sports", "Business", "Sci/Tech"),
             splits=(Split("train", 1000), Split("test", 300, held_share=0.4)),
             make_rows=ag_news_rows,
+        ),
+        DatasetSpec(
+            name="boolq",
+            schema=pa.schema(
+                [("question", pa.string()), ("answer", pa.bool_()), ("passage", pa.string())]
+            ),
+            label_names=(),
+            splits=(Split("train", 1000), Split("validation", 600, held_share=0.3)),
+            make_rows=boolq_rows,
+        ),
+        DatasetSpec(
+            name="mrpc",
+            schema=pa.schema(
+                [
+                    ("sentence1", pa.string()),
+                    ("sentence2", pa.string()),
+                    ("label", pa.int64()),
+                    ("idx", pa.int32()),
+                ]
+            ),
+            label_names=("not_equivalent", "equivalent"),
+            splits=(
+                Split("train", 1000),
+                Split("validation", 100, held_share=0.3),
+                Split("test", 300, held_share=0.3),
+            ),
+            make_rows=mrpc_rows,
+        ),
+        DatasetSpec(
+            name="dbpedia_14",
+            schema=pa.schema(
+                [("label", pa.int64()), ("title", pa.string()), ("content", pa.string())]
+            ),
+            label_names=(
+                "Company EducationalInstitution Artist Athlete OfficeHolder MeanOfTransportation "
+                "Building NaturalPlace Village Animal Plant Album Film WrittenWork"
+            ).split(),
+            splits=(Split("train", 1050), Split("test", 294, held_share=0.4)),
+            make_rows=dbpedia_14_rows,
         ),
     )
 }
