@@ -36,7 +36,8 @@ def test_list_names_every_entry_and_show_gives_its_file(
 
 @pytest.mark.parametrize("name", names())
 def test_every_packaged_space_can_be_planned(name: str) -> None:
-    plan = make_plan(load(name), Assets("embedded", local_only=True), EMPTY, provisional=True)
+    space = load(name)
+    plan = make_plan(space, Assets(space.assets, local_only=True), EMPTY, provisional=True)
     assert plan.todo
     for planned in plan.cells:
         assert (planned.status == "not_applicable") == bool(planned.reason)

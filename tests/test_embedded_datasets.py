@@ -14,17 +14,39 @@ from trainables.embedded import make_datasets
 from trainables.embedded.grammar import Grammar, content_words, fix_articles, inflect, words
 from trainables.embedded.make_datasets import DATASETS, DatasetSpec, write_dataset
 from trainables.embedded.sentences_ag_news import NEWS
+from trainables.embedded.sentences_boolq import QUESTIONS
+from trainables.embedded.sentences_dbpedia_14 import ENTRIES
+from trainables.embedded.sentences_mrpc import PAIRS
 from trainables.embedded.sentences_sst2 import SENTENCES
 
 SHIPPED = Path(make_datasets.__file__).parent / "datasets"
-TEXT = {"sst2": "sentence", "ag_news": "text"}
-TEST = {"sst2": "validation", "ag_news": "test"}
+COLUMNS = {
+    "sst2": ["sentence"],
+    "ag_news": ["text"],
+    "boolq": ["question", "passage"],
+    "mrpc": ["sentence1", "sentence2"],
+    "dbpedia_14": ["content"],
+}
+SIZES = {
+    "sst2": {"train": 1000, "validation": 300},
+    "ag_news": {"train": 1000, "test": 300},
+    "boolq": {"train": 1000, "validation": 600},
+    "mrpc": {"train": 1000, "validation": 100, "test": 300},
+    "dbpedia_14": {"train": 1050, "test": 294},
+}
+TEST = {name: list(splits)[-1] for name, splits in SIZES.items()}
 GRAMMARS = {
-    "sst2": Grammar(SENTENCES, lambda context, _: context),
-    "ag_news": Grammar(NEWS, lambda context, _: context),
+    name: Grammar(text, lambda context, _: context)
+    for name, text in [
+        ("sst2", SENTENCES),
+        ("ag_news", NEWS),
+        ("boolq", QUESTIONS),
+        ("mrpc", PAIRS),
+        ("dbpedia_14", ENTRIES),
+    ]
 }
 
-every_dataset = pytest.mark.parametrize("name", sorted(TEXT))
+every_dataset = pytest.mark.parametrize("name", sorted(COLUMNS))
 
 
 def shipped(name: str, split: str) -> pa.Table:
@@ -32,7 +54,12 @@ def shipped(name: str, split: str) -> pa.Table:
 
 
 def texts(name: str, split: str) -> list[str]:
-    return shipped(name, split)[TEXT[name]].to_pylist()
+    rows = shipped(name, split).select(COLUMNS[name]).to_pylist()
+    return [" ".join(row.values()) for row in rows]
+
+
+def labels(name: str, split: str) -> list[int]:
+    return shipped(name, split)["answer" if name == "boolq" else "label"].to_pylist()
 
 
 @every_dataset
@@ -57,9 +84,13 @@ def test_columns_are_the_hubs() -> None:
     for split in ("train", "test"):
         fields = [(field.name, field.type) for field in shipped("ag_news", split).schema]
         assert fields == [("text", pa.string()), ("label", pa.int64())]
+    assert shipped("boolq", "train").schema.names == ["question", "answer", "passage"]
+    assert shipped("boolq", "train").schema.field("answer").type == pa.bool_()
+    assert shipped("mrpc", "test").schema.names == ["sentence1", "sentence2", "label", "idx"]
+    assert shipped("dbpedia_14", "test").schema.names == ["label", "title", "content"]
 
 
-@every_dataset
+@pytest.mark.parametrize("name", sorted(set(COLUMNS) - {"boolq"}))
 def test_class_names_are_in_the_metadata(name: str) -> None:
     metadata = shipped(name, "train").schema.metadata[b"huggingface"]
     features = json.loads(metadata)["info"]["features"]
@@ -69,9 +100,9 @@ def test_class_names_are_in_the_metadata(name: str) -> None:
 @every_dataset
 def test_sizes_and_balanced_labels(name: str) -> None:
     spec: DatasetSpec = DATASETS[name]
-    for split, rows in (("train", 1000), (TEST[name], 300)):
-        counts = Counter(shipped(name, split)["label"].to_pylist())
-        classes = len(spec.label_names)
+    for split, rows in SIZES[name].items():
+        counts = Counter(labels(name, split))
+        classes = len(spec.label_names) or 2
         assert counts == {label: rows // classes for label in range(classes)}
 
 

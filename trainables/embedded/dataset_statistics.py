@@ -10,16 +10,21 @@ import pyarrow.parquet as pq
 from trainables.embedded.grammar import content_words, words
 
 FILES = {
-    "sst2": ("sentence", "train", "validation"),
-    "ag_news": ("text", "train", "test"),
+    "sst2": ("sentence", "label", "train", "validation"),
+    "ag_news": ("text", "label", "train", "test"),
+    "boolq": ("passage", "answer", "train", "validation"),
+    "mrpc": ("sentence2", "label", "train", "test"),
+    "dbpedia_14": ("content", "label", "train", "test"),
 }
 
 
-def describe(folder: Path, column: str, train_name: str, test_name: str) -> dict[str, object]:
+def describe(
+    folder: Path, column: str, label: str, train_name: str, test_name: str
+) -> dict[str, object]:
     """Size, balance, vocabulary, unseen words, duplicates, bag-of-words accuracy."""
     train, test = (pq.read_table(folder / f"{name}.parquet") for name in (train_name, test_name))
-    texts, labels = train[column].to_pylist(), train["label"].to_pylist()
-    test_texts, test_labels = test[column].to_pylist(), test["label"].to_pylist()
+    texts, labels = train[column].to_pylist(), train[label].to_pylist()
+    test_texts, test_labels = test[column].to_pylist(), test[label].to_pylist()
     seen = {word for text in texts for word in words(text)}
     content = [content_words(text) for text in test_texts]
     with_unseen = sum(any(word not in seen for word in row) for row in content)
@@ -57,9 +62,9 @@ def bag_of_words_accuracy(
 
 def main() -> None:
     """Print one block for each data set."""
-    for name, (column, train, test) in FILES.items():
+    for name, (column, label, train, test) in FILES.items():
         print(name)
-        stats = describe(Path(__file__).parent / "datasets" / name, column, train, test)
+        stats = describe(Path(__file__).parent / "datasets" / name, column, label, train, test)
         for key, value in stats.items():
             print(f"  {key}: {value}")
 

@@ -55,11 +55,45 @@ SPECIAL = {
     "roberta": ["<s>", "<pad>", "</s>", "<unk>", "<mask>"],
     "gpt2": ["<|endoftext|>"],
 }
-LABEL_WORDS = """
-vehicle nature art professor law leader wrong incorrect invalid correct valid accurate games
-competition tournament corporation enterprise electronics robotics automation jack john ann ruby
-mary plane species plain road monday table seven statement sentiment category topic about
-""".split()
+LABEL_WORDS = [
+    "vehicle",
+    "nature",
+    "art",
+    "professor",
+    "law",
+    "leader",
+    "wrong",
+    "incorrect",
+    "invalid",
+    "correct",
+    "valid",
+    "accurate",
+    "games",
+    "competition",
+    "tournament",
+    "corporation",
+    "enterprise",
+    "electronics",
+    "robotics",
+    "automation",
+    "jack",
+    "john",
+    "ann",
+    "ruby",
+    "mary",
+    "plane",
+    "species",
+    "plain",
+    "road",
+    "monday",
+    "table",
+    "seven",
+    "statement",
+    "sentiment",
+    "category",
+    "topic",
+    "about",
+]
 PROMPTS = ("the film was", "the capital of france is", "he was born in", "this movie is a")
 
 
@@ -78,11 +112,11 @@ def make_tokenizer(kind: str, passages: list[str], folder: Path) -> PreTrainedTo
     folder.mkdir(parents=True, exist_ok=True)
     bpe.save_model(str(folder))
     fast = RobertaTokenizerFast if kind == "roberta" else GPT2TokenizerFast
-    tokenizer = fast(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=512
-    )
+    tokenizer = fast(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=512)
     tokenizer.save_pretrained(folder)
-    broken = [word for word in words if len(tokenizer(word, add_special_tokens=False).input_ids) > 1]
+    broken = [
+        word for word in words if len(tokenizer(word, add_special_tokens=False).input_ids) > 1
+    ]
     if broken:
         raise ValueError(f"not single pieces: {broken}")
     return tokenizer
@@ -317,9 +351,7 @@ def main() -> None:
         figures["held_out"] = evaluate_gpt2(saved, held, commonest)
     else:
         model = build_roberta(tokenizer)
-        figures = make_bert.train(
-            model, batches, held, commonest, args.minutes, args.rate, folder
-        )
+        figures = make_bert.train(model, batches, held, commonest, args.minutes, args.rate, folder)
         saved = AutoModelForMaskedLM.from_pretrained(folder)
         figures["held_out"] = evaluate(saved, held, commonest, 10**9)
         figures["held_out_all_mask"] = evaluate(saved, held, commonest, 10**9, plain=True)

@@ -198,8 +198,22 @@ def mrpc_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
 def dbpedia_14_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     """Titles and first sentences of encyclopaedia entries."""
     classes = tuple(
-        "company school artist athlete officeholder transport building nature village animal plant "
-        "album film book".split()
+        [
+            "company",
+            "school",
+            "artist",
+            "athlete",
+            "officeholder",
+            "transport",
+            "building",
+            "nature",
+            "village",
+            "animal",
+            "plant",
+            "album",
+            "film",
+            "book",
+        ]
     )
     grammar = Grammar(ENTRIES, either(classes))
 
@@ -273,10 +287,24 @@ DATASETS: Mapping[str, DatasetSpec] = {
             schema=pa.schema(
                 [("label", pa.int64()), ("title", pa.string()), ("content", pa.string())]
             ),
-            label_names=(
-                "Company EducationalInstitution Artist Athlete OfficeHolder MeanOfTransportation "
-                "Building NaturalPlace Village Animal Plant Album Film WrittenWork"
-            ).split(),
+            label_names=tuple(
+                [
+                    "Company",
+                    "EducationalInstitution",
+                    "Artist",
+                    "Athlete",
+                    "OfficeHolder",
+                    "MeanOfTransportation",
+                    "Building",
+                    "NaturalPlace",
+                    "Village",
+                    "Animal",
+                    "Plant",
+                    "Album",
+                    "Film",
+                    "WrittenWork",
+                ]
+            ),
             splits=(Split("train", 1050), Split("test", 294, held_share=0.4)),
             make_rows=dbpedia_14_rows,
         ),

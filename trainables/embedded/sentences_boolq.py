@@ -1,7 +1,7 @@
 """Grammar of the yes/no questions and their passages (see grammar.py for the notation).
 
 A text is ``question || passage``. The contexts are ``true`` and ``false``: whether the passage says
-yes to the question. It says so by what it reports (records confirm it, or refute it), by how firmly,
+yes to the question. It says so by what it reports (records confirm it or refute it), how firmly,
 and now and then against an older opinion that said the opposite (``{!...}``).
 """
 
