@@ -12,11 +12,12 @@ from typing import Any
 
 from orchestrator import keys
 from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
-from search_spaces.cell import Cell, Fit
+from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.space import Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
+from trainables.cell import evaluation_name
 from trainables.data import check_columns
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import check_kind, kind_digest
@@ -139,7 +140,7 @@ def make_plan(space: Space, assets: Assets, store: Store, provisional: bool = Fa
     for cell, reason in resolved:
         if reason:
             planned.append(PlannedCell(cell, "not_applicable", reason))
-        elif cell.key in done:
+        elif cell.key in done and not _not_evaluated(cell.fit, store):
             planned.append(PlannedCell(cell, "done"))
         elif cell.key in failed:
             planned.append(PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}"))
@@ -148,6 +149,12 @@ def make_plan(space: Space, assets: Assets, store: Store, provisional: bool = Fa
     wanted = {cell.fit.key for cell, _ in resolved}
     fits_done = frozenset(store.fits_done() & wanted)
     return Plan(space, planned, fits_done, _measured(store))
+
+
+def _not_evaluated(fit: Fit, store: Store) -> bool:
+    """Whether a stored fit lacks an evaluation on another data set that was asked for since."""
+    asked = {evaluation_name(other) for other in fit.evaluate_also}
+    return bool(asked) and not asked <= set(store.evaluations(fit.key))
 
 
 def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[Cell, str]]:
@@ -162,6 +169,17 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
         name: (catalog.model(name), _model_digest(space, assets, name, provisional))
         for name in axes.model
     }
+    others = {
+        name: [
+            OtherDataset(
+                name=other,
+                data=catalog.dataset(other),
+                digest=_dataset_digest(space, assets, other, provisional),
+            )
+            for other in space.evaluate_also.get(name, [])
+        ]
+        for name in axes.dataset
+    }
     attacks = {name: catalog.attack(name) for name in axes.attack}
     for recipe in attacks.values():
         check_kind("attack", recipe.kind, ATTACKS)
@@ -171,6 +189,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
         fit, reason = _fit(
             space, (dataset, *datasets[dataset]), (model, *models[model]), head, training, seed
         )
+        fit = fit.model_copy(update={"evaluate_also": others[dataset]})
         for attack, recipe in attacks.items():
             settings = attack_settings(
                 recipe, fit.data, space.attack.protocol, space.attack.resources

@@ -40,12 +40,28 @@ def markdown_table(cells: Iterable[Cell], store: Store) -> str:
             counts = [str(sum(m["num_examples"] for m in metrics)), str(len(metrics))]
             parts.append("| " + " | ".join([name, attack, *figures, *counts]) + " |")
         parts.append("")
+    parts += _elsewhere(results, store)
     resources = sorted({cell.attack_resources for cell, _ in results})
     if resources:
         parts.append(f"Attack resources: {', '.join(resources)}.")
     if resources == ["embedded"]:
         parts.append("These numbers are about the tool at embedded scale, not about the paper.")
     return "\n".join(parts)
+
+
+def _elsewhere(results: list[tuple[Cell, dict[str, Any]]], store: Store) -> list[str]:
+    """Clean accuracy of each fit on other data sets than its own, where a space asks for it."""
+    fits = {cell.fit.key: cell.fit for cell, _ in results if cell.fit.evaluate_also}
+    lines = [
+        f"| {fit.dataset} | {fit.model} | {fit.head} | {fit.training} | {fit.seed} "
+        f"| {record['dataset']} | {100 * record['accuracy']:.1f} | {record['examples']} |"
+        for fit in fits.values()
+        for record in store.evaluations(fit.key).values()
+    ]
+    if not lines:
+        return []
+    header = "| trained on | model | head | training | seed | evaluated on | accuracy | examples |"
+    return ["### other data sets, clean\n", header, "|" + " --- |" * 8, *lines, ""]
 
 
 def _grouped(

@@ -73,7 +73,9 @@ class Tracker:
             return
         result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
         run_id = self._run_of(cell)
-        self._log_metrics(run_id, result["metrics"], fit)
+        others = store.evaluations(cell.fit.key)
+        elsewhere = {f"accuracy_on_{r['dataset']}": r["accuracy"] for r in others.values()}
+        self._log_metrics(run_id, {**result["metrics"], **elsewhere}, fit)
         records = store.attacked(cell.log)
         self._log_examples(run_id, [records[id] for id in result["sample"]])
         self.client.set_terminated(run_id, "FINISHED")

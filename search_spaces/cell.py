@@ -12,6 +12,15 @@ from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Trainin
 from search_spaces.space import FitSettings, Resources
 
 
+class OtherDataset(BaseModel):
+    """A data set that a fit is evaluated on, clean, though it was not trained on it."""
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    data: Dataset
+    digest: str
+
+
 class Fit(BaseModel):
     """Everything of a cell but the attack: the fine-tuned model that attacks share.
 
@@ -36,6 +45,7 @@ class Fit(BaseModel):
     training_entry: Training
     settings: FitSettings
     identity: dict[str, Any]
+    evaluate_also: list[OtherDataset] = []
 
 
 class Cell(BaseModel):

@@ -82,6 +82,9 @@ class Space(Settings):
     fit: FitSettings = FitSettings()
     attack: AttackSettings = AttackSettings()
     resources: Resources = Resources()
+    evaluate_also: dict[str, list[str]] = Field(
+        {}, description="data set: others with the same labels to evaluate its fits on, clean"
+    )
     _catalog: Catalog = PrivateAttr(default_factory=Catalog)
 
     @property
@@ -117,7 +120,19 @@ def load(
     for axis in AXES:
         for value in getattr(loaded.axes, axis):
             loaded.catalog.path(axis, value)
+    _check_evaluate_also(loaded)
     return _narrow(loaded, only)
+
+
+def _check_evaluate_also(space: Space) -> None:
+    for name, others in space.evaluate_also.items():
+        labels = space.catalog.dataset(name).labels
+        for other in others:
+            if len(space.catalog.dataset(other).labels) != len(labels):
+                raise BadInput(
+                    f"evaluate_also: {other} has other labels than {name} "
+                    f"({', '.join(space.catalog.dataset(other).labels)}; {', '.join(labels)})"
+                )
 
 
 def parse_seeds(text: str) -> list[int]:

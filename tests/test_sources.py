@@ -110,3 +110,35 @@ def real_sst2_texts(assets: Path) -> set[str]:
 
     table = pq.read_table(assets / "datasets" / "sst2" / "validation.parquet")
     return {text.lower().strip() for text in table["sentence"].to_pylist()}
+
+
+def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> None:
+    """Also when it is asked after the fit was made; nothing is trained or attacked again."""
+    entry = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())
+    (tmp_path / "catalog" / "datasets").mkdir(parents=True)
+    other = tmp_path / "catalog" / "datasets" / "reviews.yaml"
+    other.write_text(yaml.safe_dump({**entry, "splits": {**entry["splits"], "test": "train"}}))
+    shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "sst2")
+    shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "reviews")
+    space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
+    space["axes"] |= {"dataset": ["sst2"], "head": ["mlp_ft"], "attack": ["textfooler"]}
+    file = tmp_path / "space.yaml"
+    file.write_text(yaml.safe_dump(space))
+    store = tmp_path / "store"
+    run = ["--space", str(file), "--assets", str(tmp_path / "assets"), "--store", str(store), *TINY]
+    first = sweep(*run)
+    assert first.returncode == 0, first.stdout + first.stderr
+    weights = next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns
+    log = next(store.glob("attacks/*/examples.jsonl")).read_text()
+
+    file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["reviews"]}}))
+    second = sweep(*run)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "| sst2 | bert-embedded | mlp_ft | standard | 0 | reviews |" in second.stdout
+    assert next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns == weights
+    assert next(store.glob("attacks/*/examples.jsonl")).read_text() == log
+    assert "nothing to do" in sweep(*run).stdout
+
+    file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["ag_news"]}}))
+    refused = sweep(*run)
+    assert refused.returncode == 2 and "ag_news has other labels than sst2" in refused.stderr

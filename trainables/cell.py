@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from search_spaces.cell import Cell, Fit
+from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
@@ -65,7 +65,18 @@ class Worker:
                     self._fitted = (fit.key, head)
                 else:
                     yield progress
+        self._evaluate_also(fit)
         yield {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+
+    def _evaluate_also(self, fit: Fit) -> None:
+        from trainables.fit import evaluate_on
+
+        done = self.store.evaluations(fit.key) if fit.evaluate_also else {}
+        for other in fit.evaluate_also:
+            name = evaluation_name(other)
+            if name not in done:
+                record = evaluate_on(self._head(fit), other, self.assets)
+                self.store.write_evaluation(fit.key, name, record)
 
     def _head(self, fit: Fit) -> Any:
         from trainables.fit import fresh_head
@@ -130,6 +141,11 @@ class Worker:
                 reported = time.perf_counter()
                 done = total - len(missing) + sum(e.id in finished for e in missing)
                 yield {"phase": "attack", "finished": done, "total": total}
+
+
+def evaluation_name(other: OtherDataset) -> str:
+    """What an evaluation is stored by: it is done again when the other data set changes."""
+    return f"{other.name}-{other.digest[:10]}"
 
 
 def _use_threads(count: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from search_spaces.cell import Fit
+from search_spaces.cell import Fit, OtherDataset
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
@@ -36,6 +36,14 @@ def load_data(fit: Fit, assets: Assets) -> Splits:
     files = assets.dataset_files(fit.dataset, fit.data)
     _same(fit.dataset_digest, dataset_digest(files), f"data set {fit.dataset}")
     return load_splits(fit.dataset, fit.data, files)
+
+
+def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> dict[str, Any]:
+    """Clean accuracy on the test set of another data set with the same labels."""
+    files = assets.dataset_files(other.name, other.data)
+    _same(other.digest, dataset_digest(files), f"data set {other.name}")
+    test = load_splits(other.name, other.data, files).test
+    return {"dataset": other.name, "accuracy": _accuracy(head, test), "examples": len(test)}
 
 
 def fresh_head(fit: Fit, assets: Assets) -> Head:

@@ -1,6 +1,7 @@
 """Every path and file format of the store, in one place. The store is the truth of a sweep.
 
-    fits/<fit key>/     weights.safetensors, then fit.json (its marker: written last)
+    fits/<fit key>/     weights.safetensors, then fit.json (its marker: written last);
+                        on-<data set>-<digest>.json: its accuracy on another data set
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
 
@@ -73,6 +74,18 @@ class Store:
 
     def read_weights(self, key: str) -> bytes:
         return self._read(f"fits/{key}/weights.safetensors")
+
+    def write_evaluation(self, key: str, other: str, record: Record) -> None:
+        self._write_json(f"fits/{key}/on-{other}.json", record)
+
+    def evaluations(self, key: str) -> dict[str, Record]:
+        """What a fit was evaluated on besides its own data, by `<data set>-<digest>`."""
+        names = [name for name in self._names(f"fits/{key}") if name.startswith("on-")]
+        return {
+            name.removeprefix("on-").removesuffix(".json"): self._read_json(f"fits/{key}/{name}")
+            for name in names
+            if name.endswith(".json")
+        }
 
     # Attack logs
 

@@ -5,9 +5,11 @@ multilingual Universal Sentence Encoder and a tagger from the package index. `te
 library's own downloads. This module imports neither TextAttack nor torch when it is imported.
 """
 
+import atexit
 import contextlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 from functools import cache
@@ -54,9 +56,11 @@ def prepare_textattack(resources: str) -> None:
         return
     import nltk
 
-    # TextAttack notes there what it has downloaded; the user's own cache must not hear of nothing.
-    cache_folder = os.path.join(tempfile.gettempdir(), f"textattack-offline-{os.getuid()}")
-    os.environ.setdefault("TA_CACHE_DIR", cache_folder)
+    # TextAttack notes there what it has downloaded, under a lock: a folder for each process, so that
+    # none waits for another and the user's own cache does not hear of downloads that never were.
+    if "TA_CACHE_DIR" not in os.environ:
+        os.environ["TA_CACHE_DIR"] = tempfile.mkdtemp(prefix="textattack-")
+        atexit.register(shutil.rmtree, os.environ["TA_CACHE_DIR"], ignore_errors=True)
     nltk.data.path.insert(0, str(EMBEDDED / "nltk_data"))
     download = nltk.download
     nltk.download = lambda *_, **__: True

@@ -330,6 +330,17 @@ def save(model: BertForMaskedLM, folder: Path) -> None:
     (folder / "model.safetensors").chmod(0o644)
 
 
+def prepare(model: torch.nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Turn dropout off (less than one pass over the text: nothing to regularize); the optimizer."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    decay = [p for p in model.parameters() if p.dim() > 1]
+    rest = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
 def train(
     model: BertForMaskedLM,
     batches: Batches,
@@ -340,15 +351,9 @@ def train(
     folder: Path,
 ) -> dict[str, Any]:
     """Masked language modelling against the clock; a checkpoint every five minutes."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0  # less than one pass over the text: nothing to regularize
+    optimizer = prepare(model, rate)
     for layer in model.base_model.encoder.layer:
         layer.attention.self.dropout_prob = 0.0
-    decay = [p for p in model.parameters() if p.dim() > 1]
-    rest = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
     generator = torch.Generator().manual_seed(0)
     total, warm = minutes * 60, 0.05
     begin = last_save = last_print = time.monotonic()

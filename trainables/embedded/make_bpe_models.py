@@ -231,13 +231,7 @@ def train_gpt2(
     model: GPT2LMHeadModel, batches: CausalBatches, minutes: float, rate: float, folder: Path
 ) -> dict[str, Any]:
     """Causal language modelling against the clock, as make_bert.train does the masked kind."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    decay = [p for p in model.parameters() if p.dim() > 1]
-    rest = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+    optimizer = make_bert.prepare(model, rate)
     begin = printed = time.monotonic()
     total, warm = minutes * 60, 0.05
     steps = tokens = 0
