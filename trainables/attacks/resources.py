@@ -56,8 +56,8 @@ def prepare_textattack(resources: str) -> None:
         return
     import nltk
 
-    # TextAttack notes there what it has downloaded, under a lock: a folder for each process, so that
-    # none waits for another and the user's own cache does not hear of downloads that never were.
+    # TextAttack notes there what it has downloaded, under a lock: a folder for each process, so
+    # none waits for another, and the user's own cache hears of no download that never was.
     if "TA_CACHE_DIR" not in os.environ:
         os.environ["TA_CACHE_DIR"] = tempfile.mkdtemp(prefix="textattack-")
         atexit.register(shutil.rmtree, os.environ["TA_CACHE_DIR"], ignore_errors=True)

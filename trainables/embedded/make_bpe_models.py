@@ -1,4 +1,4 @@
-"""Make the small RoBERTa and the small GPT-2 that ship beside the small BERT.
+"""Make a small RoBERTa (it ships beside the small BERT) and a small GPT-2 (it does not yet).
 
 What it does
     Both have a byte-level BPE vocabulary of their own, trained on the lower-cased text; label
@@ -313,7 +313,7 @@ def answers(kind: str, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the small RoBERTa or GPT-2 that ships here.")
+    parser = argparse.ArgumentParser(description="Make a small RoBERTa or GPT-2.")
     parser.add_argument("kind", choices=sorted(SPECIAL))
     parser.add_argument("--text", type=Path, required=True, help="folder with the two text files")
     parser.add_argument("--out", type=Path, help="folder to write the model to")
