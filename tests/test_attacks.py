@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.errors import BadInput
+from trainables.assets import EMBEDDED
 from trainables.attacks.resources import NAMES as RESOURCES
 from trainables.attacks.resources import identity, masked_language_model, prepare_textattack
 from trainables.data import Example
@@ -92,6 +94,11 @@ def recipe(name: str, head: Head) -> Attack:
         return getattr(module, class_name).build(Victim(head))
 
 
+def embedded_texts(dataset: str, split: str, column: str, count: int) -> list[str]:
+    table = pq.read_table(EMBEDDED / "datasets" / dataset / f"{split}.parquet", columns=[column])
+    return [text.lower() for text in table[column].to_pylist()[:count]]
+
+
 def described(part: Any) -> Any:
     """A part of an attack as its class and plain settings, through lists of parts."""
     if isinstance(part, (list, tuple)):
@@ -101,8 +108,9 @@ def described(part: Any) -> Any:
         k: v for k, v in vars(part).items() if isinstance(v, plain) and k != "transformations"
     }
     inner = [described(each) for each in getattr(part, "transformations", [])]
+    known = next(c for c in type(part).__mro__ if c.__module__.startswith("textattack."))
     return (
-        type(part).__name__,
+        known.__name__,
         {k: str(sorted(v) if isinstance(v, (set, frozenset)) else v) for k, v in settings.items()},
         inner,
     )
@@ -262,3 +270,30 @@ def test_unknown_names_are_named() -> None:
     with pytest.raises(BadInput, match="did you mean embedded"):
         identity("embeded")
     assert all(identity(name) for name in RESOURCES)
+
+
+def test_bert_attack_proposes_what_textattacks_own_class_does() -> None:
+    texts = embedded_texts("sst2", "validation", "sentence", 20)
+    texts += embedded_texts("ag_news", "test", "text", 10)
+    longer_than_the_model_reads = " ".join(texts * 3)
+    ours = make("bert_attack", KeywordHead({"good"})).transformation
+    theirs = recipe("bert_attack", KeywordHead({"good"})).transformation
+    theirs.max_candidates = ours.max_candidates
+    several = 0
+    for text in [*texts, longer_than_the_model_reads]:
+        tokens = ours._lm_tokenizer.tokenize(text)
+        several += any(token.startswith("##") for token in tokens)
+        indices = set(range(AttackedText(text).num_words))
+        proposed = [
+            [new.text for new in swap._get_transformations(AttackedText(text), indices)]
+            for swap in (ours, theirs)
+        ]
+        assert proposed[0] == proposed[1], text
+    assert several > 3, "no word of several pieces: half of the code was not reached"
+
+
+def test_encoding_a_sentence_twice_changes_nothing() -> None:
+    encoder = offline.EmbeddedSentenceEncoder()
+    once = encoder.encode(["a fine film", "a dull film"])
+    again = encoder.encode(["a fine film", "a dull film", "a fine film"])
+    assert torch.equal(again, once[[0, 1, 0]])

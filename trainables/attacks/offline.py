@@ -64,7 +64,10 @@ class EmbeddedSentenceEncoder(SentenceEncoder):
         self.model = _sentence_encoder()
 
     def encode(self, sentences: list[str]) -> torch.Tensor:
-        return torch.tensor(np.asarray(self.model.encode(sentences)))
+        # TextAttack asks for the window of the unchanged text once a candidate.
+        row = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
+        encoded = torch.tensor(np.asarray(self.model.encode(list(row))))
+        return encoded[[row[sentence] for sentence in sentences]]
 
 
 class EmbeddedPartOfSpeech(PartOfSpeech):

@@ -30,7 +30,6 @@ from textattack.transformations import (
     CompositeTransformation,
     WordSwapEmbedding,
     WordSwapHomoglyphSwap,
-    WordSwapMaskedLM,
     WordSwapNeighboringCharacterSwap,
     WordSwapQWERTY,
     WordSwapRandomCharacterDeletion,
@@ -38,6 +37,7 @@ from textattack.transformations import (
 )
 
 from trainables.attacks import KINDS
+from trainables.attacks.faster import BertAttackSwap
 from trainables.attacks.offline import (
     EmbeddedPartOfSpeech,
     EmbeddedSentenceEncoder,
@@ -126,7 +126,7 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
 def bert_attack(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
     """Li et al. 2020 (BERTAttackLi2020)."""
     model, tokenizer = masked_lm
-    transformation = WordSwapMaskedLM(
+    transformation = BertAttackSwap(
         method="bert-attack",
         masked_language_model=model,
         tokenizer=tokenizer,
