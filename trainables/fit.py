@@ -80,7 +80,10 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
         probe(head, train, splits.validation)
     shuffle = random.Random(fit.seed)
     optimizer = torch.optim.AdamW(
-        head.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        head.parameters(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     curve: list[dict[str, float]] = []
     best, best_accuracy, since_best = head.snapshot(), -1.0, 0

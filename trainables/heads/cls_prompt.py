@@ -14,4 +14,4 @@ class ClsPrompt(LabelWordHead):
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        return self.class_scores(self.model.base_model(**batch.inputs).last_hidden_state[:, 0])
+        return self.class_scores(self.hidden_at_place(batch))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from trainables.heads.base import Batch, Texts
@@ -27,14 +28,18 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def encode_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Texts, max_length: int, causal: bool
 ) -> Batch:
-    """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column."""
+    """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column.
+
+    They are read at their first token (CLS), by a causal model at their last.
+    """
     columns = [list(column) for column in zip(*texts, strict=True)]
     if causal:
         columns = [[LINE_BREAK.join(row) for row in zip(*columns, strict=True)]]
     encoded = tokenizer(
         *columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
     )
-    return Batch(dict(encoded))
+    mask = encoded["attention_mask"]
+    return Batch(dict(encoded), mask.sum(dim=1) - 1 if causal else torch.zeros_like(mask[:, 0]))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedT
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
-from trainables.heads.base import Head, HeadSpec, load_model
+from trainables.heads.base import Batch, Head, HeadSpec, load_model
 from trainables.heads.inputs import load_tokenizer
+from trainables.heads.last_layer import reading_at
 
 
 class LabelWordProjection(nn.Module):
@@ -46,6 +47,13 @@ class LabelWordHead(Head):
         decoder = self.model.get_output_embeddings()
         self.model.set_output_embeddings(LabelWordProjection(decoder, word_ids))
         self.lm_head_name = _lm_head_name(self.model)
+
+    def hidden_at_place(self, batch: Batch) -> Tensor:
+        """Hidden states [sequences, width] where the batch says they are read."""
+        assert batch.positions is not None
+        with reading_at(self.model, batch.positions):
+            hidden: Tensor = self.model.base_model(**batch.inputs).last_hidden_state
+        return hidden[torch.arange(len(hidden), device=hidden.device), batch.positions]
 
     def class_scores(self, hidden: Tensor) -> Tensor:
         """Scores [n, classes] from hidden states [n, width] at the places asked."""

@@ -9,6 +9,7 @@ from transformers import AutoModelForSequenceClassification
 
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import encode_texts, load_tokenizer
+from trainables.heads.last_layer import reading_at
 
 
 class MlpFt(Head):
@@ -29,5 +30,6 @@ class MlpFt(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        logits: Tensor = self.model(**batch.inputs).logits
+        with reading_at(self.model, batch.positions):
+            logits: Tensor = self.model(**batch.inputs).logits
         return logits

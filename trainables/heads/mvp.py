@@ -59,9 +59,7 @@ class Mvp(LabelWordHead):
         return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        hidden = self.model.base_model(**batch.inputs).last_hidden_state
-        at_mask = hidden[torch.arange(len(hidden), device=hidden.device), batch.positions]
-        scores = self.class_scores(at_mask)
+        scores = self.class_scores(self.hidden_at_place(batch))
         by_template = scores.view(len(self.templates), -1, scores.shape[1])
         return by_template.mean(dim=0)
 

@@ -9,6 +9,7 @@ from transformers import AutoModelForMaskedLM
 
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import encode_texts, load_tokenizer
+from trainables.heads.last_layer import reading_at
 
 
 class ProjectCls(Head):
@@ -32,6 +33,7 @@ class ProjectCls(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, False).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        at_cls = self.model(**batch.inputs).last_hidden_state[:, 0]
+        with reading_at(self.model, batch.positions):
+            at_cls = self.model(**batch.inputs).last_hidden_state[:, 0]
         logits: Tensor = self.linear(self.dropout(torch.tanh(at_cls)))
         return logits
