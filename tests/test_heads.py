@@ -161,6 +161,29 @@ def test_mvp_equals_the_plain_formula(
         torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
 
 
+CUT_IN_ITS_MIDDLE = [(*TEXTS["one column"][2], *TEXTS["one column"][2])]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize(
+    ("texts", "rows"),
+    [(SINGLE, 1), (PAIRS, 1), (CUT_IN_ITS_MIDDLE, 3)],
+    ids=["one column", "two columns", "a pair cut in its middle"],
+)
+def test_a_causal_model_reads_a_text_once_for_all_templates(
+    name: str, folder: Path, texts: list[tuple[str, ...]], rows: int
+) -> None:
+    head = build_head("mvp", HeadSpec(folder, True, 3, DECODER, MAX_LENGTH)).eval()
+    shared, batch = head(texts), head.encode(texts)
+    assert len(batch.inputs["input_ids"]) == rows * len(texts)
+    gradient = torch.autograd.grad(shared.square().sum(), head.model.get_input_embeddings().weight)
+    head.shares_text = False
+    apart = head(texts)
+    torch.testing.assert_close(shared, apart, atol=1e-5, rtol=0)
+    expected = torch.autograd.grad(apart.square().sum(), head.model.get_input_embeddings().weight)
+    torch.testing.assert_close(gradient, expected, atol=1e-4, rtol=1e-4)
+
+
 def replace_templates(prompts: Prompts, count: int) -> Prompts:
     return Prompts(templates=prompts.templates[-count:], label_words=prompts.label_words)
 

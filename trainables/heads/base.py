@@ -35,18 +35,28 @@ class HeadSpec:
 
 @dataclass
 class Batch:
-    """Token ids and masks [sequences, length]; where in each sequence scores are read, if known."""
+    """What the model gets, and where in each sequence its hidden states are read.
+
+    inputs: `input_ids` [sequences, length] and what else the model takes. positions: [sequences],
+    or [sequences, k] where k places are read; None for all. real: 1 for tokens and 0 for padding
+    [sequences, length], where the attention mask does not say it.
+    """
 
     inputs: dict[str, Tensor]
     positions: Tensor | None = None
+    real: Tensor | None = None
 
     @property
     def attention_mask(self) -> Tensor:
-        return self.inputs["attention_mask"]
+        """1 for tokens, 0 for padding [sequences, length]."""
+        return self.inputs["attention_mask"] if self.real is None else self.real
 
     def to(self, device: torch.device) -> "Batch":
-        positions = None if self.positions is None else self.positions.to(device)
-        return Batch({name: t.to(device) for name, t in self.inputs.items()}, positions)
+        def moved(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device)
+
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        return Batch(inputs, moved(self.positions), moved(self.real))
 
 
 class Head(nn.Module):

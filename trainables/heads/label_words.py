@@ -49,11 +49,13 @@ class LabelWordHead(Head):
         self.lm_head_name = _lm_head_name(self.model)
 
     def hidden_at_place(self, batch: Batch) -> Tensor:
-        """Hidden states [sequences, width] where the batch says they are read."""
+        """Hidden states where the batch says they are read: [sequences, width] or, where each has
+        k places, [sequences, k, width]."""
         assert batch.positions is not None
         with reading_at(self.model, batch.positions):
             hidden: Tensor = self.model.base_model(**batch.inputs).last_hidden_state
-        return hidden[torch.arange(len(hidden), device=hidden.device), batch.positions]
+        rows = torch.arange(len(hidden), device=hidden.device)
+        return hidden[rows if batch.positions.dim() == 1 else rows[:, None], batch.positions]
 
     def class_scores(self, hidden: Tensor) -> Tensor:
         """Scores [n, classes] from hidden states [n, width] at the places asked."""

@@ -18,6 +18,7 @@ from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, HeadSpec, Texts
 from trainables.heads.inputs import LINE_BREAK, Frame, tokenize_columns
 from trainables.heads.label_words import LabelWordHead
+from trainables.heads.shared_text import MODEL_TYPES, pack
 
 
 @dataclass(frozen=True)
@@ -38,19 +39,30 @@ class Mvp(LabelWordHead):
         self.frame = Frame.of(self.tokenizer, spec.causal)
         tokenize = causal_template if spec.causal else masked_template
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
+        self.shares_text = spec.causal and self.model.config.model_type in MODEL_TYPES
 
     def encode(self, texts: Texts) -> Batch:
         """All texts under the first template, then all under the second, and so on.
+
+        For a causal model it is one sequence a text, with all templates behind it (shared_text.py).
 
         A text that is too long is cut, the template never.
         """
         columns = tokenize_columns(self.tokenizer, texts)
         frame = self.frame
-        sequences, positions = [], []
+        cut_texts = []
         for template in self.templates:
             taken = len(frame.before) + len(frame.after) + len(template.ids)
-            for text_columns in columns:
-                text = frame.join(text_columns, max(self.max_length - taken, 0))
+            room = max(self.max_length - taken, 0)
+            cut_texts.append([frame.join(text_columns, room) for text_columns in columns])
+        if self.shares_text:
+            templates = [template.ids for template in self.templates]
+            packed = pack(cut_texts, templates, self.tokenizer.pad_token_id)
+            if packed is not None:
+                return packed.to(self.device)
+        sequences, positions = [], []
+        for template, cut in zip(self.templates, cut_texts, strict=True):
+            for text in cut:
                 start = len(frame.before) + (len(text) if template.follows else 0)
                 body = text + template.ids if template.follows else template.ids + text
                 sequences.append(frame.before + body + frame.after)
@@ -59,9 +71,12 @@ class Mvp(LabelWordHead):
         return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        scores = self.class_scores(self.hidden_at_place(batch))
-        by_template = scores.view(len(self.templates), -1, scores.shape[1])
-        return by_template.mean(dim=0)
+        hidden = self.hidden_at_place(batch)
+        if hidden.dim() == 3:
+            scores = self.class_scores(hidden.flatten(0, 1))
+            return scores.view(*hidden.shape[:2], -1).mean(dim=1)
+        scores = self.class_scores(hidden)
+        return scores.view(len(self.templates), -1, scores.shape[1]).mean(dim=0)
 
 
 def masked_template(text: str, tokenizer: PreTrainedTokenizerBase) -> Template:
