@@ -1,4 +1,4 @@
-"""The comparison: head × attack for each data set and model, from the store alone.
+"""The comparison: head × attack, over all data sets and models and for each, from the store alone.
 
 python -m orchestrator.report --space embedded --store results
 """
@@ -14,12 +14,54 @@ from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
+CLEAN = "clean"
 COLUMNS = {
     "clean_accuracy": "clean accuracy",
     "accuracy_under_attack": "accuracy under attack",
     "attack_success_rate": "success rate",
     "avg_queries": "queries",
 }
+
+
+def comparison(cells: Iterable[Cell], store: Store) -> str:
+    """The summary and then every table, as Markdown. Cells must be finished."""
+    cells = list(cells)
+    return "\n".join(filter(None, [summary_table(cells, store), markdown_table(cells, store)]))
+
+
+def summary_table(cells: Iterable[Cell], store: Store) -> str:
+    """Heads × attacks as Markdown: clean accuracy, and accuracy under attack.
+
+    Each is the mean over the data sets and models that all heads have, so that no head's mean is
+    over easier ones. Empty where there are fewer than two of these. Cells must be finished.
+    """
+    means: dict[tuple[str, str], dict[tuple[str, str], dict[str, list[float]]]] = {}
+    attacks: dict[str, None] = {}
+    for cell in cells:
+        metrics = store.read_result(cell.key)["metrics"]
+        row = means.setdefault((cell.fit.head, cell.fit.training), {})
+        figures = row.setdefault((cell.fit.dataset, cell.fit.model), {})
+        figures.setdefault(CLEAN, []).append(metrics["clean_accuracy"])
+        figures.setdefault(cell.attack, []).append(metrics["accuracy_under_attack"])
+        attacks[cell.attack] = None
+    columns = [CLEAN, *attacks]
+    places = [
+        {place for place, figures in row.items() if set(figures) == set(columns)}
+        for row in means.values()
+    ]
+    common = set.intersection(*places) if places else set()
+    if len(common) < 2:
+        return ""
+    lines = [
+        f"### accuracy under attack, mean of the {len(common)} data sets × models all heads have\n",
+        "| head | " + " | ".join(columns) + " |",
+        "|" + " --- |" * (len(columns) + 1),
+    ]
+    for (head, training), row in means.items():
+        averages = [mean(mean(row[place][column]) for place in common) for column in columns]
+        shown = " | ".join(f"{100 * average:.1f}" for average in averages)
+        lines.append(f"| {_name(head, training)} | {shown} |")
+    return "\n".join([*lines, ""])
 
 
 def markdown_table(cells: Iterable[Cell], store: Store) -> str:
@@ -35,7 +77,7 @@ def markdown_table(cells: Iterable[Cell], store: Store) -> str:
         parts.append("|" + " --- |" * (len(COLUMNS) + 4))
         for (head, training, attack), seeds in _grouped(rows, ("head", "training", "attack")):
             metrics = [metrics for _, metrics in seeds]
-            name = head if training == "standard" else f"{head} + {training}"
+            name = _name(head, training)
             figures = [_figure(column, [m[column] for m in metrics]) for column in COLUMNS]
             counts = [str(sum(m["num_examples"] for m in metrics)), str(len(metrics))]
             parts.append("| " + " | ".join([name, attack, *figures, *counts]) + " |")
@@ -75,6 +117,10 @@ def _grouped(
     return [(key, list(group)) for key, group in groupby(ranked, key=place)]
 
 
+def _name(head: str, training: str) -> str:
+    return head if training == "standard" else f"{head} + {training}"
+
+
 def _figure(column: str, values: list[float | None]) -> str:
     known = [value for value in values if value is not None]
     if not known:
@@ -96,7 +142,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     done = plan.with_status("done")
-    print(markdown_table(done, store) if done else "no cell of this space is finished yet")
+    print(comparison(done, store) if done else "no cell of this space is finished yet")
     return 0
 
 

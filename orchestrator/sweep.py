@@ -98,7 +98,7 @@ def _run_missing(
     tracker: Any,
 ) -> dict[str, str]:
     from orchestrator.live import View
-    from orchestrator.report import markdown_table
+    from orchestrator.report import comparison
     from orchestrator.run import run_cells
 
     failures: dict[str, str] = {}
@@ -125,7 +125,7 @@ def _run_missing(
             arguments.verbose,
         )
     if finished:
-        tracker.log_summary(markdown_table(finished, store))
+        tracker.log_summary(comparison(finished, store))
     return failures
 
 
@@ -158,14 +158,18 @@ def _describe(plan: Plan) -> str:
 def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
-    from orchestrator.report import markdown_table
+    from orchestrator.report import markdown_table, summary_table
 
     done = plan.with_status("done")
     if done:
         console.print()
-        print(markdown_table(done, store))
+        print(summary_table(done, store) or markdown_table(done, store))
     uri = tracking_uri(store, arguments.tracking_uri)
-    console.print(f"\n{len(done)} of {len(plan.cells)} cells done, in {seconds:.0f} s")
+    left_out = len(plan.with_status("not_applicable"))
+    note = f" ({left_out} do not apply)" if left_out else ""
+    console.print(
+        f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
+    )
     console.print(f"results: {store.local_folder or store.url}")
     if arguments.tracking_uri is None:
         console.print(

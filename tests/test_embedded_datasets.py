@@ -28,11 +28,11 @@ COLUMNS = {
     "dbpedia_14": ["content"],
 }
 SIZES = {
-    "sst2": {"train": 1000, "validation": 300},
-    "ag_news": {"train": 1000, "test": 300},
-    "boolq": {"train": 1000, "validation": 600},
-    "mrpc": {"train": 1000, "validation": 100, "test": 300},
-    "dbpedia_14": {"train": 1050, "test": 294},
+    "sst2": {"train": 1400, "validation": 300},
+    "ag_news": {"train": 800, "test": 300},
+    "boolq": {"train": 700, "validation": 400},
+    "mrpc": {"train": 700, "validation": 100, "test": 300},
+    "dbpedia_14": {"train": 700, "test": 294},
 }
 TEST = {name: list(splits)[-1] for name, splits in SIZES.items()}
 GRAMMARS = {

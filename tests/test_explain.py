@@ -13,7 +13,7 @@ from trainables.store import Store
 
 
 def planned(store: Store, *sets: str) -> Plan:
-    only = ["dataset=sst2", "head=mvp", "attack=textfooler"]
+    only = ["dataset=sst2", "model=bert-embedded", "head=mvp", "attack=textfooler"]
     return make_plan(load("embedded", only=only, sets=sets), Assets("embedded"), store)
 
 
@@ -25,7 +25,7 @@ def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
     (new,) = plan.todo
     text = explain(new.key, plan, store)
     assert f"it is not {old.key}" in text
-    assert "fit.settings.learning_rate: 0.0001 there, 0.0002 here" in text
+    assert "fit.settings.learning_rate: 0.0003 there, 0.0002 here" in text
     differences = [line for line in text.splitlines() if " there, " in line]
     assert len(differences) == 1
     assert f"this plan has {new.key} (todo)" in explain(old.key, plan, store)

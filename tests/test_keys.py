@@ -18,9 +18,12 @@ from trainables.store import Store
 EMBEDDED = PACKAGED.parent / "embedded.yaml"
 
 
+ONE = ["dataset=sst2", "model=bert-embedded", "head=mvp", "attack=textfooler"]
+
+
 def keys_of(space: str = "embedded", *sets: str) -> dict[str, list[str]]:
     """Fit, log and cell keys of the first cell."""
-    loaded = load(space, only=["dataset=sst2", "head=mvp", "attack=textfooler"], sets=sets)
+    loaded = load(space, only=ONE, sets=sets)
     (cell,) = make_plan(loaded, Assets("embedded"), Store("/nonexistent")).todo
     return {"fit": cell.fit.key, "log": cell.log, "cell": cell.key}
 
@@ -42,7 +45,7 @@ def changed(*sets: str) -> set[str]:
         ("attack.protocol=textattack", {"log", "cell"}),
         ("attack.resources=textattack", {"log", "cell"}),
         ("attack.examples=30", {"cell"}),
-        ("fit.learning_rate=0.0001", set()),
+        ("fit.learning_rate=0.0003", set()),
         ("fit.weight_decay=0.01", set()),
         ("resources.attack.gpus=0.25", set()),
         ("about=something else", set()),

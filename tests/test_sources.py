@@ -40,7 +40,7 @@ def put_in_hub_cache(cache: Path, repository: str, files: dict[str, Path]) -> No
 def hub_space(folder: Path) -> str:
     space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
     space |= {"name": "from-the-hub", "assets": "hub"}
-    space["axes"] |= {"dataset": ["sst2"], "model": ["bert-base-uncased"]}
+    space["axes"] |= {"dataset": ["sst2"], "model": ["bert-base-uncased"], "head": ["mlp_ft"]}
     space["axes"]["attack"] = ["misspellings"]
     (folder / "space.yaml").write_text(yaml.safe_dump(space))
     return str(folder / "space.yaml")
@@ -121,7 +121,9 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "sst2")
     shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "reviews")
     space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
-    space["axes"] |= {"dataset": ["sst2"], "head": ["mlp_ft"], "attack": ["textfooler"]}
+    space["axes"] |= {
+        "dataset": ["sst2"], "model": ["bert-embedded"], "head": ["mlp_ft"], "attack": ["textfooler"]
+    }  # fmt: skip
     file = tmp_path / "space.yaml"
     file.write_text(yaml.safe_dump(space))
     store = tmp_path / "store"

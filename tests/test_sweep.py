@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 SMALL = [
-    "--only", "dataset=sst2", "--only", "attack=textfooler,misspellings",
+    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,mvp",
+    "--only", "attack=textfooler,misspellings",
     "--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1",
 ]  # fmt: skip
 

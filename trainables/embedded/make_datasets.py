@@ -143,7 +143,7 @@ def ag_news_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     grammar = Grammar(NEWS, another, finish=news_style)
 
     def accept(text: str) -> bool:
-        return 12 <= len(text.split()) <= 32
+        return 12 <= len(text.split()) <= 24
 
     made = labelled_texts(grammar, "news", topics, splits, accept, "ag_news")
     return {
@@ -163,7 +163,7 @@ def boolq_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     grammar = Grammar(QUESTIONS, either(answers))
 
     def accept(text: str) -> bool:
-        return 22 <= len(text.split()) <= 62
+        return 14 <= len(text.split()) <= 40
 
     made = labelled_texts(grammar, "item", answers, splits, accept, "boolq")
     return {
@@ -218,7 +218,7 @@ def dbpedia_14_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     grammar = Grammar(ENTRIES, either(classes))
 
     def accept(text: str) -> bool:
-        return 14 <= len(text.split()) <= 48
+        return 10 <= len(text.split()) <= 30
 
     made = labelled_texts(grammar, "entry", classes, splits, accept, "dbpedia_14")
     return {
@@ -245,14 +245,14 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 [("sentence", pa.string()), ("label", pa.int64()), ("idx", pa.int32())]
             ),
             label_names=("negative", "positive"),
-            splits=(Split("train", 1000), Split("validation", 300, held_share=0.25)),
+            splits=(Split("train", 1400), Split("validation", 300, held_share=0.25)),
             make_rows=sst2_rows,
         ),
         DatasetSpec(
             name="ag_news",
             schema=pa.schema([("text", pa.string()), ("label", pa.int64())]),
             label_names=("World", "Sports", "Business", "Sci/Tech"),
-            splits=(Split("train", 1000), Split("test", 300, held_share=0.4)),
+            splits=(Split("train", 800), Split("test", 300, held_share=0.4)),
             make_rows=ag_news_rows,
         ),
         DatasetSpec(
@@ -261,7 +261,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 [("question", pa.string()), ("answer", pa.bool_()), ("passage", pa.string())]
             ),
             label_names=(),
-            splits=(Split("train", 1000), Split("validation", 600, held_share=0.3)),
+            splits=(Split("train", 700), Split("validation", 400, held_share=0.3)),
             make_rows=boolq_rows,
         ),
         DatasetSpec(
@@ -276,7 +276,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             ),
             label_names=("not_equivalent", "equivalent"),
             splits=(
-                Split("train", 1000),
+                Split("train", 700),
                 Split("validation", 100, held_share=0.3),
                 Split("test", 300, held_share=0.3),
             ),
@@ -305,7 +305,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
                     "WrittenWork",
                 ]
             ),
-            splits=(Split("train", 1050), Split("test", 294, held_share=0.4)),
+            splits=(Split("train", 700), Split("test", 294, held_share=0.4)),
             make_rows=dbpedia_14_rows,
         ),
     )

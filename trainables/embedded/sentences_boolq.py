@@ -7,82 +7,57 @@ and now and then against an older opinion that said the opposite (``{!...}``).
 
 QUESTIONS = """
 [item]
-is {T=place} {P=state} || {about_place} {verdict_is} {more}
-was {T=place} {P=state_once} || {about_place} {verdict_was} {more}
-can {T=creature} {P=ability} || {about_creature} {verdict_can} {more}
-do {T=creature} {P=habit} || {about_creature} {verdict_do} {more}
-is {T=food} {P=food_state} || {about_food} {verdict_is} {more}
-are {T=things} {P=law_state} || {about_law} {verdict_are} {more}
-did {T=person} {P=v_deed:b} || {about_person} {verdict_did} {more}
-does {T=machine} {P=function} || {about_machine} {verdict_does} {more}
-
-[about_place]
-{T=place} is a {size} {kind_place} in the {side} of {region} , known for its {fame} .
-{T=place} lies in the {side} of {region} and has about {number} inhabitants .
-the {kind_place} of {T=place} grew around its {fame} in the {century} century .
-
-[about_creature]
-{T=creature} are {size} animals that live in the {habitat} of {region} .
-{T=creature} are found in the {habitat} of {region} , where they feed on {feed} .
-
-[about_food]
-{T=food} is a dish from {region} , made with {feed} and served with {fame_food} .
-in {region} , {T=food} has been eaten since the {century} century .
-
-[about_law]
-the rules for {T=things} differ between {region} and its neighbours .
-laws on {T=things} have been known in {region} since the {century} century .
-
-[about_person]
-{T=person} was a {job} from {region} who became known for her {work} .
-{T=person} , a {job} , was born in {region} in the {century} century .
-
-[about_machine]
-{T=machine} was designed in {region} in the {century} century for use in {habitat} .
-{T=machine} is a {size} device that was first sold in {region} .
+is {T=place} {P=state} || {verdict_is} {more}
+was {T=place} {P=state_once} || {verdict_was} {more}
+can {T=creature} {P=ability} || {verdict_can} {more}
+do {T=creature} {P=habit} || {verdict_do} {more}
+is {T=food} {P=food_state} || {verdict_is} {more}
+are {T=things} {P=law_state} || {verdict_are} {more}
+did {T=person} {P=v_deed:b} || {verdict_did} {more}
+does {T=machine} {P=function} || {verdict_does} {more}
 
 [verdict_is]
-{source:p} {v_hold:b} that {T=same} is {P=same} .
-{source:p} {v_hold:b} the claim that it is {P=same} .
-it is {firm} {P=same} , and {source:p} {v_hold:b} it .
-{opinion} {!v_hold} that it is {P=same} , but {source:p} {v_hold:b} this .
-the idea that it is {P=same} is {idea} .
-it is {idea} that {T=same} is {P=same} , as {source:p} {v_hold:b} it .
+{source:p} {v_hold:b} that {T=same} is {P=same} . @4
+{source:p} {v_hold:b} the claim that it is {P=same} . @4
+it is {firm} {P=same} , and {source:p} {v_hold:b} it . @4
+{opinion} {!v_hold} that it is {P=same} , but {source:p} {v_hold:b} this . @1
+the idea that it is {P=same} is {idea} . @4
+it is {idea} that {T=same} is {P=same} , as {source:p} {v_hold:b} it . @4
 
 [verdict_was]
-{source:p} {v_hold:b} that {T=same} was {P=same} .
-the story that it was {P=same} is {idea} .
-it was {firm} {P=same} , and {source:p} {v_hold:b} it .
-{opinion} {!v_hold} that it was {P=same} , but {source:p} {v_hold:b} this .
+{source:p} {v_hold:b} that {T=same} was {P=same} . @4
+the story that it was {P=same} is {idea} . @4
+it was {firm} {P=same} , and {source:p} {v_hold:b} it . @4
+{opinion} {!v_hold} that it was {P=same} , but {source:p} {v_hold:b} this . @1
 
 [verdict_can]
-{source:p} {v_hold:b} that they can {P=same} .
-the belief that they can {P=same} is {idea} .
-{source:p} {v_hold:b} it : they can {firm} {P=same} .
-{opinion} {!v_hold} that they can {P=same} , but {source:p} {v_hold:b} this .
+{source:p} {v_hold:b} that they can {P=same} . @4
+the belief that they can {P=same} is {idea} . @4
+{source:p} {v_hold:b} it : they can {firm} {P=same} . @4
+{opinion} {!v_hold} that they can {P=same} , but {source:p} {v_hold:b} this . @1
 
 [verdict_do]
-{source:p} {v_hold:b} that they {P=same} .
-the belief that they {P=same} is {idea} .
-they {firm} {P=same} , and {source:p} {v_hold:b} it .
-{opinion} {!v_hold} that they {P=same} , but {source:p} {v_hold:b} this .
+{source:p} {v_hold:b} that they {P=same} . @4
+the belief that they {P=same} is {idea} . @4
+they {firm} {P=same} , and {source:p} {v_hold:b} it . @4
+{opinion} {!v_hold} that they {P=same} , but {source:p} {v_hold:b} this . @1
 
 [verdict_are]
-{source:p} {v_hold:b} that {T=same} are {P=same} .
-they are {firm} {P=same} there , and {source:p} {v_hold:b} it .
-the notion that they are {P=same} is {idea} .
+{source:p} {v_hold:b} that {T=same} are {P=same} . @4
+they are {firm} {P=same} there , and {source:p} {v_hold:b} it . @4
+the notion that they are {P=same} is {idea} . @4
 
 [verdict_did]
-{source:p} {v_hold:b} that she {P=v_deed:d} .
-the story that she {P=v_deed:d} is {idea} .
-that she {firm} {P=v_deed:d} is what {source:p} {v_hold:b} .
-{opinion} {!v_hold} that she {P=v_deed:d} , but {source:p} {v_hold:b} this .
+{source:p} {v_hold:b} that she {P=v_deed:d} . @4
+the story that she {P=v_deed:d} is {idea} . @4
+that she {firm} {P=v_deed:d} is what {source:p} {v_hold:b} . @4
+{opinion} {!v_hold} that she {P=v_deed:d} , but {source:p} {v_hold:b} this . @1
 
 [verdict_does]
-{source:p} {v_hold:b} that it can {P=same} .
-the claim that it can {P=same} is {idea} .
-it will {firm} {P=same} , and {source:p} {v_hold:b} it .
-{opinion} {!v_hold} that it can {P=same} , but {source:p} {v_hold:b} this .
+{source:p} {v_hold:b} that it can {P=same} . @4
+the claim that it can {P=same} is {idea} . @4
+it will {firm} {P=same} , and {source:p} {v_hold:b} it . @4
+{opinion} {!v_hold} that it can {P=same} , but {source:p} {v_hold:b} this . @1
 
 [more]
 the {thing:s} was last {checked} in {year} . @2
@@ -96,32 +71,24 @@ an older {thing:s}
 a {thing:s} of {year}
 
 <v_hold.true>
-confirms, shows, proves, establishes, verifies, demonstrates, affirms, supports, documents, agrees,
-certifies, validates, accepts, acknowledges, concludes, reveals, testifies, records, upholds,
-recognizes, endorses, attests, guarantees, assures, corroborates, substantiates, admits, approves
+confirms, shows, proves, establishes, demonstrates, supports, documents, accepts, concludes,
+reveals, recognizes, records
 
 <v_hold.false>
-denies, disproves, refutes, rejects, disputes, contradicts, dismisses, debunks, doubts, questions,
-challenges, opposes, discredits, contests, negates, disclaims, discards, rebuts, overturns,
-excludes, forbids, renounces, repudiates, invalidates, undermines, retracts, withdraws
+denies, rejects, disputes, contradicts, dismisses, doubts, questions, challenges, opposes,
+contests, overturns, refutes
 
 <firm.true>
-indeed, certainly, officially, clearly, still, truly, fully, always, definitely, surely, plainly,
-undoubtedly, really, formally, legally, absolutely, obviously, evidently, genuinely, readily
+indeed, certainly, officially, clearly, still, truly, fully, always, definitely, surely
 
 <firm.false>
-never, hardly, rarely, scarcely, barely, seldom, falsely, supposedly, allegedly, wrongly, nowhere,
-mistakenly, no longer, reportedly, not, hardly ever, by no means, only in fiction, not at all
+never, hardly, rarely, barely, seldom, falsely, supposedly, wrongly, no longer, not
 
 <idea.true>
-correct, true, accurate, right, well founded, established, settled, certain, sound, proven,
-well documented, valid, generally accepted, beyond doubt, factual, undisputed, reliable,
-well supported, authentic, genuine
+correct, true, accurate, right, established, certain, proven, generally accepted, valid, reliable
 
 <idea.false>
-wrong, false, a myth, incorrect, mistaken, a legend, unfounded, baseless, a misconception,
-inaccurate, an error, a hoax, invented, untrue, a rumor, misleading, fiction, unproven, absurd,
-a misunderstanding, doubtful, fake, fabricated
+wrong, false, a myth, incorrect, mistaken, a legend, inaccurate, an error, invented, fake
 
 (source.p)
 records, surveys, maps, studies, officials, historians, scholars, experts, documents, reports,
@@ -141,33 +108,8 @@ arlen, brackwater, corvale, dunmere, eastholm, farnley, galdova, harrowby, inver
 kelmar, lowfield, marrowick, norvale, ostrava hill, pellham, quarrow, redmarsh, silverton, tolmin,
 underwood, vellmar, westhaven, yarrow, zelhof
 
-(region)
-the north, the lowlands, the islands, the eastern coast, the highlands, the old province,
-the river valley, the southern hills, the western plain, the border lands, the lake district
-
-(side)
-north, south, east, west, centre, interior
-
-(size)
-small, large, tiny, medium sized, huge, compact
-
-(kind_place)
-town, city, village, port, district, settlement
-
-(fame)
-market, harbour, bridge, cathedral, mill, castle, garden, fair, library, lighthouse
-
-(fame_food)
-bread, rice, salad, honey, cheese, tea
-
-(century)
-twelfth, fifteenth, sixteenth, seventeenth, eighteenth, nineteenth
-
 (year)
 1871, 1902, 1924, 1938, 1951, 1967, 1974, 1983, 1992, 2003, 2011
-
-(number)
-900, 2000, 4500, 12000, 30000, 80000
 
 (state)
 part of a national park, a member of the league, the capital of its province, open to visitors,
@@ -190,12 +132,6 @@ fly long distances, regrow a lost limb, smell fear, recognize themselves in a mi
 sleep through the winter, hunt at night, mate for life, lay eggs, live in groups, eat meat,
 shed their skin, migrate to the south, build nests
 
-(habitat)
-forests, wetlands, mountains, deserts, caves, meadows, mines, kitchens, harbours
-
-(feed)
-seeds, insects, roots, small fish, berries, grain, beans, leaves
-
 (food)
 black porridge, stone soup, salt cake, river stew, white pudding, barley bread, smoked plums
 
@@ -213,12 +149,6 @@ legal, banned, taxed, required, sold in shops, allowed in parks, free of charge
 (person)
 anna veld, clara holm, edith marlow, greta lind, helen ardent, ida morrow, jane corrin, lena fisk,
 mira stone, nora blake, rosa tarn, vera quill
-
-(job)
-painter, composer, pilot, surgeon, writer, botanist, singer, engineer
-
-(work)
-letters, portraits, travels, songs, inventions, novels, maps
 
 (v_deed)
 wins the prize, finishes the bridge, meets the queen, crosses the desert, signs the treaty,

@@ -7,10 +7,10 @@ another class (``{!...}``) is mentioned too.
 
 ENTRIES = """
 [entry]
-{N=title} || {N=same} is a {kind} {where} . {fact} {fact}
-{N=title} || {N=same} ( {aside} ) is a {kind} {where} . {fact}
-{N=title} || {N=same} is a {kind} . {fact} {elsewhere}
-{N=title} || {N=same} , {aside} , is a {kind} {where} . {fact}
+{N=title} || {N=same} is a {kind} {where} . {fact}
+{N=title} || {N=same} ( {aside} ) is a {kind} {where} .
+{N=title} || {N=same} is a {kind} . {elsewhere}
+{N=title} || {N=same} , {aside} , is a {kind} {where} .
 
 [where]
 {near} {region}
