@@ -122,7 +122,8 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "reviews")
     space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
     space["axes"] |= {
-        "dataset": ["sst2"], "model": ["bert-embedded"], "head": ["mlp_ft"], "attack": ["textfooler"]
+        "dataset": ["sst2"], "model": ["bert-embedded"],
+        "head": ["mlp_ft"], "attack": ["textfooler"],
     }  # fmt: skip
     file = tmp_path / "space.yaml"
     file.write_text(yaml.safe_dump(space))
