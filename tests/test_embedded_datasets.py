@@ -30,7 +30,7 @@ COLUMNS = {
 SIZES = {
     "sst2": {"train": 1400, "validation": 300},
     "ag_news": {"train": 800, "test": 300},
-    "boolq": {"train": 700, "validation": 400},
+    "boolq": {"train": 1000, "validation": 400},
     "mrpc": {"train": 700, "validation": 100, "test": 300},
     "dbpedia_14": {"train": 700, "test": 294},
 }

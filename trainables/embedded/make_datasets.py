@@ -261,7 +261,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 [("question", pa.string()), ("answer", pa.bool_()), ("passage", pa.string())]
             ),
             label_names=(),
-            splits=(Split("train", 700), Split("validation", 400, held_share=0.3)),
+            splits=(Split("train", 1000), Split("validation", 400, held_share=0.3)),
             make_rows=boolq_rows,
         ),
         DatasetSpec(
