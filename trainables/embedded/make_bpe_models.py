@@ -1,4 +1,4 @@
-"""Make a small RoBERTa (it ships beside the small BERT) and a small GPT-2 (it does not yet).
+"""Make the small RoBERTa and the small GPT-2 that ship beside the small BERT.
 
 What it does
     Both have a byte-level BPE vocabulary of their own, trained on the lower-cased text; label
@@ -11,8 +11,8 @@ What it does
     gpt2     starts from random weights, but for its embeddings, which are made in the same way.
              Then causal language modelling: every token is predicted from those before it.
 
-    python -m trainables.embedded.make_bpe_models roberta --text TEXT --minutes 15
-    python -m trainables.embedded.make_bpe_models gpt2 --text TEXT --minutes 18
+    python -m trainables.embedded.make_bpe_models roberta --text TEXT --minutes 22
+    python -m trainables.embedded.make_bpe_models gpt2 --text TEXT --minutes 55
 
 Inputs and outputs are as in make_bert.py; --out defaults to the folder of the model's name here.
 """
