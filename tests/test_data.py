@@ -36,5 +36,5 @@ def test_embedded_sst2_is_split_as_the_protocol_says() -> None:
     splits = load_splits("sst2", entry, files)
     assert splits == load_splits("sst2", entry, files)
     train, validation = ({e.id for e in part} for part in (splits.train, splits.validation))
-    assert len(validation) == 70 and not train & validation
+    assert len(validation) == 90 and not train & validation
     assert all(text == text.lower() for example in splits.test for text in example.texts)

@@ -28,7 +28,7 @@ COLUMNS = {
     "dbpedia_14": ["content"],
 }
 SIZES = {
-    "sst2": {"train": 1400, "validation": 300},
+    "sst2": {"train": 1800, "validation": 300},
     "ag_news": {"train": 800, "test": 300},
     "boolq": {"train": 1000, "validation": 400},
     "mrpc": {"train": 700, "validation": 100, "test": 300},

@@ -166,7 +166,7 @@ def test_the_dry_run_plans_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
-    assert (plan["totals"]["cells"], plan["totals"]["fits"]) == (16, 4)
+    assert (plan["totals"]["cells"], plan["totals"]["fits"]) == (480, 105)
     expected = "key dataset model head training attack seed fit status reason".split()  # noqa: SIM905
     assert all(list(cell) == expected for cell in plan["cells"])
 

@@ -245,7 +245,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 [("sentence", pa.string()), ("label", pa.int64()), ("idx", pa.int32())]
             ),
             label_names=("negative", "positive"),
-            splits=(Split("train", 1400), Split("validation", 300, held_share=0.25)),
+            splits=(Split("train", 1800), Split("validation", 300, held_share=0.25)),
             make_rows=sst2_rows,
         ),
         DatasetSpec(
