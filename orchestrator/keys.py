@@ -8,7 +8,8 @@ must raise `FORMAT`; any other must not.
 
 import hashlib
 import json
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from typing import Any
 
 FORMAT = 1
@@ -64,6 +65,12 @@ def key(readable: str, identity: dict[str, Any]) -> str:
     """`<readable>-<10 hexadecimal digits>`; equal identities give equal keys."""
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return f"{readable}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
+
+
+@cache
+def version(package: str) -> str:
+    """The installed version of a package. Cached: it is asked for once a cell, and costs 3 ms."""
+    return metadata.version(package)
 
 
 def _minor(full: str) -> str:
