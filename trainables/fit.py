@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from search_spaces.cell import Fit, OtherDataset
+from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
@@ -90,7 +91,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     seen, total = 0, settings.max_epochs * len(train)
     losses: list[float] = []
 
-    for batch in _batches(train, settings.batch_size, settings.max_epochs, shuffle):
+    for batch in _batches(train, settings, shuffle):
         head.train()
         labels = torch.tensor([example.label for example in batch], device=head.device)
         encoded = head.encode([example.texts for example in batch])
@@ -142,13 +143,28 @@ def _subset(train: list[Example], count: int | None, share: float) -> list[Examp
 
 
 def _batches(
-    train: Sequence[Example], size: int, epochs: int, shuffle: random.Random
+    train: Sequence[Example], settings: FitSettings, shuffle: random.Random
 ) -> Iterator[list[Example]]:
-    for _ in range(epochs):
+    """Batches of all epochs, in a seeded order.
+
+    group_by_length: rows are sorted by length within windows of 50 batches, which then come in a
+    random order (the Trainer of transformers does the same under that name).
+    """
+    size = settings.batch_size
+    for _ in range(settings.max_epochs):
         order = list(train)
         shuffle.shuffle(order)
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+        if settings.group_by_length:
+            windows = (order[i : i + 50 * size] for i in range(0, len(order), 50 * size))
+            order = [e for window in windows for e in sorted(window, key=_characters)]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        if settings.group_by_length:
+            shuffle.shuffle(batches)
+        yield from batches
+
+
+def _characters(example: Example) -> int:
+    return sum(map(len, example.texts))
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:
