@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 
 
 def fit_identity(

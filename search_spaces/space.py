@@ -49,6 +49,9 @@ class FitSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     batch_size: int = Field(8, ge=1)
     max_epochs: int = Field(20, ge=1)
+    group_by_length: bool = Field(
+        False, description="batches of texts of like length: less padding, in another order"
+    )
     evaluate_every: int = Field(8000, ge=1, description="in training examples seen, for every head")
     patience: int = Field(10, ge=1, description="in evaluations without a better accuracy")
 

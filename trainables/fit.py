@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.cell import Fit, OtherDataset
+from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
@@ -94,7 +95,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     losses: list[float] = []
     training, at_once = fit.training_entry.settings, settings.batch_size
 
-    for batch in _batches(train, settings.batch_size, settings.max_epochs, shuffle):
+    for batch in _batches(train, settings, shuffle):
         head.train()
         loss, at_once = _gradients(head, optimizer, batch, loss_of, training, at_once)
         if not math.isfinite(loss):
@@ -175,13 +176,28 @@ def _subset(train: list[Example], count: int | None, share: float) -> list[Examp
 
 
 def _batches(
-    train: Sequence[Example], size: int, epochs: int, shuffle: random.Random
+    train: Sequence[Example], settings: FitSettings, shuffle: random.Random
 ) -> Iterator[list[Example]]:
-    for _ in range(epochs):
+    """Batches of all epochs, in a seeded order.
+
+    group_by_length: rows are sorted by length within windows of 50 batches, which then come in a
+    random order (the Trainer of transformers does the same under that name).
+    """
+    size = settings.batch_size
+    for _ in range(settings.max_epochs):
         order = list(train)
         shuffle.shuffle(order)
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+        if settings.group_by_length:
+            windows = (order[i : i + 50 * size] for i in range(0, len(order), 50 * size))
+            order = [e for window in windows for e in sorted(window, key=_characters)]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        if settings.group_by_length:
+            shuffle.shuffle(batches)
+        yield from batches
+
+
+def _characters(example: Example) -> int:
+    return sum(map(len, example.texts))
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:

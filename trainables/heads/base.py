@@ -51,6 +51,21 @@ class Batch:
         """1 for tokens, 0 for padding [sequences, length]."""
         return self.inputs["attention_mask"] if self.real is None else self.real
 
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch in equal parts, in order, each without the padding that it does not need.
+
+        For batches as a tokenizer pads them, on the right, read at one place a sequence.
+        """
+        assert self.positions is not None
+        size = len(self.positions) // parts
+        found = []
+        for start in range(0, len(self.positions), size):
+            rows = slice(start, start + size)
+            length = int(self.attention_mask[rows].sum(dim=1).max())
+            inputs = {name: tensor[rows, :length] for name, tensor in self.inputs.items()}
+            found.append(Batch(inputs, self.positions[rows]))
+        return found
+
     def to(self, device: torch.device) -> "Batch":
         def moved(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device)

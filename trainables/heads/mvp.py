@@ -71,7 +71,11 @@ class Mvp(LabelWordHead):
         return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        hidden = self.hidden_at_place(batch)
+        # Templates differ in length, so each is padded by itself; but for training, where what is
+        # done to the embeddings (adversarial.py) is done to the whole batch.
+        alone = not torch.is_grad_enabled() and not self.shares_text
+        parts = batch.split(len(self.templates)) if alone else [batch]
+        hidden = torch.cat([self.hidden_at_place(part) for part in parts])
         if hidden.dim() == 3:
             scores = self.class_scores(hidden.flatten(0, 1))
             return scores.view(*hidden.shape[:2], -1).mean(dim=1)
