@@ -69,7 +69,8 @@ def test_of_many_at_once_never_two_hold_the_store(store: Store) -> None:
 
 def test_a_killed_drivers_place_is_taken_at_once(store: Store) -> None:
     code = (
-        "import sys, time; from orchestrator.lease import Lease; from trainables.store import Store;"
+        "import sys, time; from orchestrator.lease import Lease;"
+        "from trainables.store import Store;"
         "Lease(Store(sys.argv[1])).__enter__(); print('held', flush=True); time.sleep(60)"
     )
     driver = subprocess.Popen(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,13 @@ def test_a_merge_may_be_interrupted_anywhere(
         pass
 
     class Interrupted(Store):
+        def __init__(self, url: str, left: int) -> None:
+            super().__init__(url)
+            self.__dict__["left"] = left
+
         def _delete(self, name: str) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
+            self.__dict__["left"] -= 1
+            if self.__dict__["left"] < 0:
                 raise Killed
             super()._delete(name)
 
@@ -112,10 +116,8 @@ def test_a_merge_may_be_interrupted_anywhere(
     for each in records.values():
         store.add_attacked("log", each)
     for left in (interrupted_after, again):
-        try:
-            Interrupted(str(folder)).merge_log("log", store.attacked("log"))
-        except Killed:
-            pass
+        with suppress(Killed):
+            Interrupted(str(folder), left).merge_log("log", store.attacked("log"))
         assert store.attacked("log") == records
     store.merge_log("log", store.attacked("log"))
     assert [path.name for path in (folder / "attacks" / "log").iterdir()] == ["examples.jsonl"]

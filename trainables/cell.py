@@ -27,7 +27,7 @@ from trainables.store import Store, StoreError
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
 ERROR = {"status": "error"}
-ERRORS_OF_A_BROKEN_ATTACK = 3
+FIRST_ERRORS = 3
 
 
 class Worker:
@@ -103,6 +103,7 @@ class Worker:
         missing = [e for e in sample if finished.get(e.id, ERROR)["status"] == "error"]
         if missing:
             yield from self._attack_missing(cell, missing, finished, len(sample))
+        _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
         metrics = attack_metrics(finished[id] for id in ids)
         result: dict[str, Any] = {
@@ -145,7 +146,7 @@ class Worker:
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
             if record["status"] == "error":
-                _check_errors(finished.values(), total)
+                _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
                 done = total - len(missing) + sum(e.id in finished for e in missing)
@@ -157,16 +158,17 @@ def evaluation_name(other: OtherDataset) -> str:
     return f"{other.name}-{other.digest[:10]}"
 
 
-def _check_errors(records: Iterable[dict[str, Any]], total: int) -> None:
+def _check_errors(records: Iterable[dict[str, Any]], at_the_end: bool = False) -> None:
     """Raises RuntimeError where it is the attack or the victim that is broken, not an example.
 
-    That is so when the first few examples all ended in errors, or more than half of all.
+    That is so when the first few examples attacked all ended in errors, or at the end most of them.
     """
-    records = list(records)
-    errors = [record for record in records if record["status"] == "error"]
-    if len(errors) == len(records) >= ERRORS_OF_A_BROKEN_ATTACK or 2 * len(errors) > total:
+    attacked = [record for record in records if record["status"] != "skipped"]
+    errors = [record for record in attacked if record["status"] == "error"]
+    all_of_the_first = len(errors) == len(attacked) >= FIRST_ERRORS
+    if all_of_the_first or (at_the_end and len(errors) > max(len(attacked) / 2, 1)):
         raise RuntimeError(
-            f"{len(errors)} of {len(records)} attacked examples ended in errors, so it is not the "
+            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so it is not the "
             f"examples; the last: {errors[-1]['error']}"
         )
 
