@@ -11,6 +11,7 @@ from rich.console import Console
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import check_label_words, check_ray_address
 from orchestrator.explain import explain
+from orchestrator.lease import Lease
 from orchestrator.plan import NOT_HERE, Plan, make_plan
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -85,7 +86,9 @@ def _run(
     tracker.sync(done, store)
     failures: dict[str, str] = {}
     if plan.todo:
-        failures = _run_missing(plan, store, assets, arguments, console, tracker)
+        with Lease(store) as lease:
+            store.remove_leftovers()
+            failures = _run_missing(plan, store, assets, arguments, console, tracker, lease)
     return failures
 
 
@@ -96,6 +99,7 @@ def _run_missing(
     arguments: argparse.Namespace,
     console: Console,
     tracker: Any,
+    lease: Lease,
 ) -> dict[str, str]:
     from orchestrator.live import View
     from orchestrator.report import comparison
@@ -109,6 +113,11 @@ def _run_missing(
 
         def listen(cell: Cell, progress: dict[str, Any]) -> None:
             view.update(cell, progress)
+            if lease.lost.is_set():
+                raise BadInput(
+                    f"another sweep took {store.url} over while this one stood still; it goes on "
+                    "with what is left"
+                )
             if progress["phase"] == "done":
                 finished.append(cell)
                 tracker.log_cell(cell, store)

@@ -4,6 +4,9 @@ For each template the input is laid out as `[CLS] prompt text [SEP]`, or `[CLS] 
 [SEP]` where the template begins with [SEP]. A class scores as its best label word (max); templates
 are averaged (mean), in training as under attack (PROTOCOL, heads).
 
+The paper's code drops the [SEP] of such a template, and puts a lone space token before every one
+for RoBERTa; for GPT-2 it loses the text's last token. Here the layout is as the templates say.
+
 A causal model (GPT-2) reads `text prompt` with a line break for [SEP]; the prompt ends where the
 mask would stand, and the scores of the next token are read there.
 """
