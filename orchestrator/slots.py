@@ -22,11 +22,11 @@ class Slots:
 
     def resize(self, nodes: Sequence[Shape]) -> None:
         """The cluster's nodes as they are now. What no longer has room becomes pending."""
-        # Nodes without GPUs first: what needs none should leave the others alone.
-        nodes = sorted(nodes, key=lambda node: (node[1], node[0]))
         if nodes != self.nodes:
             trials = {name: shape for name, (shape, _) in self.placed.items()} | self.pending
-            self.nodes, self._free = nodes, list(nodes)
+            self.nodes = list(nodes)
+            # Nodes without GPUs first: what needs none should leave the others alone.
+            self._free = sorted(nodes, key=lambda node: (node[1], node[0]))
             self.placed.clear()
             self.pending.clear()
             self._no_room_for.clear()
@@ -60,7 +60,3 @@ class Slots:
             for waiting, shape in list(self.pending.items()):
                 if self.place(waiting, shape):
                     del self.pending[waiting]
-
-    def ever_fits(self, shape: Shape) -> bool:
-        """Whether any node has room for a trial when nothing else runs."""
-        return any(shape[0] <= cpus and shape[1] <= gpus for cpus, gpus in self.nodes)
