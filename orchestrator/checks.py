@@ -44,6 +44,7 @@ def check_ray_address(address: str) -> None:
 def masked(text: str) -> str:
     """The text with every URI's password as ***: nothing else is ever shown or stored."""
     text = re.sub(r"(://[^/:@\s]*):\S*@", r"\1:***@", text)
+    text = re.sub(r"://[^/:@\s]+@", "://***@", text)
     return re.sub(r"([?&]\w*(?:password|passwd|token)=)[^&\s]*", r"\1***", text, flags=re.I)
 
 

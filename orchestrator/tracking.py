@@ -22,7 +22,9 @@ from trainables.store import Store
 CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # every failure is raised too, and said in one line by us
+    # Every failure is raised too, and said in one line here; what it prints of runs is no news.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
