@@ -7,7 +7,6 @@ store is.
 
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,7 @@ from orchestrator.deaths import Deaths
 from orchestrator.plan import Plan
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
+from trainables.scratch import scratch
 from trainables.store import Store
 
 NODES_READ_EVERY = 5.0  # seconds
@@ -29,14 +29,17 @@ Listener = Callable[[Cell, dict[str, Any]], None]
 
 def run_cells(
     plan: Plan,
-    store_url: str,
+    store: Store,
     assets: str,
     listener: Listener,
+    stopped: Callable[[], str] = str,
     ray_address: str | None = None,
     max_concurrent: int | None = None,
     verbose: bool = False,
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
+
+    When `stopped` gives a reason, no more cells are begun.
 
     Raises BadInput where no Ray cluster answers at `ray_address`, and where this machine, without
     a cluster, has not what a cell wants.
@@ -64,7 +67,7 @@ def run_cells(
         return {
             "key": cell.key,
             "cell": cell.model_dump_json(),
-            "store": store_url,
+            "store": store.local_folder or store.url,
             "assets": assets,
             "phase": phase,
             "only_fit": phase == "fit" and fits_only(cell),
@@ -88,7 +91,7 @@ def run_cells(
         verdict = deaths.again(cell.key)
         if verdict is False:
             with suppress(OSError):  # The listener is told all the same.
-                Store(store_url).write_error(cell.key, last_words[cell.key])
+                store.write_error(cell.key, last_words[cell.key])
             error = f"its process died {deaths.counted(cell.key)} times on living nodes"
             listener(cell, {"phase": "failed", "error": error})
         return verdict
@@ -103,8 +106,9 @@ def run_cells(
         again=again,
         pending=PENDING_HERE if ray_address is None else PENDING_ON_A_CLUSTER,
         max_concurrent=max_concurrent,
+        stopped=stopped,
     )
-    with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
+    with scratch("tune") as folder:
         tuner = tune.Tuner(
             tune.with_resources(CellTrial, resources_of),
             tune_config=tune.TuneConfig(
@@ -115,7 +119,7 @@ def run_cells(
             ),
             run_config=tune.RunConfig(
                 name=plan.space.name,
-                storage_path=scratch,
+                storage_path=folder,
                 callbacks=[Listen(hear, died)],
                 verbose=2 if verbose else 0,
                 # The searcher hands out again what died; Tune would count lost nodes as failures.

@@ -53,7 +53,8 @@ class FitFirst(Searcher):
     config_of: a cell's and its phase's trial config. nodes: CPUs and GPUs of each node there is
     now. again: whether a cell whose process died is run again (None: ask later). pending: how many
     cells of a phase may wait for room; if more than one, as many may as run, so that a cluster can
-    double. max_concurrent: never more cells out than this.
+    double. max_concurrent: never more cells out than this. stopped: once it gives something true, no
+    more are handed out.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class FitFirst(Searcher):
         again: Callable[[Cell], bool | None],
         pending: int = 1,
         max_concurrent: int | None = None,
+        stopped: Callable[[], object] = lambda: False,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.config_of = config_of
@@ -74,6 +76,7 @@ class FitFirst(Searcher):
         self.again = again
         self.pending = pending
         self.max_concurrent = max_concurrent
+        self.stopped = stopped
         self.slots = Slots()
         self.queues = {"fit": Queue(fit_cost), "attack": Queue(attack_cost)}
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
@@ -90,6 +93,9 @@ class FitFirst(Searcher):
             self._next_leads(fit)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        finished: Any = Searcher.FINISHED
+        if self.stopped():
+            return finished
         self._settle_deaths()
         if self.max_concurrent is not None and len(self.out) >= self.max_concurrent:
             return None
@@ -105,7 +111,6 @@ class FitFirst(Searcher):
                 return self._hand_out(trial_id, phase)
         if self.out or self.waiting or self.died:
             return None
-        finished: Any = Searcher.FINISHED
         return finished
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

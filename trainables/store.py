@@ -34,6 +34,7 @@ Record = dict[str, Any]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
+PART = ".part"  # ends the name of a file that is not whole yet
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
@@ -69,7 +70,7 @@ class Store:
 
     def check_writable(self) -> None:
         """Write and remove a small file. Raises BadInput where that fails."""
-        name = f"write-test-{uuid.uuid4().hex}"
+        name = f"write-test-{uuid.uuid4().hex}{PART}"
         try:
             self._write(name, b"ok")
             self._delete(name)
@@ -284,9 +285,6 @@ class Store:
         filesystem, path = self._path(folder)
         selector = fs.FileSelector(path, allow_not_found=True)
         return [info.base_name for info in filesystem.get_file_info(selector)]
-
-
-PART = ".part"
 
 
 def _open(url: str) -> tuple[fs.FileSystem, str]:
