@@ -53,8 +53,8 @@ class FitFirst(Searcher):
     config_of: a cell's and its phase's trial config. nodes: CPUs and GPUs of each node there is
     now. again: whether a cell whose process died is run again (None: ask later). pending: how many
     cells of a phase may wait for room; if more than one, as many may as run, so that a cluster can
-    double. max_concurrent: never more cells out than this. stopped: once it gives something true, no
-    more are handed out.
+    double. max_concurrent: never more cells out than this. stopped: when true, no more are
+    handed out.
     """
 
     def __init__(

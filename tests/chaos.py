@@ -199,16 +199,24 @@ def check_mlflow(round: Round) -> None:
 
 
 class Server:
-    """An MLflow server on this machine that can be killed and comes back on the same port."""
+    """An MLflow server on this machine that can be killed and comes back on the same port.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Not served: its database alone.
+    """
+
+    def __init__(self, folder: Path, served: bool) -> None:
+        self.folder, self.served = folder, served
+        self.uri = f"sqlite:///{folder}/mlflow.db"
+        if not served:
+            return
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.uri = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        if not self.served:
+            return
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
         command += ["--port", str(self.port), "--workers", "1"]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
@@ -230,6 +238,8 @@ class Server:
         raise AssertionError(f"the MLflow server does not start: {self.folder}/mlflow.txt")
 
     def kill(self) -> None:
+        if not self.served:
+            return
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -282,7 +292,7 @@ def small_disk(folder: Path, kinds: list[str]) -> Iterator[None]:
 def run(kills: int, seed: int, kinds: list[str], folder: Path) -> None:
     """Rounds until so many disturbances are done. Raises AssertionError where anything was lost."""
     draw = random.Random(seed)
-    server = Server(folder)
+    server = Server(folder, served="mlflow" in kinds)
     server.start()
     try:
         quiet = folder / "quiet"
