@@ -154,7 +154,7 @@ def run_round(
 
 
 def wait_for_the_dead(round: Round) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (alive := round.processes()) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not alive, f"processes outlive their driver: {alive}"
