@@ -86,7 +86,7 @@ class FitFirst(Searcher):
             else:
                 self.waiting.setdefault(cell.fit.key, []).append(cell)
         for fit, siblings in list(self.waiting.items()):
-            siblings.sort(key=attack_cost)
+            self.waiting[fit] = sorted(reversed(siblings), key=attack_cost)
             self._next_leads(fit)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
