@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +52,7 @@ class Waiter:
         yield {"phase": "attack", "fit_done": True}
         while (self.folder / "wait").exists():
             time.sleep(0.1)
+            yield {"phase": "attack"}
         yield {"phase": "done"}
 
 
@@ -71,12 +71,18 @@ def two_cells(**settings: str) -> Plan:
     return make_plan(space, Assets("embedded"), Store("/nonexistent"))
 
 
-def run(plan: Plan, folder: Path, address: str | None = None) -> dict[str, dict[str, Any]]:
-    """The last record of each cell, by its attack."""
+def run(
+    plan: Plan,
+    folder: Path,
+    address: str | None = None,
+    meanwhile: Callable[[Cell, dict[str, Any]], None] = lambda cell, record: None,
+) -> dict[str, dict[str, Any]]:
+    """The last record of each cell, by its attack; `meanwhile` hears them all."""
     last = {}
 
     def listener(cell: Cell, record: dict[str, Any]) -> None:
         last[cell.attack] = record
+        meanwhile(cell, record)
 
     run_cells(plan, str(folder), "embedded", listener, ray_address=address)
     return last
@@ -102,28 +108,25 @@ def test_a_sweep_outlives_any_number_of_lost_nodes(stand_ins: None, tmp_path: Pa
     )
     (tmp_path / "wait").touch()
     losses = 5
+    nodes = [cluster.add_node(num_cpus=1)]
 
-    def lose_nodes() -> None:
-        node = cluster.add_node(num_cpus=1)
-        for lost in range(losses):
-            wait_for(lambda lost=lost: len(starts(tmp_path, "textfooler")) > lost)
-            cluster.remove_node(node, allow_graceful=False)
-            node = cluster.add_node(num_cpus=1)
-        (tmp_path / "wait").unlink()
+    def lose_a_node(cell: Cell, record: dict[str, Any]) -> None:
+        now = record["phase"] == ("fit" if len(nodes) == 1 else "attack")
+        if now and len(starts(tmp_path, "textfooler")) == len(nodes) <= losses:
+            cluster.remove_node(nodes[-1], allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+        elif len(nodes) > losses:
+            (tmp_path / "wait").unlink(missing_ok=True)
 
     plan = two_cells()
     plan.cells[:] = [each for each in plan.cells if each.cell.attack == "textfooler"]
-    thread = threading.Thread(target=lose_nodes)
-    thread.start()
     try:
-        last = run(plan, tmp_path, cluster.address)
-        thread.join()
+        last = run(plan, tmp_path, cluster.address, lose_a_node)
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert last == {"textfooler": {**last["textfooler"], "phase": "done"}}
-    assert len(starts(tmp_path, "textfooler")) == losses + 1
-    assert starts(tmp_path, "textfooler").count("fit") >= 1
+    assert last["textfooler"]["phase"] == "done"
+    assert starts(tmp_path, "textfooler") == ["fit", "fit", *["attack"] * (losses - 1)]
 
 
 def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
