@@ -4,6 +4,7 @@
                         on-<data set>-<digest>.json: its accuracy on another data set
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
+    notes/              small files that nodes leave for each other and remove
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
 ever sees half of one. One small file per attacked example means that a result is kept the moment
@@ -161,6 +162,18 @@ class Store:
     def fits_done(self) -> set[str]:
         """Keys of all stored fits."""
         return {path.split("/")[-2] for path in self._files("fits") if path.endswith("/fit.json")}
+
+    # Notes, by which processes find out whether they see the same store
+
+    def write_note(self, name: str, text: str) -> None:
+        self._write(f"notes/{name}", text.encode())
+
+    def read_note(self, name: str) -> str | None:
+        return self._read(f"notes/{name}").decode() if self._exists(f"notes/{name}") else None
+
+    def delete_note(self, name: str) -> None:
+        if self._exists(f"notes/{name}"):
+            self._delete(f"notes/{name}")
 
     # Bytes and JSON
 
