@@ -94,6 +94,8 @@ def run_cells(
                 callbacks=[Listen(hear, lost)],
                 verbose=2 if verbose else 0,
                 failure_config=tune.FailureConfig(max_failures=RESTARTS),
+                # A checkpoint, even an empty one, fails on a node that does not see `scratch`.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()
