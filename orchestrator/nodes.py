@@ -1,91 +1,121 @@
-"""Does every node of a running Ray cluster see the same store? Asked before any trial is.
+"""What the nodes of a running Ray cluster have: the same store, all of them, and room for a trial.
 
 A folder that each machine has for itself is the commonest mistake on a cluster, and would show only
 hours later: fits that no other node finds, and results that the driver never sees.
 """
 
+import contextlib
+import logging
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from search_spaces.errors import BadInput
+from search_spaces.space import Resources
 from trainables.store import Store
 
 ANSWER_WITHIN = 120.0  # seconds; the first task on a node starts a Python process
 
 
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """With Ray connected to a running cluster. Raises BadInput where none answers."""
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise BadInput(
+            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]})"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def check_store_on_nodes(store: Store) -> None:
-    """Have every living node read a note of ours from the store and leave one that we read.
+    """Have every living node read a note of the driver's from the store, and leave one for it.
 
     To be called with Ray connected. Raises BadInput naming the nodes that do not see this store.
     Does nothing in a cluster of one node. Nodes that join later are not asked.
     """
-    import ray
-
-    nodes = [node for node in ray.nodes() if node["Alive"]]
+    nodes = _alive()
     if len(nodes) < 2:
         return
-    url = store.local_folder or store.url
-    token = uuid.uuid4().hex
-    store.write_note(token, "driver")
+    url, token = store.local_folder or store.url, uuid.uuid4().hex
+    notes = {node: f"{token}-{node}" for node in nodes}
+    store.write_note(token, "from the driver")
     try:
-        answers = _answers({node["NodeID"]: node for node in nodes}, url, token)
-        wrong = [
-            f"node {answer['address']}: {answer['reason'] or _unread(store, answer)}"
-            for answer in answers
-            if answer["reason"] or _unread(store, answer)
-        ]
+        found = _visit_each(url, token, notes)
+        unseen = "what it writes there the driver does not see"
+        reasons = {
+            node: reason or ("" if store.read_note(notes[node]) else unseen)
+            for node, reason in found.items()
+        }
     finally:
-        for name in [token, *(f"{token}-{node['NodeID']}" for node in nodes)]:
+        for name in (token, *notes.values()):
             store.delete_note(name)
+    wrong = [
+        f"on node {nodes[node]['NodeManagerAddress']}: {reason}"
+        for node, reason in reasons.items()
+        if reason
+    ]
     if wrong:
-        raise BadInput(f"the store {url} is not one for all: {'; '.join(wrong)}; {MEND}")
+        raise BadInput(
+            f"the store is not the same everywhere: {'; '.join(wrong)}; use a shared folder or s3://"
+        )
 
 
-MEND = "use a shared folder or s3://"
+def check_room_on_nodes(needs: Resources) -> None:
+    """Raises BadInput where no living node has room for a phase of a trial. Ray is connected."""
+    has = [node["Resources"] for node in _alive().values()]
+    for phase, need in (("fit", needs.fit), ("attack", needs.attack)):
+        if not any(n.get("CPU", 0) >= need.cpus and n.get("GPU", 0) >= need.gpus for n in has):
+            have = ", ".join(f"{n.get('CPU', 0):g} and {n.get('GPU', 0):g}" for n in has)
+            raise BadInput(
+                f"no node has room for the space's {phase}: it needs {need.cpus} CPUs and "
+                f"{need.gpus:g} GPUs (the nodes: {have}); change the space's resources"
+            )
 
 
-def _answers(nodes: dict[str, dict[str, Any]], url: str, token: str) -> list[dict[str, str]]:
-    """What each node found; a node that died meanwhile has no say."""
+def _alive() -> dict[str, dict[str, Any]]:
+    import ray
+
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def _visit_each(url: str, token: str, notes: dict[str, str]) -> dict[str, str]:
+    """What is wrong on each node, or nothing; nodes that died meanwhile are left out."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
-    asked = {
-        visit.options(
+    tasks = {
+        node: visit.options(
             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-        ).remote(url, token, f"{token}-{node}"): node
-        for node in nodes
+        ).remote(url, token, note)
+        for node, note in notes.items()
     }
-    finished, _ = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_WITHIN)
-    alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-    answers = []
-    for task, node in asked.items():
-        reason = f"did not answer within {ANSWER_WITHIN:.0f} s"
-        if task in finished:
+    answered, _ = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=ANSWER_WITHIN)
+    reasons = dict.fromkeys(tasks, f"no answer within {ANSWER_WITHIN:.0f} s")
+    for node, task in tasks.items():
+        if task in answered:
             try:
-                reason = ray.get(task)
+                reasons[node] = ray.get(task)
             except ray.exceptions.RayError as error:
-                reason = str(error).strip().splitlines()[-1]
-        if node in alive:
-            note = f"{token}-{node}"
-            answers.append(
-                {"note": note, "address": nodes[node]["NodeManagerAddress"], "reason": reason}
-            )
-    return answers
+                reasons[node] = str(error).strip().splitlines()[-1]
+    alive = _alive()
+    return {node: reason for node, reason in reasons.items() if node in alive}
 
 
 def _visit(url: str, token: str, note: str) -> str:
-    """On the node: why it does not see the driver's store, or nothing where it does."""
+    """On a node: why it does not see the driver's store, or nothing where it does."""
     store = Store(url)
     try:
         if store.read_note(token) is None:
-            return f"{url} is a folder of its own there" if "://" not in url else "reads another"
-        store.write_note(note, "seen")
+            return f"{url} is a folder of its own"
+        store.write_note(note, "from a node")
     except (OSError, BadInput) as error:
         return str(error).strip().splitlines()[0]
     return ""
-
-
-def _unread(store: Store, answer: dict[str, str]) -> str:
-    seen = store.read_note(answer["note"]) == "seen"
-    return "" if seen else "what it writes there is not seen by the driver"
