@@ -8,6 +8,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from search_spaces.errors import BadInput, nearest
@@ -106,6 +107,7 @@ def _node_config(where: str, node_config: Config) -> Iterator[str]:
         )
 
 
+@cache
 def _run_instances() -> Any:
     """The shape of EC2's RunInstances call, from the description that botocore ships with."""
     from botocore.loaders import Loader

@@ -16,7 +16,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 NETWORK = "10.98.77"
-NEEDED = ("ip", "nsenter", "unshare", "rsync", "ssh", "ssh-keygen", "sshd")
+NEEDED = ("ip", "nsenter", "ps", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
 
 INIT = """
 set -e
@@ -164,8 +164,9 @@ class Host:
         _ip("-n", self.network.bridge, "link", "set", self.port, "up")
 
     def kill(self) -> None:
-        """Pull the power plug: every process of the host is gone at once."""
+        """Pull the power plug: every process of the host is gone at once, and no port answers."""
         if self.process.poll() is None:
+            self.unplug()
             os.kill(self.init, signal.SIGKILL)
             self.process.wait()
 
