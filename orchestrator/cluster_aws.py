@@ -4,6 +4,7 @@ Ray's own security group lets ssh in from everywhere, and its role is the head's
 names a group and roles of ours; `prepare` makes them, once.
 """
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -20,6 +21,7 @@ PROVIDER_KEYS = {
     *("security_group", "key_pair", "cloudwatch", "aws_credentials"),
 }
 RAYS_OWN = {"SubnetIds"}  # in node_config, and no name of EC2's
+HAS_GPUS = re.compile(r"(p|g|gr)\d")  # families of EC2's machines
 SET_BY_RAY = {"MinCount", "MaxCount"}
 
 
@@ -29,6 +31,9 @@ def problems(config: Config) -> list[str]:
     for name, node_type in config["available_node_types"].items():
         where = f"node type {name}: node_config"
         found += _node_config(where, node_type["node_config"])
+        machine = str(node_type["node_config"].get("InstanceType", ""))
+        if node_type["resources"].get("GPU", 0) and not HAS_GPUS.match(machine):
+            found.append(f"node type {name}: resources promise a GPU, and {machine} has none")
     return found
 
 
@@ -180,18 +185,17 @@ def _role(node_type: Config) -> str:
 
 
 def _make_role(iam: Any, name: str, statements: list[Config]) -> str:
-    """Make a role and an instance profile of the same name, or set the role's policy right."""
+    """Make a role and an instance profile of the same name, where they are not; set its policy."""
     may_assume = _policy([_allow(["sts:AssumeRole"], Principal={"Service": "ec2.amazonaws.com"})])
-    done = "set right"
-    try:
+    there = iam.exceptions.EntityAlreadyExistsException
+    with contextlib.suppress(there):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=may_assume)
+    with contextlib.suppress(there):
         iam.create_instance_profile(InstanceProfileName=name)
+    with contextlib.suppress(there, iam.exceptions.LimitExceededException):
         iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
-        done = "made"
-    except iam.exceptions.EntityAlreadyExistsException:
-        pass
     iam.put_role_policy(RoleName=name, PolicyName="sweep", PolicyDocument=_policy(statements))
-    return f"role {name}: {done}"
+    return f"role {name}, with an instance profile: set right"
 
 
 def _policy(statements: list[Config]) -> str:

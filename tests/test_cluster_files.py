@@ -132,6 +132,7 @@ WRONG: list[tuple[Path, Change, str]] = [
         "BlockDeviceMappings.0.Ebs: unknown name VolumeSise; did you mean VolumeSize",
     ),
     (AWS, lambda c: node(c).update(InstanceType=4), "Invalid type for parameter InstanceType"),
+    (AWS, lambda c: node(c).update(InstanceType="m5.large"), "a GPU, and m5.large has none"),
     (AWS, lambda c: node(c).update(ImageId="ubuntu"), "ImageId ubuntu: give an ami-"),
     (AWS, lambda c: node(c).pop("ImageId"), "ImageId is missing: give an ami-"),
     (AWS, lambda c: node(c).pop("SecurityGroupIds"), "gpu_spot: node_config: no SecurityGroupIds"),

@@ -137,9 +137,9 @@ class Host:
 
     def command(self, script: str) -> list[str]:
         """Command line that runs a shell script here, as a login would."""
-        inside = ["nsenter", "--target", str(self.init), "--all", "--wd=/root"]
+        inside = ["nsenter", "--target", str(self.init), "--all"]
         clean = ["env", "-i", "HOME=/root", "USER=root", "TERM=dumb", f"PATH={os.environ['PATH']}"]
-        return [*inside, *clean, "bash", "-lc", script]
+        return [*inside, *clean, "bash", "-lc", f"cd /root && {script}"]
 
     def popen(self, script: str, output: Path) -> subprocess.Popen[bytes]:
         with output.open("wb") as file:
