@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= results
 
-.PHONY: setup sweep test test-slow lint ui
+KILLS := $(or $(N),100)
+
+.PHONY: setup sweep test test-slow chaos lint audit ui
 
 setup: .venv/ready
 
@@ -22,10 +24,20 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow
 
+# Kills N small sweeps' processes and checks that nothing was lost: make chaos N=100
+chaos: setup
+	$(BIN)/python tests/chaos.py --kills $(KILLS)
+
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory audit
+
+# Known vulnerabilities of the versions we install. A mirror may not have the data.
+audit: setup
+	$(BIN)/pip-audit --progress-spinner off --disable-pip --no-deps -r constraints.txt 2>&1 | \
+	awk '/could not be audited/ {n++; next} {print} END {if (n) print n " not audited: no data"}'
 
 ui: setup
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORE)/mlflow.db --host 127.0.0.1 --port 5000

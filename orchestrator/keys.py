@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 
 
 def fit_identity(
@@ -62,9 +62,12 @@ def attack_identity(
 
 
 def key(readable: str, identity: dict[str, Any]) -> str:
-    """`<readable>-<10 hexadecimal digits>`; equal identities give equal keys."""
+    """`<readable>-<10 hexadecimal digits>`; equal identities give equal keys.
+
+    Keys name folders: some file systems take no more than 130 characters.
+    """
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-    return f"{readable}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
+    return f"{readable[:110]}-{hashlib.sha256(canonical.encode()).hexdigest()[:10]}"
 
 
 @cache

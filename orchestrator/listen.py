@@ -1,18 +1,22 @@
-"""Hear every trial's reports in the driver."""
+"""Hear every trial's reports, and of its process's death, in the driver."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 
 class Listen(tune.Callback):
-    """Calls `hear(cell key, report)`, and `lost(cell key)` for a trial that died for good."""
+    """Calls `hear(cell key, report)`, and `died(cell key, error)` when a trial's process has died.
+
+    error: what Ray says about it, for people.
+    """
 
     def __init__(
-        self, hear: Callable[[str, dict[str, Any]], None], lost: Callable[[str], None]
+        self, hear: Callable[[str, dict[str, Any]], None], died: Callable[[str, str], None]
     ) -> None:
-        self.hear, self.lost = hear, lost
+        self.hear, self.died = hear, died
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
@@ -20,7 +24,8 @@ class Listen(tune.Callback):
         self.hear(trial.config["key"], result)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-        self.lost(trial.config["key"])
+        file = Path(trial.local_path or "", trial.run_metadata.error_filename or "")
+        self.died(trial.config["key"], file.read_text() if file.is_file() else "")
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks for Tuner.restore, which a sweep never uses.

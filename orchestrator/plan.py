@@ -298,11 +298,10 @@ def _fit(
 def _measured(store: Store) -> Rates:
     """Rates of all that the store holds, whatever space it was run for."""
     rates = Rates()
-    for key in store.fits_done():
-        record = store.read_fit(key)
+    for record in store.fits_read():
         rates.add_fit(record["spec"], record["seconds"])
-    for key in store.cells_done():
-        rates.add_attack(store.read_result(key))
+    for result in store.results_read():
+        rates.add_attack(result)
     return rates
 
 

@@ -79,7 +79,7 @@ def markdown_table(cells: Iterable[Cell], store: Store) -> str:
             metrics = [metrics for _, metrics in seeds]
             name = _name(head, training)
             figures = [_figure(column, [m[column] for m in metrics]) for column in COLUMNS]
-            counts = [str(sum(m["num_examples"] for m in metrics)), str(len(metrics))]
+            counts = [_examples(metrics), str(len(metrics))]
             parts.append("| " + " | ".join([name, attack, *figures, *counts]) + " |")
         parts.append("")
     parts += _elsewhere(results, store)
@@ -119,6 +119,13 @@ def _grouped(
 
 def _name(head: str, training: str) -> str:
     return head if training == "standard" else f"{head} + {training}"
+
+
+def _examples(metrics: list[dict[str, Any]]) -> str:
+    """How many examples the figures are over, and how many ended in errors and are left out."""
+    errors = sum(m["num_errors"] for m in metrics)
+    counted = str(sum(m["num_examples"] for m in metrics))
+    return f"{counted} ({errors} more: errors)" if errors else counted
 
 
 def _figure(column: str, values: list[float | None]) -> str:

@@ -7,79 +7,108 @@ store is.
 
 import logging
 import os
-import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
+from orchestrator.deaths import Deaths
 from orchestrator.plan import Plan
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
-from search_spaces.space import PhaseResources
+from trainables.scratch import scratch
+from trainables.store import Store
 
-# A trial whose process died (a node lost, out of memory) is started again this often. What the
-# trial itself raises is recorded and not retried: it would only happen again.
-RESTARTS = 3
+NODES_READ_EVERY = 5.0  # seconds
+# Cells of a phase that may wait for room at least: on a cluster they make an autoscaler add nodes.
+PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 
 Listener = Callable[[Cell, dict[str, Any]], None]
 
 
 def run_cells(
     plan: Plan,
-    store_url: str,
+    store: Store,
     assets: str,
     listener: Listener,
+    stopped: Callable[[], str] = str,
     ray_address: str | None = None,
     max_concurrent: int | None = None,
     verbose: bool = False,
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
 
-    Raises BadInput where no Ray cluster answers at `ray_address`.
+    When `stopped` gives a reason, no more cells are begun.
+
+    Raises BadInput where no Ray cluster answers at `ray_address`, and where this machine, without
+    a cluster, has not what a cell wants.
     """
-    _quiet(verbose)
+    _prepare_environment(ray_address, verbose)
+    import ray
     from ray import tune
 
     from orchestrator.listen import Listen
-    from orchestrator.schedule import FitFirst
+    from orchestrator.schedule import PHASES, FitFirst, fits_only, shape
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
-    cpus = _connect(ray_address, verbose)
+    _connect(ray_address, verbose)
+    if ray_address is None:
+        for phase in PHASES:
+            for wanted in sorted({shape(cell, phase) for cell in cells.values()}):
+                _check_fits_here(phase, *wanted)
+    nodes = _Nodes()
+    deaths = Deaths(nodes.living, ray.get_runtime_context().get_node_id())
+    begun_on: dict[str, str] = {}
+    last_words: dict[str, str] = {}
 
-    def config_of(cell: Cell) -> dict[str, Any]:
-        phase = "fit" if cell.fit.key not in stored else "attack"
+    def config_of(cell: Cell, phase: str) -> dict[str, Any]:
         return {
             "key": cell.key,
             "cell": cell.model_dump_json(),
-            "store": store_url,
+            "store": store.local_folder or store.url,
             "assets": assets,
             "phase": phase,
+            "only_fit": phase == "fit" and fits_only(cell),
         }
 
     def resources_of(config: dict[str, Any]) -> Any:
-        resources = cells[config["key"]].resources
-        wanted: PhaseResources = getattr(resources, config["phase"])
-        return tune.PlacementGroupFactory([{"CPU": wanted.cpus, "GPU": wanted.gpus}])
-
-    stored = set(plan.fits_done)
+        cpus, gpus = shape(cells[config["key"]], config["phase"])
+        return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
 
     def hear(key: str, report: dict[str, Any]) -> None:
-        if report.get("fit_done"):
-            stored.add(cells[key].fit.key)
-        listener(cells[key], report)
+        if report["phase"] == "begun":
+            begun_on[key] = report["node"]
+        else:
+            listener(cells[key], report)
 
-    def lost(key: str) -> None:
-        error = f"its process died {RESTARTS + 1} times"
-        listener(cells[key], {"phase": "failed", "error": error})
+    def died(key: str, error: str) -> None:
+        deaths.record(key, begun_on.pop(key, None))
+        last_words[key] = error
+
+    def again(cell: Cell) -> bool | None:
+        verdict = deaths.again(cell.key)
+        if verdict is False:
+            with suppress(OSError):  # The listener is told all the same.
+                store.write_error(cell.key, last_words[cell.key])
+            error = f"its process died {deaths.counted(cell.key)} times on living nodes"
+            listener(cell, {"phase": "failed", "error": error})
+        return verdict
 
     searcher = FitFirst(
         cells.values(),
         plan.fits_done,
         config_of,
-        fit_cost=lambda cell: plan.rates.fit_seconds(cell.fit) or _texts_per_row(cell.fit),
-        max_concurrent=max_concurrent or max(cpus, 1),
+        fit_cost=partial(fit_cost, plan),
+        attack_cost=partial(attack_cost, plan),
+        nodes=nodes.shapes,
+        again=again,
+        pending=PENDING_HERE if ray_address is None else PENDING_ON_A_CLUSTER,
+        max_concurrent=max_concurrent,
+        stopped=stopped,
     )
-    with tempfile.TemporaryDirectory(prefix="tune-") as scratch:
+    with scratch("tune") as folder:
         tuner = tune.Tuner(
             tune.with_resources(CellTrial, resources_of),
             tune_config=tune.TuneConfig(
@@ -90,25 +119,75 @@ def run_cells(
             ),
             run_config=tune.RunConfig(
                 name=plan.space.name,
-                storage_path=scratch,
-                callbacks=[Listen(hear, lost)],
+                storage_path=folder,
+                callbacks=[Listen(hear, died)],
                 verbose=2 if verbose else 0,
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
-                # A checkpoint, even an empty one, fails on a node that does not see `scratch`.
+                # The searcher hands out again what died; Tune would count lost nodes as failures.
+                failure_config=tune.FailureConfig(max_failures=0),
+                # A checkpoint, even an empty one, fails on a node that does not see `folder`.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()
 
 
+class _Nodes:
+    """The cluster's living nodes, read from Ray every few seconds."""
+
+    def __init__(self) -> None:
+        self._read_at = float("-inf")
+        self._nodes: dict[str, dict[str, float]] = {}
+
+    def living(self) -> set[str]:
+        """Their ids."""
+        return set(self._read())
+
+    def shapes(self) -> list[tuple[float, float]]:
+        """CPUs and GPUs of each."""
+        return [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for each in self._read().values()]
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        import ray
+
+        if time.monotonic() - self._read_at > NODES_READ_EVERY:
+            self._read_at = time.monotonic()
+            self._nodes = {
+                node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]
+            }
+        return self._nodes
+
+
+def fit_cost(plan: Plan, cell: Cell) -> float:
+    """Expected seconds of a cell's fit, or something in proportion to them."""
+    return plan.rates.fit_seconds(cell.fit) or _texts_per_row(cell.fit)
+
+
+def attack_cost(plan: Plan, cell: Cell) -> float:
+    """Expected seconds of a cell's attack, or something in proportion to them."""
+    return plan.rates.attack_seconds(cell) or _texts_per_row(cell.fit)
+
+
 def _texts_per_row(fit: Fit) -> int:
-    """What a fit's cost grows with, for want of measured rates."""
+    """What costs grow with, for want of measured rates."""
     prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
     return len(prompts.templates) if prompts else 1
 
 
-def _connect(address: str | None, verbose: bool) -> int:
-    """Connect to a cluster, or start Ray on this machine; returns its number of CPUs."""
+def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
+    """Raises BadInput where this machine has not what a phase wants, which would wait forever."""
+    import ray
+
+    for wanted, have, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):
+        here = ray.cluster_resources().get(have, 0)
+        if wanted > here:
+            raise BadInput(
+                f"each {phase} wants {wanted:g} {have}s and this machine has {here:g}; give "
+                f"--set resources.{phase}.{name}={here:g}, or --ray-address for a cluster that has"
+            )
+
+
+def _connect(address: str | None, verbose: bool) -> None:
+    """Connect to a cluster, or start Ray on this machine."""
     import ray
 
     try:
@@ -124,15 +203,27 @@ def _connect(address: str | None, verbose: bool) -> int:
             f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}); "
             "leave --ray-address out to run on this machine"
         ) from None
-    return int(ray.cluster_resources().get("CPU", 1))
 
 
-def _quiet(verbose: bool) -> None:
+def _prepare_environment(address: str | None, verbose: bool) -> None:
+    """What Ray reads from the environment when it is imported or started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
     # Tune's own loggers write a file a report; the store and MLflow have it already.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # The searcher says how many trials wait. Tune's own limit, one, would also start them one by
+    # one, each with its 10 s of imports.
+    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "100000")
+    # Tune's own records, for Tuner.restore: written at the end and never read.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
+    if address is None:
+        # Ray listens on all interfaces, so that others can join. Nobody joins a Ray of our own,
+        # and this is how Ray is told to keep to 127.0.0.1, on Linux too.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     if not verbose:
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
         os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
+        # A death that is run again is no error, and one that is not is said by the sweep.
+        os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
         logging.getLogger("ray").setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -4,17 +4,23 @@ import argparse
 import json
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.checks import check_label_words, check_ray_address
+from orchestrator.checks import check_label_words, check_ray_address, masked
 from orchestrator.explain import explain
+from orchestrator.lease import Lease
 from orchestrator.plan import NOT_HERE, Plan, make_plan
+from orchestrator.track import add_tracking_argument, not_uploaded
+from orchestrator.tracking import open_tracker, tracking_uri
+from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
+from trainables.scratch import remove_leftovers
 from trainables.store import Store
 
 EXAMPLES = """\
@@ -55,7 +61,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     console = Console(stderr=arguments.json, highlight=False)
     started = time.perf_counter()
-    failures = _run(plan, store, assets, arguments, console)
+    failures, left_out = _run(plan, store, assets, arguments, console)
     plan = make_plan(plan.space, assets, store)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))
@@ -63,46 +69,76 @@ def sweep(arguments: argparse.Namespace) -> int:
         _show_end(plan, store, arguments, console, time.perf_counter() - started)
     for key, error in failures.items():
         print(f"failed: {key}: {error} (traceback: {store.error_path(key)})", file=sys.stderr)
+    if left_out:
+        print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if plan.todo else 0
 
 
 def _run(
     plan: Plan, store: Store, assets: Assets, arguments: argparse.Namespace, console: Console
-) -> dict[str, str]:
-    """Run what is missing and log what is not logged; returns the failed cells' last lines."""
-    from orchestrator.tracking import Tracker, check_tracking_server
+) -> tuple[dict[str, str], list[str]]:
+    """Run what is missing and log what is not logged.
 
-    uri = tracking_uri(store, arguments.tracking_uri)
-    check_tracking_server(uri)
+    Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
+    """
+    from orchestrator.report import comparison
+
     store.check_writable()
-    done = plan.with_status("done")
-    if not plan.todo:
-        console.print(f"nothing to do: all {len(done)} cells of {plan.space.name} are done")
-    artifacts = None
-    if arguments.tracking_uri is None and store.local_folder is not None:
-        artifacts = f"{store.local_folder}/mlflow-artifacts"
-    tracker = Tracker(uri, plan.space.name, artifacts)
-    tracker.sync(done, store)
-    failures: dict[str, str] = {}
-    if plan.todo:
-        failures = _run_missing(plan, store, assets, arguments, console, tracker)
-    return failures
+    with Lease(store) as lease:
+        store.remove_leftovers()
+        remove_leftovers()
+        tracker = open_tracker(plan.space.name, store, arguments.tracking_uri, bool(plan.todo))
+        finished = plan.with_status("done")
+        if not plan.todo:
+            console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
+        failures: dict[str, str] = {}
+        left_out: list[str] = []
+        say = partial(console.print, markup=False, soft_wrap=True)
+        with Uploader(tracker, store, say) as uploader:
+            for cell in finished:
+                uploader.add(cell)
+            if plan.todo:
+                failures = _run_missing(
+                    plan, assets, arguments, console, uploader, finished, Stop(store, lease)
+                )
+            if finished:
+                left_out = uploader.finish(comparison(finished, store))
+    return failures, left_out
+
+
+class Stop:
+    """Why no more cells are handed out, in words; empty as long as they are."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self.store, self.lease = store, lease
+        self._unwritable = ""
+
+    def after_failure(self) -> None:
+        """A cell failed: if that is the store's doing, all others would fail as well."""
+        try:
+            self.store.check_writable()
+        except BadInput as error:
+            self._unwritable = str(error)
+
+    def reason(self) -> str:
+        if self.lease.lost.is_set():
+            return f"another sweep took {self.store.url} over while this one stood still"
+        return self._unwritable
 
 
 def _run_missing(
     plan: Plan,
-    store: Store,
     assets: Assets,
     arguments: argparse.Namespace,
     console: Console,
-    tracker: Any,
+    uploader: Uploader,
+    finished: list[Cell],
+    stop: Stop,
 ) -> dict[str, str]:
     from orchestrator.live import View
-    from orchestrator.report import comparison
     from orchestrator.run import run_cells
 
     failures: dict[str, str] = {}
-    finished = list(plan.with_status("done"))
     fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
     console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
     with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
@@ -111,27 +147,27 @@ def _run_missing(
             view.update(cell, progress)
             if progress["phase"] == "done":
                 finished.append(cell)
-                tracker.log_cell(cell, store)
+                uploader.add(cell)
             if progress["phase"] == "failed":
                 failures[cell.key] = progress["error"]
+                stop.after_failure()
 
         run_cells(
             plan,
-            store.local_folder or store.url,
+            stop.store,
             assets.location,
             listen,
+            stop.reason,
             arguments.ray_address,
             arguments.max_concurrent,
             arguments.verbose,
         )
-    if finished:
-        tracker.log_summary(comparison(finished, store))
+    if stop.reason():
+        print(
+            f"stopped: {stop.reason()}. What is done is kept; the same command goes on from there",
+            file=sys.stderr,
+        )
     return failures
-
-
-def tracking_uri(store: Store, given: str | None) -> str:
-    """The tracking server asked for, or a database in the store's folder (here, if it has none)."""
-    return given or f"sqlite:///{store.local_folder or '.'}/mlflow.db"
 
 
 def _describe(plan: Plan) -> str:
@@ -164,7 +200,7 @@ def _show_end(
     if done:
         console.print()
         print(summary_table(done, store) or markdown_table(done, store))
-    uri = tracking_uri(store, arguments.tracking_uri)
+    uri = masked(tracking_uri(store, arguments.tracking_uri))
     left_out = len(plan.with_status("not_applicable"))
     note = f" ({left_out} do not apply)" if left_out else ""
     console.print(
@@ -188,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_plan_arguments(parser)
     add = parser.add_argument
-    add("--tracking-uri", metavar="URI", help="MLflow server or database (a database in the store)")
+    add_tracking_argument(parser)
     add("--max-concurrent", type=_positive, metavar="N", help="trials at once (as many as fit)")
     add(
         "--ray-address",

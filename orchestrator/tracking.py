@@ -1,162 +1,313 @@
 """The only module that talks to MLflow, from the driver alone.
 
-Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key, so
-that a resumed sweep logs nothing twice. All that is logged comes from the store, so whatever a dead
-driver or an unreachable server left out is logged by the next `sync`.
+Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key.
+All that is logged comes from the store, so whatever a dead driver or an unreachable server left out
+is logged later. Every call may be made again after any failure, an answer that was lost included:
+a run is searched for before it is made, metrics carry their run's start as timestamp (the same
+point logged again is the same point), and a run is FINISHED when all of it is there. The parent is
+RUNNING as long as its comparison is older than its cells.
 """
 
 import json
 import logging
 import os
-import tempfile
-import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-from orchestrator.checks import connection_error
+from orchestrator.checks import check_tracking_server, masked
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
+# MLflow's own client tries for minutes by itself, and a call it repeats can make a second run.
+CLIENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
+    # Every failure is raised too, and said in one line here; what it prints of runs is no news.
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 
-def check_tracking_server(uri: str) -> None:
-    """Raises BadInput where an http(s) tracking server does not answer, or the URI is no store."""
-    parsed = urlparse(uri)
-    if parsed.scheme in ("http", "https"):
-        address = (parsed.hostname or "", parsed.port or (443 if parsed.scheme == "https" else 80))
-        if error := connection_error(*address):
-            raise BadInput(
-                f"the tracking server {uri} does not answer ({error}); start it, or leave "
-                "--tracking-uri out to track into the store"
-            )
-    elif parsed.scheme not in ("sqlite", "postgresql", "mysql", "mssql"):
-        raise BadInput(
-            f"--tracking-uri {uri}: give http://HOST:PORT or a database like sqlite:///mlflow.db"
-        )
+
+def tracking_uri(store: Store, given: str | None) -> str:
+    """The tracking server asked for, or a database in the store's folder (here, if it has none)."""
+    return given or f"sqlite:///{store.local_folder or '.'}/mlflow.db"
+
+
+def open_tracker(space: str, store: Store, given_uri: str | None, to_write: bool) -> "Tracker":
+    """Reach MLflow; where there is something to log, show that it can be written.
+
+    Raises BadInput where that fails. Artifacts go through a tracking server, else into the store.
+    """
+    uri = tracking_uri(store, given_uri)
+    check_tracking_server(uri)
+    served = uri.startswith(("http://", "https://"))
+    artifacts = None
+    if not served and store.local_folder is not None:
+        artifacts = f"{store.local_folder}/mlflow-artifacts"
+    tracker = Tracker(uri, space, artifacts)
+    tracker.open(to_write)
+    return tracker
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed later: a server away or failing, a full disk."""
+    status = _http_status(error)
+    if status is not None:
+        return status >= 500 or status in (408, 429)
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+
+
+def line(error: Exception) -> str:
+    """What happened, in one line without passwords: the innermost cause, which says the most."""
+    from mlflow.exceptions import RestException
+
+    inner: BaseException = error
+    while not isinstance(inner, RestException):
+        deeper = inner.__cause__ or inner.__context__
+        if deeper is None:
+            break
+        inner = deeper
+    kind = "" if isinstance(inner, RestException) else f"{type(inner).__name__}: "
+    return masked(f"{kind}{inner}".strip().splitlines()[0])[:200]
 
 
 class Tracker:
-    """Logs finished cells of one space. Raises BadInput when the store of runs cannot be opened."""
+    """Logs finished cells of one space. Methods raise whatever MLflow does, unless they say so."""
 
     def __init__(self, uri: str, space: str, artifacts: str | None) -> None:
         """artifacts: where MLflow keeps files; None leaves that to the tracking server."""
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        for name, value in CLIENT.items():
+            os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.WARNING)
+        self.uri, self.space, self.artifacts = uri, space, artifacts
+        self.shown_uri = masked(uri)
+        self._experiment_id = ""
+        self._parent_id = ""
+        self._complete: set[str] | None = None
+
+    def open(self, to_write: bool) -> None:
+        """Reach the server and find the space's experiment, or make it. Raises BadInput.
+
+        to_write: mark the parent run as running too, so that a missing permission shows now.
+        """
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
-        self.uri = uri
         try:
-            self.client = MlflowClient(tracking_uri=uri)
-            experiment = self.client.get_experiment_by_name(space)
-            self.experiment_id: str = (
-                experiment.experiment_id
-                if experiment
-                else self.client.create_experiment(space, artifact_location=artifacts)
-            )
-        except (MlflowException, OSError) as error:
-            raise BadInput(f"--tracking-uri {uri}: cannot be used: {_line(error)}") from None
-        self.runs = {run.data.tags["cell_key"]: run for run in self._search("tags.kind = 'cell'")}
+            if not self.uri.startswith(("http://", "https://")):
+                _connect_once(self.uri)
+            self.client = MlflowClient(tracking_uri=self.uri)
+            if not self._experiment():
+                raise BadInput(f"the server at {self.shown_uri} does not answer as MLflow does")
+            if to_write:
+                self._begin()
+        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
+            raise BadInput(self._why(error)) from None
 
-    def sync(self, cells: Iterable[Cell], store: Store) -> int:
-        """Log each finished cell that is not logged yet; returns how many were."""
-        missing = [cell for cell in cells if not self._is_logged(cell.key)]
-        for cell in missing:
-            self.log_cell(cell, store)
-        return len(missing)
+    def log_cell(self, cell: Cell, store: Store) -> bool:
+        """Log one finished cell: axes and settings, metrics, the fit's curve, the examples.
 
-    def log_cell(self, cell: Cell, store: Store) -> None:
-        """Log one finished cell: axes and settings, metrics, the fit's curve, the examples."""
-        if self._is_logged(cell.key):
-            return
-        result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
-        run_id = self._run_of(cell)
-        others = store.evaluations(cell.fit.key)
-        elsewhere = {f"accuracy_on_{r['dataset']}": r["accuracy"] for r in others.values()}
-        self._log_metrics(run_id, {**result["metrics"], **elsewhere}, fit)
-        records = store.attacked(cell.log)
-        self._log_examples(run_id, [records[id] for id in result["sample"]])
-        self.client.set_terminated(run_id, "FINISHED")
-        self.runs[cell.key] = self.client.get_run(run_id)
+        Returns False for a cell that is logged already. What a dead driver left is completed.
+        """
+        try:
+            complete = self._complete_cells()
+            if cell.key in complete:
+                return False
+            logged = self._log_cell(cell, store)
+        except Exception:
+            self._forget()
+            raise
+        complete.add(cell.key)
+        return logged
 
-    def log_summary(self, table: str) -> None:
-        """Put the comparison on the parent run."""
-        run_id = self._parent()
-        self.client.log_text(run_id, table, "comparison.md")
-        self.client.set_terminated(run_id, "FINISHED")
+    def log_summary(self, table: str) -> bool:
+        """Put the comparison on the parent run; returns False where it is up to date."""
+        try:
+            parent = self._find_parent()
+            if parent is not None and parent.info.status == "FINISHED":
+                return False
+            run_id = self._begin()
+            self.client.log_text(run_id, table, "comparison.md")
+            self.client.set_terminated(run_id, "FINISHED")
+        except Exception:
+            self._forget()
+            raise
+        return True
 
-    def _is_logged(self, key: str) -> bool:
-        return key in self.runs and self.runs[key].info.status == "FINISHED"
-
-    def _run_of(self, cell: Cell) -> str:
-        """The run of a cell: the one a dead driver left unfinished, or a new one."""
+    def _log_cell(self, cell: Cell, store: Store) -> bool:
         from mlflow.entities import Param
 
-        if cell.key in self.runs:
-            return str(self.runs[cell.key].info.run_id)
-        run = self.client.create_run(
-            self.experiment_id,
+        result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
+        others = store.evaluations(cell.fit.key)
+        records = store.attacked(cell.log)
+        parent_id = self._begin()
+        run = self._keep_one(self._search(f"tags.cell_key = '{cell.key}'"))
+        if run is not None and run.info.status == "FINISHED":
+            return False
+        run = run or self._create(cell, parent_id)
+        run_id = str(run.info.run_id)
+        params = [Param(name, str(value)) for name, value in _params(cell).items()]
+        elsewhere = {f"accuracy_on_{r['dataset']}": r["accuracy"] for r in others.values()}
+        metrics = _metrics({**result["metrics"], **elsewhere}, fit, run.info.start_time)
+        self.client.log_batch(run_id, metrics=metrics, params=params)
+        lines = [json.dumps(records[id], ensure_ascii=False) + "\n" for id in result["sample"]]
+        self.client.log_text(run_id, "".join(lines), "examples.jsonl")
+        self.client.set_terminated(run_id, "FINISHED")
+        return True
+
+    def _create(self, cell: Cell, parent_id: str) -> Any:
+        return self.client.create_run(
+            self._experiment(),
             run_name=cell.key,
             tags={
                 "kind": "cell",
                 "cell_key": cell.key,
                 "fit_key": cell.fit.key,
                 "attack_resources": cell.attack_resources,
-                "mlflow.parentRunId": self._parent(),
+                "mlflow.parentRunId": parent_id,
             },
         )
-        settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
-        settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
-        params = [Param(k, str(v)) for k, v in {**cell.axes(), **settings}.items()]
-        self.client.log_batch(run.info.run_id, params=params)
-        self.runs[cell.key] = run
-        return str(run.info.run_id)
 
-    def _log_metrics(self, run_id: str, metrics: dict[str, Any], fit: dict[str, Any]) -> None:
-        from mlflow.entities import Metric
+    def _complete_cells(self) -> set[str]:
+        """Keys of the cells whose runs are complete, read once."""
+        if self._complete is None:
+            runs: dict[str, list[Any]] = {}
+            for run in self._search("tags.kind = 'cell'"):
+                runs.setdefault(run.data.tags["cell_key"], []).append(run)
+            kept = {key: self._keep_one(same) for key, same in runs.items()}
+            self._complete = {key for key, run in kept.items() if run.info.status == "FINISHED"}
+        return self._complete
 
-        now = int(time.time() * 1000)
-        single = {
-            **metrics,
-            "validation_accuracy": fit["validation_accuracy"],
-            "test_accuracy": fit["test_accuracy"],
-            "fit_seconds": fit["seconds"],
-        }
-        logged = [Metric(k, float(v), now, 0) for k, v in single.items() if v is not None]
-        for point in fit["curve"]:
-            step = int(point["examples_seen"])
-            for name in ("train_loss", "validation_accuracy"):
-                logged.append(Metric(f"curve/{name}", float(point[name]), now, step))
-        self.client.log_batch(run_id, metrics=logged)
+    def _begin(self) -> str:
+        """The id of the parent run, which is made where there is none, and marked as running."""
+        if not self._parent_id:
+            parent = self._find_parent() or self.client.create_run(
+                self._experiment(), run_name="sweep", tags={"kind": "sweep"}
+            )
+            if parent.info.status != "RUNNING":
+                self.client.update_run(parent.info.run_id, status="RUNNING")
+            self._parent_id = str(parent.info.run_id)
+        return self._parent_id
 
-    def _log_examples(self, run_id: str, records: list[dict[str, Any]]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "examples.jsonl"
-            file.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
-            self.client.log_artifact(run_id, str(file))
+    def _find_parent(self) -> Any:
+        """The one parent run, or None; children of parents that are too many move to it."""
+        parents = self._search("tags.kind = 'sweep'")
+        if len(parents) > 1:
+            first = min(parents, key=_rank)
+            for other in parents:
+                for child in self._search(f"tags.`mlflow.parentRunId` = '{other.info.run_id}'"):
+                    self.client.set_tag(child.info.run_id, "mlflow.parentRunId", first.info.run_id)
+        return self._keep_one(parents)
 
-    def _parent(self) -> str:
-        """The parent run of the space's cells, made when first needed."""
-        found = self._search("tags.kind = 'sweep'")
-        if found:
-            return str(found[0].info.run_id)
-        run = self.client.create_run(self.experiment_id, run_name="sweep", tags={"kind": "sweep"})
-        return str(run.info.run_id)
+    def _keep_one(self, runs: list[Any]) -> Any:
+        """Of several runs of the same thing keep a finished or else the oldest; None of none."""
+        ranked = sorted(runs, key=_rank)
+        for run in ranked[1:]:
+            self.client.delete_run(run.info.run_id)
+        return ranked[0] if ranked else None
+
+    def _experiment(self) -> str:
+        """The id of the space's experiment, which is made where there is none."""
+        if not self._experiment_id:
+            experiment = self.client.get_experiment_by_name(self.space)
+            if experiment is not None and experiment.lifecycle_stage == "deleted":
+                raise BadInput(
+                    f"the experiment {self.space} at {self.shown_uri} is deleted; restore it with "
+                    f"`mlflow experiments restore -x {experiment.experiment_id}`"
+                )
+            self._experiment_id = (
+                experiment.experiment_id
+                if experiment is not None
+                else self.client.create_experiment(self.space, artifact_location=self.artifacts)
+            )
+        return self._experiment_id
+
+    def _forget(self) -> None:
+        """After a failure look up by name again what runs and experiments there are."""
+        self._experiment_id = self._parent_id = ""
 
     def _search(self, filter_string: str) -> list[Any]:
         runs: list[Any] = []
         token = None
         while True:
             page = self.client.search_runs(
-                [self.experiment_id], filter_string, max_results=1000, page_token=token
+                [self._experiment()], filter_string, max_results=1000, page_token=token
             )
             runs += page
             token = page.token
             if not token:
                 return runs
 
+    def _why(self, error: Exception) -> str:
+        """What is wrong with a server at the start, and what to do, in one line."""
+        from mlflow.exceptions import MlflowException, RestException
 
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+        status = _http_status(error)
+        if status == 401:
+            return (
+                f"the tracking server {self.shown_uri} wants another user or password; set "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            )
+        if status == 403:
+            return (
+                f"the tracking server {self.shown_uri} does not let this user write to the "
+                f"experiment {self.space}; ask for the permission EDIT"
+            )
+        if isinstance(error, RestException):
+            strange = "error_code" not in error.json
+        else:
+            strange = isinstance(error, MlflowException) and "API request to end" in error.message
+        if strange:
+            return f"the server at {self.shown_uri} does not answer as MLflow does"
+        return f"--tracking-uri {self.shown_uri}: cannot be used: {line(error)}"
+
+
+def _params(cell: Cell) -> dict[str, Any]:
+    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
+    settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
+    return {**cell.axes(), **settings}
+
+
+def _metrics(metrics: dict[str, Any], fit: dict[str, Any], timestamp: int) -> list[Any]:
+    """MLflow's metrics of a cell and of its fit's curve; timestamp in milliseconds."""
+    from mlflow.entities import Metric
+
+    single = {
+        **metrics,
+        "validation_accuracy": fit["validation_accuracy"],
+        "test_accuracy": fit["test_accuracy"],
+        "fit_seconds": fit["seconds"],
+    }
+    logged = [Metric(k, float(v), timestamp, 0) for k, v in single.items() if v is not None]
+    for point in fit["curve"]:
+        step = int(point["examples_seen"])
+        for name in ("train_loss", "validation_accuracy"):
+            logged.append(Metric(f"curve/{name}", float(point[name]), timestamp, step))
+    return logged
+
+
+def _rank(run: Any) -> tuple[bool, int, str]:
+    return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
+
+
+def _http_status(error: Exception) -> int | None:
+    """The HTTP status of a failed call, MLflow's own for a database, or None."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        return error.get_http_status_code()
+    response = getattr(error, "response", None)
+    return None if response is None else int(response.status_code)
+
+
+def _connect_once(uri: str) -> None:
+    """Raises what is wrong with a database at once; MLflow would try for two minutes."""
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()

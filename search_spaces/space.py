@@ -8,7 +8,7 @@ What a name on an axis means stands in the catalog (catalog.py), never here.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -26,14 +26,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Names become parts of paths in the catalog and the store: no slash, nothing that leads elsewhere.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$")]
+
+
 class Axes(Settings):
     """The grid: every combination of these names, times the seeds."""
 
-    dataset: list[str] = Field(min_length=1)
-    model: list[str] = Field(min_length=1)
-    head: list[str] = Field(min_length=1)
-    training: list[str] = Field(["standard"], min_length=1)
-    attack: list[str] = Field(min_length=1)
+    dataset: list[Name] = Field(min_length=1)
+    model: list[Name] = Field(min_length=1)
+    head: list[Name] = Field(min_length=1)
+    training: list[Name] = Field(["standard"], min_length=1)
+    attack: list[Name] = Field(min_length=1)
 
 
 class FitSettings(Settings):
@@ -45,6 +49,9 @@ class FitSettings(Settings):
     weight_decay: float = Field(0.01, ge=0)
     batch_size: int = Field(8, ge=1)
     max_epochs: int = Field(20, ge=1)
+    group_by_length: bool = Field(
+        False, description="batches of texts of like length: less padding, in another order"
+    )
     evaluate_every: int = Field(8000, ge=1, description="in training examples seen, for every head")
     patience: int = Field(10, ge=1, description="in evaluations without a better accuracy")
 
@@ -74,7 +81,7 @@ class Resources(Settings):
 class Space(Settings):
     """A whole space, as its YAML file says."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$")
+    name: Name
     about: str = ""
     assets: str = "hub"
     axes: Axes
@@ -82,7 +89,7 @@ class Space(Settings):
     fit: FitSettings = FitSettings()
     attack: AttackSettings = AttackSettings()
     resources: Resources = Resources()
-    evaluate_also: dict[str, list[str]] = Field(
+    evaluate_also: dict[Name, list[Name]] = Field(
         {}, description="data set: others with the same labels to evaluate its fits on, clean"
     )
     _catalog: Catalog = PrivateAttr(default_factory=Catalog)

@@ -1,85 +1,264 @@
-"""The searcher hands out every cell once, one fit before its siblings, whatever fails."""
+"""The searcher hands out every cell once, one fit before its siblings, whatever fails or dies."""
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
+from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
+from orchestrator.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths
 from orchestrator.plan import make_plan
 from orchestrator.schedule import FitFirst
+from orchestrator.slots import Shape, Slots
 from search_spaces.cell import Cell
-from search_spaces.space import load
+from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets
 from trainables.store import Store
 
+ONE_CPU = Resources()
+FITS_ON_GPUS = Resources(fit=PhaseResources(cpus=1, gpus=1), attack=PhaseResources(cpus=1))
+ATTACKS_ON_SLICES = Resources(
+    fit=PhaseResources(cpus=2, gpus=1), attack=PhaseResources(cpus=1, gpus=0.25)
+)
+
 
 @cache
-def sixteen_cells() -> tuple[Cell, ...]:
+def sixteen_cells(resources: Resources = ONE_CPU) -> tuple[Cell, ...]:
+    """Of four fits."""
     only = ["dataset=sst2,ag_news", "model=bert-embedded", "head=mlp_ft,mvp"]
     plan = make_plan(load("embedded", only=only), Assets("embedded"), Store("/nonexistent"))
-    return tuple(plan.todo)
+    return tuple(cell.model_copy(update={"resources": resources}) for cell in plan.todo)
 
 
-@settings(deadline=None, max_examples=60)
+def fit_first(
+    cells: Sequence[Cell], nodes: Callable[[], Sequence[Shape]], **changes: Any
+) -> FitFirst:
+    arguments: dict[str, Any] = {
+        "fits_done": [],
+        "config_of": lambda cell, phase: {"key": cell.key, "phase": phase},
+        "fit_cost": lambda cell: 1.0,
+        "attack_cost": lambda cell: 1.0,
+        "nodes": nodes,
+        "again": lambda cell: True,
+    }
+    return FitFirst(cells, **{**arguments, **changes})
+
+
+def all_that_is_handed_out(searcher: FitFirst, name: str = "t") -> list[dict[str, Any]]:
+    handed = []
+    while config := searcher.suggest(f"{name}{len(handed)}"):
+        handed.append(config)
+    return handed
+
+
+def phases(configs: Sequence[dict[str, Any]]) -> list[str]:
+    return [config["phase"] for config in configs]
+
+
+some_nodes = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0, 4.0]), st.sampled_from([0.0, 1.0, 2.0])), max_size=4
+)
+
+
+@settings(deadline=None, max_examples=200)
 @given(
     chosen=st.sets(st.integers(0, 15), min_size=1),
     stored=st.sets(st.integers(0, 3)),
-    at_once=st.integers(1, 6),
+    at_once=st.none() | st.integers(1, 6),
+    pending=st.sampled_from([1, 3]),
+    resources=st.sampled_from([ONE_CPU, FITS_ON_GPUS, ATTACKS_ON_SLICES]),
+    sizes=st.lists(some_nodes, min_size=1, max_size=5),
     seed=st.integers(0, 10**6),
-    failing=st.floats(0, 0.6),
+    failing=st.floats(0, 0.5),
+    dying=st.floats(0, 0.5),
 )
-def test_every_cell_once_and_no_fit_twice(
-    chosen: set[int], stored: set[int], at_once: int, seed: int, failing: float
+def test_every_cell_once_and_no_fit_twice_whatever_the_cluster_does(
+    chosen: set[int],
+    stored: set[int],
+    at_once: int | None,
+    pending: int,
+    resources: Resources,
+    sizes: list[list[Shape]],
+    seed: int,
+    failing: float,
+    dying: float,
 ) -> None:
-    cells = [sixteen_cells()[number] for number in sorted(chosen)]
+    cells = [sixteen_cells(resources)[number] for number in sorted(chosen)]
     fits = sorted({cell.fit.key for cell in cells})
-    done_before = {fits[number] for number in stored if number < len(fits)}
-    searcher = FitFirst(
+    fitted = {fits[number] for number in stored if number < len(fits)}
+    draw = random.Random(seed)
+    ended: list[str] = []
+    undecided: set[str] = set()
+
+    def again(cell: Cell) -> bool | None:
+        verdict = draw.choice([True, True, False, None])
+        undecided.discard(cell.key)
+        if verdict is None:
+            undecided.add(cell.key)
+        elif verdict is False:
+            ended.append(cell.key)
+        return verdict
+
+    searcher = fit_first(
         cells,
-        done_before,
-        config_of=lambda cell: {"key": cell.key},
-        fit_cost=lambda cell: 1.0,
+        lambda: draw.choice(sizes),
+        fits_done=set(fitted),
+        again=again,
+        pending=pending,
         max_concurrent=at_once,
     )
     by_key = {cell.key: cell for cell in cells}
-    draw = random.Random(seed)
-    fitted, running, handed = set(done_before), {}, []
-    while True:
-        suggested: Any = searcher.suggest(f"t{len(handed)}")
+    running: dict[str, tuple[Cell, str]] = {}
+    for count in range(10_000):
+        suggested: Any = searcher.suggest(f"t{count}")
         if suggested == Searcher.FINISHED:
             break
         if suggested is not None:
-            cell = by_key[suggested["key"]]
-            running[f"t{len(handed)}"] = cell
-            handed.append(cell.key)
-            fitting = Counter(c.fit.key for c in running.values() if c.fit.key not in fitted)
-            assert all(count == 1 for count in fitting.values()), "a fit is trained twice at once"
-            assert len(running) <= at_once
+            cell, phase = by_key[suggested["key"]], suggested["phase"]
+            assert (phase == "attack") == (cell.fit.key in fitted)
+            running[f"t{count}"] = cell, phase
+            fitting = Counter(c.fit.key for c, _ in running.values() if c.fit.key not in fitted)
+            assert all(each == 1 for each in fitting.values()), "a fit is trained twice at once"
+            assert at_once is None or len(running) <= at_once
             continue
-        assert running, "nothing runs and nothing is handed out: the sweep would hang"
+        assert running or undecided, "nothing runs and nothing is handed out: it would hang"
+        if not running:
+            continue
         trial = draw.choice(sorted(running))
-        cell = running.pop(trial)
-        if draw.random() < failing:
-            searcher.on_trial_complete(trial, error=draw.random() < 0.5)
-            continue
-        fitted.add(cell.fit.key)
-        searcher.on_trial_result(trial, {"fit_done": True})
-        searcher.on_trial_complete(trial, {"phase": "done"})
-    assert sorted(handed) == sorted(by_key)
+        cell, phase = running.pop(trial)
+        if draw.random() < dying:
+            searcher.on_trial_complete(trial, error=True)
+        elif draw.random() < failing:
+            searcher.on_trial_complete(trial, {"phase": "failed"})
+            ended.append(cell.key)
+        elif phase == "fit" and resources.fit != resources.attack:
+            fitted.add(cell.fit.key)
+            searcher.on_trial_complete(trial, {"phase": "attack", "fit_done": True})
+        elif cell.fit.key not in fitted:
+            fitted.add(cell.fit.key)
+            searcher.on_trial_result(trial, {"phase": "attack", "fit_done": True})
+            running[trial] = cell, phase
+        else:
+            searcher.on_trial_complete(trial, {"phase": "done"})
+            ended.append(cell.key)
+    assert sorted(ended) == sorted(by_key)
 
 
-def test_the_longest_fit_goes_first() -> None:
-    costs = {"mvp": 9.0, "mlp_ft": 1.0}
-    searcher = FitFirst(
-        sixteen_cells(),
-        [],
-        config_of=lambda cell: {"head": cell.fit.head},
-        fit_cost=lambda cell: costs[cell.fit.head],
-        max_concurrent=4,
+def test_the_longest_fit_and_then_the_longest_attack_goes_first() -> None:
+    fit_costs = {"mvp": 9.0, "mlp_ft": 1.0}
+    attack_costs = {"textfooler": 2.0, "textbugger": 3.0, "bert_attack": 4.0, "misspellings": 1.0}
+    cells = {cell.key: cell for cell in sixteen_cells()}
+    searcher = fit_first(
+        list(cells.values()),
+        lambda: [(1, 0)] * 16,
+        fit_cost=lambda cell: fit_costs[cell.fit.head],
+        attack_cost=lambda cell: attack_costs[cell.attack],
     )
-    first = [searcher.suggest(str(number)) for number in range(4)]
-    assert [config["head"] for config in first if config] == ["mvp", "mvp", "mlp_ft", "mlp_ft"]
+    fits = all_that_is_handed_out(searcher, "fit")
+    assert [cells[c["key"]].fit.head for c in fits] == ["mvp", "mvp", "mlp_ft", "mlp_ft"]
+    assert {cells[c["key"]].attack for c in fits} == {"bert_attack"}  # each goes on to attack
+    searcher.on_trial_result("fit0", {"phase": "attack", "fit_done": True})
+    attacks = all_that_is_handed_out(searcher)
+    assert [cells[c["key"]].attack for c in attacks] == ["textbugger", "textfooler", "misspellings"]
+
+
+def test_where_both_phases_want_the_same_fits_go_first() -> None:
+    searcher = fit_first(sixteen_cells(), lambda: [(2, 0)])
+    assert phases(all_that_is_handed_out(searcher)) == ["fit", "fit", "fit"]  # the third waits
+    searcher.on_trial_result("t0", {"phase": "attack", "fit_done": True})
+    assert all_that_is_handed_out(searcher) == []
+    searcher.on_trial_complete("t0", {"phase": "done"})
+    # The last fit waits now, and no other is left: an attack may wait behind it.
+    assert phases(all_that_is_handed_out(searcher, "u")) == ["fit", "attack"]
+
+
+def test_attacks_run_beside_fits_on_what_fits_do_not_want() -> None:
+    searcher = fit_first(sixteen_cells(FITS_ON_GPUS), lambda: [(2, 1), (4, 0)])
+    assert phases(all_that_is_handed_out(searcher)) == ["fit", "fit"]
+    searcher.on_trial_complete("t0", {"phase": "attack", "fit_done": True})
+    # The one that waited has the GPU now, another waits for it; four attacks run.
+    assert sorted(phases(all_that_is_handed_out(searcher, "u"))) == [*["attack"] * 4, "fit"]
+    assert Counter(phase for _, phase in searcher.out.values()) == {"fit": 2, "attack": 4}
+
+
+def test_more_is_handed_out_as_nodes_come_and_less_as_they_go() -> None:
+    nodes: list[Shape] = []
+    searcher = fit_first(
+        sixteen_cells(ATTACKS_ON_SLICES), lambda: nodes, fits_done=fit_keys(), pending=2
+    )
+    assert len(all_that_is_handed_out(searcher, "a")) == 2  # so that an autoscaler sees them
+    nodes += [(4.0, 1.0)]
+    assert len(all_that_is_handed_out(searcher, "b")) == 6  # 4 run, and 4 wait
+    nodes += [(4.0, 1.0)]
+    assert len(all_that_is_handed_out(searcher, "c")) == 8  # 8 run, and 8 wait
+    nodes.clear()
+    searcher.on_trial_complete("a0", {"phase": "done"})
+    assert all_that_is_handed_out(searcher, "d") == []
+
+
+def test_never_more_than_max_concurrent() -> None:
+    searcher = fit_first(sixteen_cells(), lambda: [(64, 0)], max_concurrent=3)
+    assert len(all_that_is_handed_out(searcher)) == 3
+
+
+def fit_keys() -> set[str]:
+    return {cell.fit.key for cell in sixteen_cells()}
+
+
+def test_slots_are_of_single_nodes_and_pending_trials_move_up() -> None:
+    slots = Slots()
+    slots.resize([(3, 0), (3, 0)])
+    assert slots.place("a", (2, 0)) and slots.place("b", (2, 0))
+    assert not slots.place("c", (2, 0)), "two CPUs are free, on two nodes"
+    slots.wait("c", (2, 0))
+    slots.give_back("a")
+    assert "c" in slots.placed and not slots.pending
+    slots.resize([(3, 0)])
+    assert len(slots.placed) == len(slots.pending) == 1
+
+
+def test_only_deaths_on_living_nodes_use_up_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    living = {"home", "spot"}
+    deaths = Deaths(lambda: living, home="home")
+    for _ in range(RESTARTS):
+        deaths.record("cell", "home")
+        assert deaths.again("cell") is True
+    deaths.record("cell", "spot")
+    assert deaths.again("cell") is None, "the node may be dead, and Ray not know it yet"
+    living.remove("spot")
+    assert deaths.again("cell") is True
+    deaths.record("cell", "home")
+    assert deaths.again("cell") is False
+    assert deaths.counted("cell") == RESTARTS + 1
+
+    for _ in range(RESTARTS + 1):
+        deaths.record("other", "elsewhere")
+        assert deaths.again("other") is True, "nodes die as often as they like"
+    living.add("elsewhere")
+    assert deaths.again("other") is None
+    later = NODE_DEATH_KNOWN_AFTER + 1
+    monkeypatch.setattr("time.monotonic", lambda now=deaths.died["other"][-1][1]: now + later)
+    assert deaths.again("other") is False
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("4 GPUs", gpu_nodes(4), 1),
+        Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 1, attack_gpus=0),
+        Case("8 GPUs, each lost twice a day", gpu_nodes(8), 2, lifetime=12),
+    ],
+    ids=lambda case: case.name,
+)
+def test_a_simulated_cluster_is_used_within_a_tenth_of_the_bound(case: Case) -> None:
+    outcome, cluster = simulate(case)
+    assert sorted(cluster.cells_run) == sorted(cluster.cells)
+    assert sorted(cluster.fits_run) == sorted({cell.fit.key for cell in cluster.cells.values()})
+    assert 1 <= outcome.ratio <= 1.1
+    assert (outcome.nodes_lost > 0) == (case.lifetime is not None)

@@ -12,7 +12,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,12 @@ from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.results import attack_metrics
-from trainables.store import Store
+from trainables.store import Store, StoreError
 
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
+
+ERROR = {"status": "error"}
+FIRST_ERRORS = 3
 
 
 class Worker:
@@ -39,16 +43,18 @@ class Worker:
 
         Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
         has `fit_done`. The last has `phase` done, or failed with `error`, its last line; the
-        traceback is then in the store. Nothing is raised.
+        traceback is then in the store, if that can be written. Nothing is raised.
         """
         try:
+            begun = self.store.has_cell(cell.key)
             self.store.write_cell(cell.key, json.loads(cell.model_dump_json()))
             yield from self._fit(cell)
-            yield from self._attack(cell)
+            yield from self._attack(cell, begun)
         except Exception as error:
             self._fitted = None
-            self.store.write_error(cell.key, traceback.format_exc())
-            yield {"phase": "failed", "error": f"{type(error).__name__}: {error}"}
+            with suppress(StoreError):
+                self.store.write_error(cell.key, traceback.format_exc())
+            yield {"phase": "failed", "error": _line(error)}
 
     def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
         from trainables.fit import Fitted, fine_tune, fresh_head, load_data
@@ -87,24 +93,26 @@ class Worker:
             self._fitted = (fit.key, head)
         return self._fitted[1]
 
-    def _attack(self, cell: Cell) -> Iterator[dict[str, Any]]:
+    def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
         from trainables.data import attacked_examples
         from trainables.fit import load_data
 
         sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
-        finished = self.store.attacked(cell.log)
-        missing = [example for example in sample if example.id not in finished]
+        ids = [example.id for example in sample]
+        finished = self.store.attacked(cell.log, look_for=ids if begun else ())
+        missing = [e for e in sample if finished.get(e.id, ERROR)["status"] == "error"]
         if missing:
             yield from self._attack_missing(cell, missing, finished, len(sample))
-        self.store.merge_log(cell.log)
-        metrics = attack_metrics(finished[example.id] for example in sample)
+        _check_errors((finished[id] for id in ids), at_the_end=True)
+        self.store.merge_log(cell.log, finished)
+        metrics = attack_metrics(finished[id] for id in ids)
         result: dict[str, Any] = {
             "key": cell.key,
             **cell.axes(),
             "fit": cell.fit.key,
             "metrics": metrics,
         }
-        result["sample"] = [example.id for example in sample]
+        result["sample"] = ids
         self.store.write_result(cell.key, result)
         yield {"phase": "done", "finished": len(sample), "total": len(sample), **metrics}
 
@@ -137,6 +145,8 @@ class Worker:
         ):
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
+            if record["status"] == "error":
+                _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
                 done = total - len(missing) + sum(e.id in finished for e in missing)
@@ -146,6 +156,26 @@ class Worker:
 def evaluation_name(other: OtherDataset) -> str:
     """What an evaluation is stored by: it is done again when the other data set changes."""
     return f"{other.name}-{other.digest[:10]}"
+
+
+def _check_errors(records: Iterable[dict[str, Any]], at_the_end: bool = False) -> None:
+    """Raises RuntimeError where it is the attack or the victim that is broken, not an example.
+
+    That is so when the first few examples attacked all ended in errors, or at the end most of them.
+    """
+    attacked = [record for record in records if record["status"] != "skipped"]
+    errors = [record for record in attacked if record["status"] == "error"]
+    all_of_the_first = len(errors) == len(attacked) >= FIRST_ERRORS
+    if all_of_the_first or (at_the_end and len(errors) > max(len(attacked) / 2, 1)):
+        raise RuntimeError(
+            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so it is not the "
+            f"examples; the last: {errors[-1]['error']}"
+        )
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def _use_threads(count: int) -> None:

@@ -4,23 +4,27 @@ A fit goes in (search_spaces/cell.py), the best weights on validation and the tr
 out. Deterministic for a seed and a number of threads. Knows nothing of attacks or of the store.
 """
 
+import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from search_spaces.cell import Fit, OtherDataset
+from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
-from trainables.heads.base import Head, HeadSpec
+from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.lookup import load_kind
 from trainables.training import KINDS as TRAININGS
 
 EVALUATION_BATCH = 64
+Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
 
 
 @dataclass
@@ -68,7 +72,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
 
     Training stops after `max_epochs`, or after `patience` evaluations without a better validation
     accuracy; the best weights are kept (the earliest of equals). Raises FloatingPointError when
-    the loss is not a number.
+    the loss is not a number, OutOfMemoryError when not even one example fits the GPU's memory.
     """
     settings = fit.settings
     started = time.perf_counter()
@@ -89,18 +93,15 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     best, best_accuracy, since_best = head.snapshot(), -1.0, 0
     seen, total = 0, settings.max_epochs * len(train)
     losses: list[float] = []
+    training, at_once = fit.training_entry.settings, settings.batch_size
 
-    for batch in _batches(train, settings.batch_size, settings.max_epochs, shuffle):
+    for batch in _batches(train, settings, shuffle):
         head.train()
-        labels = torch.tensor([example.label for example in batch], device=head.device)
-        encoded = head.encode([example.texts for example in batch])
-        loss = loss_of(head, encoded, labels, fit.training_entry.settings)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} after {seen} examples")
-        optimizer.zero_grad()
-        loss.backward()
+        loss, at_once = _gradients(head, optimizer, batch, loss_of, training, at_once)
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} after {seen} examples")
         optimizer.step()
-        losses.append(loss.item())
+        losses.append(loss)
         due = (seen + len(batch)) // settings.evaluate_every > seen // settings.evaluate_every
         seen += len(batch)
         if not due and seen < total:
@@ -130,9 +131,42 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
         "train_examples": len(train),
         "examples_seen": seen,
         "curve": curve,
+        "examples_at_once": at_once,
         "seconds": time.perf_counter() - started,
     }
     yield Fitted(head, record)
+
+
+def _gradients(
+    head: Head,
+    optimizer: torch.optim.Optimizer,
+    batch: list[Example],
+    loss_of: Loss,
+    settings: dict[str, Any],
+    at_once: int,
+) -> tuple[float, int]:
+    """The gradients of the mean loss over a batch; returns that loss, and how many went at once.
+
+    When the GPU's memory does not hold `at_once` examples, that number is halved and the gradients
+    of the parts are added up: the same step, in less memory.
+    """
+    while True:
+        optimizer.zero_grad()
+        total = 0.0
+        try:
+            for start in range(0, len(batch), at_once):
+                part = batch[start : start + at_once]
+                labels = torch.tensor([example.label for example in part], device=head.device)
+                encoded = head.encode([example.texts for example in part])
+                loss = loss_of(head, encoded, labels, settings) * (len(part) / len(batch))
+                loss.backward()
+                total += loss.item()
+            return total, at_once
+        except torch.OutOfMemoryError:
+            if at_once == 1:
+                raise
+            at_once = max(min(at_once, len(batch)) // 2, 1)
+        torch.cuda.empty_cache()
 
 
 def _subset(train: list[Example], count: int | None, share: float) -> list[Example]:
@@ -142,13 +176,28 @@ def _subset(train: list[Example], count: int | None, share: float) -> list[Examp
 
 
 def _batches(
-    train: Sequence[Example], size: int, epochs: int, shuffle: random.Random
+    train: Sequence[Example], settings: FitSettings, shuffle: random.Random
 ) -> Iterator[list[Example]]:
-    for _ in range(epochs):
+    """Batches of all epochs, in a seeded order.
+
+    group_by_length: rows are sorted by length within windows of 50 batches, which then come in a
+    random order (the Trainer of transformers does the same under that name).
+    """
+    size = settings.batch_size
+    for _ in range(settings.max_epochs):
         order = list(train)
         shuffle.shuffle(order)
-        for start in range(0, len(order), size):
-            yield order[start : start + size]
+        if settings.group_by_length:
+            windows = (order[i : i + 50 * size] for i in range(0, len(order), 50 * size))
+            order = [e for window in windows for e in sorted(window, key=_characters)]
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        if settings.group_by_length:
+            shuffle.shuffle(batches)
+        yield from batches
+
+
+def _characters(example: Example) -> int:
+    return sum(map(len, example.texts))
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:

@@ -2,6 +2,7 @@
 
 Definitions are TextAttack's. An example is skipped when the model is wrong before the attack, then
 successful (the attack found a text the model gets wrong) or failed. Rates are shares from 0 to 1.
+An example that ended in an error is in no average; only `num_errors` counts it.
 """
 
 from collections.abc import Iterable
@@ -13,8 +14,9 @@ METRICS = {
     "attack_success_rate": "successful / (successful + failed); skipped examples left out",
     "avg_queries": "mean queries to the model over successful and failed; cache hits count",
     "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
-    "num_examples": "examples in the sample, skipped ones among them",
+    "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
+    "num_errors": "examples whose attack raised an error; in no other figure",
     "examples_per_second": "attacked examples a second of one trial",
     "attack_seconds": "seconds spent attacking, summed over examples",
     "validation_accuracy": "of the fit, on the validation set",
@@ -25,7 +27,8 @@ METRICS = {
 
 def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]:
     """The attack's metrics from the records of a cell; None where nothing was there to average."""
-    records = list(records)
+    everything = list(records)
+    records = [r for r in everything if r["status"] != "error"]
     attacked = [r for r in records if r["status"] != "skipped"]
     successful = [r for r in attacked if r["status"] == "successful"]
     seconds = sum(r["seconds"] for r in records)
@@ -39,6 +42,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
         ),
         "num_examples": len(records),
         "num_skipped": len(records) - len(attacked),
+        "num_errors": len(everything) - len(records),
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(records), seconds),
     }

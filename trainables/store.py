@@ -4,29 +4,43 @@
                         on-<data set>-<digest>.json: its accuracy on another data set
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
+    drivers/            <id>.json: which sweep writes here now (orchestrator/lease.py)
     notes/              small files that nodes leave for each other and remove
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
-ever sees half of one. One small file per attacked example means that a result is kept the moment
-it exists, and that two writers of the same example cannot make two results of it. Nothing is
-pickled. The store knows nothing of what a model or an attack is: it keeps JSON and bytes.
+ever sees half of one; weights carry their digest in fit.json besides. One small file per attacked
+example means that a result is kept the moment it exists, and that two writers of the same example
+cannot make two results of it. Nothing is pickled, and no name leads out of the store. The store
+knows nothing of what a model or an attack is: it keeps JSON and bytes.
 
-A store is a local folder or any URL pyarrow opens (s3://, gs://, ...).
+A store is a local folder or any URL that pyarrow or fsspec opens (s3://, gs://, ...).
 """
 
+import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pyarrow import fs
 
 from search_spaces.errors import BadInput
 
 Record = dict[str, Any]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+PART = ".part"  # ends the name of a file that is not whole yet
+AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
+
+
+class StoreError(OSError):
+    """The store cannot be written or read any more; the message is one line for people."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +53,13 @@ class Store:
     def _opened(self) -> tuple[fs.FileSystem, str]:
         if "://" not in self.url:
             return fs.LocalFileSystem(), os.path.abspath(self.url)
+        if "@" in urlsplit(self.url).netloc:
+            raise BadInput(
+                "--store: leave keys out of the URL, they would be written down with the results; "
+                "give them by the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
+            )
         try:
-            return fs.FileSystem.from_uri(self.url)
+            return _open(self.url)
         except Exception as error:
             raise BadInput(f"--store {self.url}: cannot be opened: {_line(error)}") from None
 
@@ -52,14 +71,22 @@ class Store:
 
     def check_writable(self) -> None:
         """Write and remove a small file. Raises BadInput where that fails."""
-        name = f"write-test-{uuid.uuid4().hex}"
+        name = f"write-test-{uuid.uuid4().hex}{PART}"
         try:
             self._write(name, b"ok")
             self._delete(name)
         except OSError as error:
-            raise BadInput(
-                f"the store {self.url} cannot be written: {_line(error)}; give another with --store"
-            ) from None
+            raise BadInput(f"{_line(error)}; give another with --store") from None
+
+    def remove_leftovers(self) -> None:
+        """Remove what writers that were killed left of files half written. Call while none writes.
+
+        On an object store a file that is not finished was never there.
+        """
+        if self.local_folder is not None:
+            for path in self._files(""):
+                if path.endswith(PART):
+                    os.unlink(path)
 
     # Fits
 
@@ -68,13 +95,20 @@ class Store:
 
     def write_fit(self, key: str, weights: bytes, record: Record) -> None:
         self._write(f"fits/{key}/weights.safetensors", weights)
-        self._write_json(f"fits/{key}/fit.json", record)
+        self._write_json(f"fits/{key}/fit.json", {**record, "weights_sha256": _digest(weights)})
 
     def read_fit(self, key: str) -> Record:
         return self._read_json(f"fits/{key}/fit.json")
 
     def read_weights(self, key: str) -> bytes:
-        return self._read(f"fits/{key}/weights.safetensors")
+        """Weights as safetensors. Raises StoreError where they are not those that were written."""
+        weights = self._read(f"fits/{key}/weights.safetensors")
+        if _digest(weights) != self.read_fit(key)["weights_sha256"]:
+            raise StoreError(
+                f"{self.place(f'fits/{key}')} is damaged: its weights are not those that fit.json "
+                "was written for; delete that folder and run the sweep again"
+            )
+        return weights
 
     def write_evaluation(self, key: str, other: str, record: Record) -> None:
         self._write_json(f"fits/{key}/on-{other}.json", record)
@@ -90,33 +124,44 @@ class Store:
 
     # Attack logs
 
-    def attacked(self, log: str) -> dict[int, Record]:
-        """All finished examples of a log, by example id."""
+    def attacked(self, log: str, look_for: Iterable[int] = ()) -> dict[int, Record]:
+        """All finished examples of a log, by example id.
+
+        look_for: ids to ask for one by one too, where the store's listings may lag behind.
+        """
         records = {}
         if self._exists(f"attacks/{log}/examples.jsonl"):
             for line in self._read(f"attacks/{log}/examples.jsonl").decode().splitlines():
                 record = json.loads(line)
-                records[record["id"]] = record
-        for name in self._names(f"attacks/{log}"):
-            if name.endswith(".json"):
-                record = self._read_json(f"attacks/{log}/{name}")
-                records[record["id"]] = record
+                records[_example_id(record)] = record
+        names = {name for name in self._names(f"attacks/{log}") if name.endswith(".json")}
+        if self.local_folder is None:
+            unseen = [f"{id}.json" for id in look_for if id not in records]
+            found = _at_once(lambda name: self._exists(f"attacks/{log}/{name}"), unseen)
+            names |= {name for name, exists in zip(unseen, found, strict=True) if exists}
+        for record in _at_once(lambda name: self._read_json(f"attacks/{log}/{name}"), names):
+            records[_example_id(record)] = record
         return records
 
     def add_attacked(self, log: str, record: Record) -> None:
         """Keep one finished example; `record["id"]` names it."""
-        self._write_json(f"attacks/{log}/{record['id']}.json", record)
+        self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
 
-    def merge_log(self, log: str) -> None:
-        """Fold the small files of a finished log into one. Safe to be interrupted anywhere."""
-        records = self.attacked(log)
+    def merge_log(self, log: str, records: dict[int, Record]) -> None:
+        """Fold the small files of a log into one, given all its records.
+
+        Safe to be interrupted anywhere.
+        """
+        small = {f"{id}.json" for id in records} & set(self._names(f"attacks/{log}"))
         lines = [json.dumps(records[id], ensure_ascii=False) for id in sorted(records)]
         self._write(f"attacks/{log}/examples.jsonl", ("\n".join(lines) + "\n").encode())
-        for id in records:
-            if self._exists(f"attacks/{log}/{id}.json"):
-                self._delete(f"attacks/{log}/{id}.json")
+        _at_once(lambda name: self._delete(f"attacks/{log}/{name}"), small)
 
     # Cells
+
+    def has_cell(self, key: str) -> bool:
+        """Whether the cell was ever begun."""
+        return self._exists(f"cells/{key}/cell.json")
 
     def write_cell(self, key: str, cell: Record) -> None:
         self._write_json(f"cells/{key}/cell.json", cell)
@@ -142,7 +187,7 @@ class Store:
 
     def error_path(self, key: str) -> str:
         """Where a failed cell's traceback lies, for people to open."""
-        return f"{self.local_folder or self.url.rstrip('/')}/cells/{key}/error.txt"
+        return self.place(f"cells/{key}/error.txt")
 
     def cells_with(self, file: str, keys: Iterable[str]) -> set[str]:
         """Those of the cells that have `result.json` (or `error.txt`), by a single listing."""
@@ -163,6 +208,33 @@ class Store:
         """Keys of all stored fits."""
         return {path.split("/")[-2] for path in self._files("fits") if path.endswith("/fit.json")}
 
+    def fits_read(self) -> list[Record]:
+        """The records of all stored fits."""
+        return _at_once(self.read_fit, sorted(self.fits_done()))
+
+    def results_read(self) -> list[Record]:
+        """The results of all finished cells."""
+        return _at_once(self.read_result, sorted(self.cells_done()))
+
+    # Drivers
+
+    def write_driver(self, id: str, record: Record) -> None:
+        self._write_json(f"drivers/{id}.json", record)
+
+    def drivers(self) -> dict[str, Record]:
+        """What the drivers that write here say of themselves, by id."""
+        found: dict[str, Record] = {}
+        for name in self._names("drivers"):
+            try:
+                found[name.removesuffix(".json")] = self._read_json(f"drivers/{name}")
+            except FileNotFoundError:
+                continue  # It went between the listing and the reading.
+        return found
+
+    def remove_driver(self, id: str) -> None:
+        if self._exists(f"drivers/{id}.json"):
+            self._delete(f"drivers/{id}.json")
+
     # Notes, by which processes find out whether they see the same store
 
     def write_note(self, name: str, text: str) -> None:
@@ -177,9 +249,14 @@ class Store:
 
     # Bytes and JSON
 
+    def place(self, name: str) -> str:
+        """Where a file of the store lies, for people to open."""
+        url, question, options = self.url.partition("?")
+        return f"{self.local_folder or url.rstrip('/')}/{name}{question}{options}"
+
     def _path(self, name: str) -> tuple[fs.FileSystem, str]:
         filesystem, base = self._opened
-        return filesystem, f"{base}/{name}"
+        return filesystem, f"{base}/{_safe(name)}".rstrip("/")
 
     def _exists(self, name: str) -> bool:
         filesystem, path = self._path(name)
@@ -199,22 +276,14 @@ class Store:
 
     def _write(self, name: str, content: bytes) -> None:
         filesystem, path = self._path(name)
-        if not isinstance(filesystem, fs.LocalFileSystem):
-            with filesystem.open_output_stream(path) as file:
-                file.write(content)
-            return
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex}.part"
         try:
-            with open(temporary, "xb") as local:
-                local.write(content)
-                local.flush()
-                os.fsync(local.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
-            raise
+            if isinstance(filesystem, fs.LocalFileSystem):
+                _write_local(path, content)
+            else:
+                with filesystem.open_output_stream(path) as file:
+                    file.write(content)
+        except OSError as error:
+            raise StoreError(f"the store {self.url} cannot be written: {_line(error)}") from error
 
     def _delete(self, name: str) -> None:
         filesystem, path = self._path(name)
@@ -229,6 +298,54 @@ class Store:
         filesystem, path = self._path(folder)
         selector = fs.FileSelector(path, allow_not_found=True)
         return [info.base_name for info in filesystem.get_file_info(selector)]
+
+
+def _open(url: str) -> tuple[fs.FileSystem, str]:
+    try:
+        return fs.FileSystem.from_uri(url)
+    except ValueError:  # A scheme that pyarrow does not know.
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+
+
+def _write_local(path: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{uuid.uuid4().hex}{PART}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _safe(name: str) -> str:
+    """The name, unless it would lead out of the store. Keys and names come from users' files."""
+    if name and (any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name):
+        raise BadInput(f"{name!r} is not the name of a file in a store: it would lead out of it")
+    return name
+
+
+def _example_id(record: Record) -> int:
+    if not isinstance(record.get("id"), int):
+        raise BadInput(f"not an attacked example: its id is {record.get('id')!r}")
+    return int(record["id"])
+
+
+def _at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What `do` gives for each item, in order; several are done at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(do, items))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _line(error: Exception) -> str:

@@ -1,13 +1,16 @@
 """A cell as a Ray Tune trial: the one file of this package that knows Ray.
 
-A trial is a `Worker` stepped from report to report. Tune reuses its process for the next cell, so
-torch and TextAttack are imported once a slot and not once a cell. There are no Tune checkpoints:
-the store keeps every result as it comes, and a restarted trial finds it there.
+A trial is a `Worker` stepped from report to report; the first says on which node it begins. Tune
+reuses its process for the next cell, so torch and TextAttack are imported once a slot and not once
+a cell. There are no Tune checkpoints: the store keeps every result as it comes, and a restarted
+trial finds it there.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
+import ray
 from ray import tune
 
 from search_spaces.cell import Cell
@@ -17,7 +20,10 @@ from trainables.store import Store
 
 
 class CellTrial(tune.Trainable):
-    """Runs the cell in `config["cell"]` (JSON) with the store and assets the config names."""
+    """Runs the cell in `config["cell"]` (JSON) with the store and assets the config names.
+
+    `config["only_fit"]`: the trial is done when the fit is stored.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         self.worker = Worker(Store(config["store"]), Assets(config["assets"]))
@@ -29,7 +35,8 @@ class CellTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         progress = next(self.progress)
-        return {**progress, "done": progress["phase"] in ("done", "failed")}
+        fitted = self.only_fit and progress.get("fit_done", False)
+        return {**progress, "done": fitted or progress["phase"] in ("done", "failed")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing to save: the store has it."""
@@ -39,4 +46,6 @@ class CellTrial(tune.Trainable):
 
     def _begin(self, config: dict[str, Any]) -> None:
         cell = Cell.model_validate_json(config["cell"])
-        self.progress: Iterator[dict[str, Any]] = self.worker.run(cell)
+        begun = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
+        self.only_fit: bool = config["only_fit"]
+        self.progress: Iterator[dict[str, Any]] = chain([begun], self.worker.run(cell))

@@ -7,6 +7,7 @@ alone: never on sharding, order or what was attacked before.
 import hashlib
 import random
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -44,17 +45,24 @@ def attack_examples(
 ) -> Iterator[dict[str, Any]]:
     """Attack each example; yields its record (see `_record`) as soon as it is finished.
 
-    columns: names of the examples' text columns. seed: the cell's.
+    columns: names of the examples' text columns. seed: the cell's. An example that makes the attack
+    raise gets a record of status error, with the traceback, and the next one is attacked.
     """
     for example in examples:
         started = time.perf_counter()
         seed_example(seed, dataset, example.id, attack_name)
-        if len(columns) == 1:
-            text = AttackedText(example.texts[0])
-        else:
-            text = AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
-        result = attack.attack(text, example.label)
-        yield _record(example, result, time.perf_counter() - started)
+        try:
+            text = _attacked_text(example, columns)
+            record = _record(example, attack.attack(text, example.label))
+        except Exception as error:
+            record = _error_record(example, error)
+        yield {**record, "seconds": round(time.perf_counter() - started, 4)}
+
+
+def _attacked_text(example: Example, columns: Sequence[str]) -> AttackedText:
+    if len(columns) == 1:
+        return AttackedText(example.texts[0])
+    return AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
@@ -66,7 +74,7 @@ def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
     torch.manual_seed(number)
 
 
-def _record(example: Example, result: AttackResult, seconds: float) -> dict[str, Any]:
+def _record(example: Example, result: AttackResult) -> dict[str, Any]:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
@@ -86,7 +94,17 @@ def _record(example: Example, result: AttackResult, seconds: float) -> dict[str,
         "queries": int(result.num_queries),
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
-        "seconds": round(seconds, 4),
+    }
+
+
+def _error_record(example: Example, error: Exception) -> dict[str, Any]:
+    return {
+        "id": example.id,
+        "status": "error",
+        "label": example.label,
+        "original_text": "\n".join(example.texts),
+        "error": f"{type(error).__name__}: {error}",
+        "traceback": "".join(traceback.format_exception(error)),
     }
 
 

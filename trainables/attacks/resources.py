@@ -5,19 +5,18 @@ multilingual Universal Sentence Encoder and a tagger from the package index. `te
 library's own downloads. This module imports neither TextAttack nor torch when it is imported.
 """
 
-import atexit
 import contextlib
 import io
 import os
-import shutil
 import sys
-import tempfile
 from functools import cache
 from importlib.metadata import version
 from typing import Any
+from unittest.mock import patch
 
 from search_spaces.errors import BadInput, nearest
 from trainables.assets import EMBEDDED, digest, model_files
+from trainables.scratch import scratch
 
 NAMES = ("embedded", "textattack")
 
@@ -54,19 +53,27 @@ def prepare_textattack(resources: str) -> None:
         import textattack
 
         return
+    import huggingface_hub.constants  # noqa: F401  # Read before TextAttack's import sets HF_HOME.
     import nltk
 
-    # TextAttack notes there what it has downloaded, under a lock: a folder for each process, so
-    # none waits for another, and the user's own cache hears of no download that never was.
-    if "TA_CACHE_DIR" not in os.environ:
-        os.environ["TA_CACHE_DIR"] = tempfile.mkdtemp(prefix="textattack-")
-        atexit.register(shutil.rmtree, os.environ["TA_CACHE_DIR"], ignore_errors=True)
     nltk.data.path.insert(0, str(EMBEDDED / "nltk_data"))
     download = nltk.download
     nltk.download = lambda *_, **__: True
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            scratch("textattack") as cache,
+            # TextAttack notes there what it has downloaded, under a lock: a folder for each
+            # process, so none waits for another, and the user's own cache hears of no download
+            # that never was.
+            patch.dict(os.environ, {"TA_CACHE_DIR": os.environ.get("TA_CACHE_DIR", cache)}),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             import textattack  # noqa: F401
+            from textattack.shared.utils import install
+
+            if cache == install.TEXTATTACK_CACHE_DIR:
+                install.TEXTATTACK_CACHE_DIR = os.path.expanduser("~/.cache/textattack")
     finally:
         nltk.download = download
 

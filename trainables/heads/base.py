@@ -51,6 +51,21 @@ class Batch:
         """1 for tokens, 0 for padding [sequences, length]."""
         return self.inputs["attention_mask"] if self.real is None else self.real
 
+    def split(self, parts: int) -> "list[Batch]":
+        """The batch in equal parts, in order, each without the padding that it does not need.
+
+        For batches as a tokenizer pads them, on the right, read at one place a sequence.
+        """
+        assert self.positions is not None
+        size = len(self.positions) // parts
+        found = []
+        for start in range(0, len(self.positions), size):
+            rows = slice(start, start + size)
+            length = int(self.attention_mask[rows].sum(dim=1).max())
+            inputs = {name: tensor[rows, :length] for name, tensor in self.inputs.items()}
+            found.append(Batch(inputs, self.positions[rows]))
+        return found
+
     def to(self, device: torch.device) -> "Batch":
         def moved(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device)
@@ -67,6 +82,7 @@ class Head(nn.Module):
     """
 
     model: Any
+    at_most = 1024  # texts in a batch of `predict`; less once the GPU's memory did not hold them
 
     def encode(self, texts: Texts) -> Batch:
         """Texts as token ids, on the head's device."""
@@ -91,14 +107,25 @@ class Head(nn.Module):
     def predict(self, texts: Texts, batch_size: int) -> Tensor:
         """Logits [len(texts), classes] on the CPU, in evaluation mode and in the order given.
 
-        Texts of like length share a batch, so that little of it is padding.
+        Texts of like length share a batch, so that little of it is padding. When the GPU's memory
+        does not hold a batch, it and all later ones are halved.
         """
         self.eval()
         by_length = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
-        parts = [
-            self([texts[i] for i in by_length[start : start + batch_size]]).cpu()
-            for start in range(0, len(texts), batch_size)
-        ]
+        parts: list[Tensor] = []
+        start = 0
+        while start < len(texts):
+            size = min(batch_size, self.at_most)
+            try:
+                parts.append(self([texts[i] for i in by_length[start : start + size]]).cpu())
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+                self.at_most = size // 2
+            else:
+                start += size
+                continue
+            torch.cuda.empty_cache()
         logits = torch.cat(parts)
         back = torch.empty(len(texts), dtype=torch.long)
         back[torch.tensor(by_length)] = torch.arange(len(texts))
@@ -134,6 +161,8 @@ class Head(nn.Module):
 def load_model(auto_class: Any, spec: HeadSpec, **settings: Any) -> Any:
     """A model of transformers in float32: pre-trained, or of the same shape with random weights."""
     if spec.pretrained:
-        return auto_class.from_pretrained(spec.model_folder, torch_dtype="float32", **settings)
+        return auto_class.from_pretrained(
+            spec.model_folder, torch_dtype="float32", use_safetensors=True, **settings
+        )
     config = AutoConfig.from_pretrained(spec.model_folder, **settings)
     return auto_class.from_config(config, torch_dtype=torch.float32)

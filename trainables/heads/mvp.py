@@ -4,6 +4,9 @@ For each template the input is laid out as `[CLS] prompt text [SEP]`, or `[CLS] 
 [SEP]` where the template begins with [SEP]. A class scores as its best label word (max); templates
 are averaged (mean), in training as under attack (PROTOCOL, heads).
 
+The paper's code drops the [SEP] of such a template, and puts a lone space token before every one
+for RoBERTa; for GPT-2 it loses the text's last token. Here the layout is as the templates say.
+
 A causal model (GPT-2) reads `text prompt` with a line break for [SEP]; the prompt ends where the
 mask would stand, and the scores of the next token are read there.
 """
@@ -71,7 +74,11 @@ class Mvp(LabelWordHead):
         return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        hidden = self.hidden_at_place(batch)
+        # Templates differ in length, so each is padded by itself; but for training, where what is
+        # done to the embeddings (adversarial.py) is done to the whole batch.
+        alone = not torch.is_grad_enabled() and not self.shares_text
+        parts = batch.split(len(self.templates)) if alone else [batch]
+        hidden = torch.cat([self.hidden_at_place(part) for part in parts])
         if hidden.dim() == 3:
             scores = self.class_scores(hidden.flatten(0, 1))
             return scores.view(*hidden.shape[:2], -1).mean(dim=1)

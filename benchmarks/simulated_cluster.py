@@ -1,0 +1,405 @@
+"""How well the real plan and the real searcher use a cluster, in simulated time.
+
+    python benchmarks/simulated_cluster.py [--small] [--json FILE]
+
+The paper's grid is planned as `--dry-run` plans it (with more seeds: 30,000 cells), its searcher
+hands the cells out, and a discrete-event cluster "runs" them: no Ray, no models, no waiting. The
+cluster starts what is pending in the order it was handed out, each on a random node with room, as
+Ray would and not as the searcher thinks. Starting a trial takes no time here.
+
+Durations are drawn, seeded, from what fits and attacks cost on one GPU in the paper's setting: a
+mean by model, data set and head (fits; 10 minutes to 6 hours) or by model, data set and attack
+(attacks; 2 minutes to 2 hours), times a log-normal factor (sigma 0.3) that the searcher does not
+know. It knows the rates of a sweep of one seed, drawn likewise, as from a store.
+
+The bound is the larger of total work / all slots, of whichever resource is scarcer, and the longest
+fit with the longest attack on it. No schedule is shorter; the best may be longer.
+"""
+
+import argparse
+import hashlib
+import heapq
+import json
+import multiprocessing
+import random
+import resource
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from orchestrator.plan import Plan, make_plan
+from orchestrator.run import PENDING_ON_A_CLUSTER, attack_cost, fit_cost
+from orchestrator.schedule import FitFirst, fits_only, shape
+from orchestrator.slots import Shape
+from search_spaces.cell import Cell
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.store import Store
+
+MINUTE, HOUR = 60.0, 3600.0
+FIT_MINUTES = {"sst2": 60, "ag_news": 90, "boolq": 45, "mrpc": 15, "dbpedia_14": 150}
+ATTACK_MINUTES = {"textfooler": 30, "textbugger": 18, "bert_attack": 60, "misspellings": 6}
+ATTACK_FACTORS = {"sst2": 0.4, "ag_news": 1.0, "boolq": 1.6, "mrpc": 0.7, "dbpedia_14": 1.0}
+HEAD_FACTORS = {"mvp": 2.0, "lpft_sparse": 1.2, "lpft_dense": 1.2}
+MODEL_FACTORS = {"gpt2": 1.2}
+SIGMA = 0.3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cluster and a grid. lifetime: mean hours until a node is lost, back after `away` hours."""
+
+    name: str
+    nodes: Sequence[Shape]
+    seeds: int
+    attack_gpus: float = 0.25
+    lifetime: float | None = None
+    away: float = 0.1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a case; times in hours, planning in seconds, memory in MB."""
+
+    name: str
+    cells: int
+    fits: int
+    bound: float
+    makespan: float
+    ratio: float
+    gpus_busy: float
+    cpus_busy: float
+    nodes_lost: int
+    planning_seconds: float
+    searcher_seconds: float
+    peak_memory: float
+
+
+def gpu_nodes(count: int, cpus: int = 16) -> list[Shape]:
+    return [(cpus, 1)] * count
+
+
+SEEDS = 100  # 30,000 cells
+CASES = [
+    Case("1 GPU", gpu_nodes(1), 1),
+    Case("1 GPU", gpu_nodes(1), SEEDS),
+    Case("4 GPUs", gpu_nodes(4), 1),
+    Case("4 GPUs", gpu_nodes(4), SEEDS),
+    Case("16 GPUs", gpu_nodes(16), 3),
+    Case("16 GPUs", gpu_nodes(16), SEEDS),
+    Case("64 GPUs", gpu_nodes(64), SEEDS),
+    Case("256 GPUs", gpu_nodes(256), SEEDS),
+    Case("16 GPUs and 512 CPUs beside", [*gpu_nodes(16, 8), *[(16, 0)] * 32], 20, attack_gpus=0),
+    Case("64 GPUs, each lost once a day", gpu_nodes(64), 20, lifetime=24),
+]
+SMALL = [
+    Case("4 GPUs", gpu_nodes(4), 1),
+    Case("16 GPUs", gpu_nodes(16), 3),
+    Case("4 GPUs and 128 CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 3, attack_gpus=0),
+    Case("16 GPUs, each lost once a day", gpu_nodes(16), 3, lifetime=24),
+]
+
+
+def expected_fit(cell: Cell) -> float:
+    """Mean seconds of a cell's fit."""
+    fit = cell.fit
+    factor = HEAD_FACTORS.get(fit.head, 1.0) * MODEL_FACTORS.get(fit.model, 1.0)
+    return FIT_MINUTES[fit.dataset] * factor * MINUTE
+
+
+def expected_attack(cell: Cell) -> float:
+    """Mean seconds of a cell's attack."""
+    fit = cell.fit
+    factor = ATTACK_FACTORS[fit.dataset] * MODEL_FACTORS.get(fit.model, 1.0)
+    return ATTACK_MINUTES[cell.attack] * factor * MINUTE
+
+
+def drawn(mean: float, name: str) -> float:
+    """A duration by its mean, the same whenever the same name is drawn."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return mean * random.Random(seed).lognormvariate(-SIGMA * SIGMA / 2, SIGMA)
+
+
+def plan_of(case: Case) -> tuple[Plan, float]:
+    """The case's grid, planned for an empty store with known rates; and how long planning took."""
+    started = time.perf_counter()
+    space = load(
+        "paper", sets=[f"resources.attack.gpus={case.attack_gpus}"], seeds=list(range(case.seeds))
+    )
+    with tempfile.TemporaryDirectory() as store:
+        plan = make_plan(space, Assets("hub", local_only=True), Store(store), provisional=True)
+    seconds = time.perf_counter() - started
+    for cell in plan.todo:
+        fit = cell.fit
+        if fit.seed == 0:
+            axes = {"dataset": fit.dataset, "model": fit.model, "head": fit.head}
+            plan.rates.add_fit(axes, drawn(expected_fit(cell), f"earlier {fit.key}"))
+            took = drawn(expected_attack(cell), f"earlier {cell.key}")
+            metrics = {"num_examples": cell.examples, "attack_seconds": took}
+            plan.rates.add_attack({**axes, "attack": cell.attack, "metrics": metrics})
+    return plan, seconds
+
+
+@dataclass
+class Trial:
+    """A trial of a cell: `left` are the seconds of the work it is at."""
+
+    cell: Cell
+    phase: str
+    only_fit: bool
+    shape: Shape
+    left: float = 0.0
+    node: int = -1
+    began: float = 0.0
+
+
+class Cluster:
+    """Runs what a searcher hands out, in simulated seconds."""
+
+    def __init__(self, case: Case, plan: Plan) -> None:
+        self.case = case
+        self.draw = random.Random(case.name)
+        self.now = 0.0
+        self.up = dict(enumerate(case.nodes))
+        self.free = dict(self.up)
+        self.events: list[tuple[float, int, str, Any]] = []
+        self.count = 0
+        self.trials: dict[str, Trial] = {}
+        self.pending: list[str] = []
+        self.attacks_left: dict[str, float] = {}  # of cells whose attack was cut off
+        self.busy = [0.0, 0.0]  # CPU and GPU seconds
+        self.capacity: list[tuple[float, float, float]] = []  # from when on: CPUs and GPUs
+        self.fits_run: list[str] = []
+        self.cells_run: list[str] = []
+        self.lost = 0
+        self.searcher_seconds = 0.0
+        cells = {cell.key: cell for cell in plan.todo}
+        self.cells = cells
+        self.searcher = FitFirst(
+            cells.values(),
+            plan.fits_done,
+            lambda cell, phase: {"key": cell.key, "phase": phase},
+            partial(fit_cost, plan),
+            partial(attack_cost, plan),
+            nodes=lambda: list(self.up.values()),
+            again=lambda cell: True,
+            pending=PENDING_ON_A_CLUSTER,
+        )
+        if case.lifetime:
+            for node in self.up:
+                self._later(self._lifetime(), "lost", node)
+        self._note_capacity()
+
+    def run(self) -> None:
+        """To the end. Raises RuntimeError where nothing runs and cells are left."""
+        while not self._hand_out():
+            self._start_pending()
+            if not self.trials or not self.events:
+                raise RuntimeError("nothing runs and cells are left")
+            self.now, _, what, which = heapq.heappop(self.events)
+            if what == "lost":
+                self._lose(which)
+            elif what == "back":
+                self.up[which] = self.free[which] = self.case.nodes[which]
+                self._later(self._lifetime(), "lost", which)
+                self._note_capacity()
+            elif which in self.trials and self.trials[which].began == what[1]:
+                self._work_done(which)
+
+    def _later(self, seconds: float, what: Any, which: Any) -> None:
+        self.count += 1
+        heapq.heappush(self.events, (self.now + seconds, self.count, what, which))
+
+    def _lifetime(self) -> float:
+        assert self.case.lifetime is not None
+        return self.draw.expovariate(1 / (self.case.lifetime * HOUR))
+
+    def _note_capacity(self) -> None:
+        cpus, gpus = (sum(node[which] for node in self.up.values()) for which in (0, 1))
+        self.capacity.append((self.now, cpus, gpus))
+
+    def _hand_out(self) -> bool:
+        """Take all that the searcher gives now; whether that was the last."""
+        started = time.perf_counter()
+        while True:
+            name = f"t{self.count}"
+            self.count += 1
+            config: Any = self.searcher.suggest(name)
+            if config is None or config == Searcher.FINISHED:
+                self.searcher_seconds += time.perf_counter() - started
+                return config is not None
+            cell, phase = self.cells[config["key"]], config["phase"]
+            only_fit = phase == "fit" and fits_only(cell)
+            self.trials[name] = Trial(cell, phase, only_fit, shape(cell, phase))
+            self.pending.append(name)
+
+    def _start_pending(self) -> None:
+        full: set[Shape] = set()
+        still = []
+        for name in self.pending:
+            trial = self.trials[name]
+            if trial.shape in full or not self._start(name, trial):
+                full.add(trial.shape)
+                still.append(name)
+        self.pending = still
+
+    def _start(self, name: str, trial: Trial) -> bool:
+        cpus, gpus = trial.shape
+        room = [n for n, free in self.free.items() if free[0] >= cpus and free[1] >= gpus - 1e-9]
+        if not room:
+            return False
+        trial.node = self.draw.choice(room)
+        free = self.free[trial.node]
+        self.free[trial.node] = (free[0] - cpus, free[1] - gpus)
+        self._work(name, trial)
+        return True
+
+    def _work(self, name: str, trial: Trial) -> None:
+        """Begin what the trial is to do next: its fit or its attack."""
+        cell = trial.cell
+        if trial.phase == "fit":
+            trial.left = drawn(expected_fit(cell), cell.fit.key)
+        else:
+            whole = drawn(expected_attack(cell), cell.key)
+            trial.left = self.attacks_left.get(cell.key, whole)
+        trial.began = self.now
+        self._later(trial.left, ("done", self.now), name)
+
+    def _work_done(self, name: str) -> None:
+        trial = self.trials[name]
+        self._count_busy(trial)
+        if trial.phase == "fit":
+            self.fits_run.append(trial.cell.fit.key)
+            if not trial.only_fit:
+                self._tell(lambda: self.searcher.on_trial_result(name, {"fit_done": True}))
+                trial.phase = "attack"
+                self._work(name, trial)
+                return
+            result = {"phase": "attack", "fit_done": True}
+        else:
+            self.cells_run.append(trial.cell.key)
+            result = {"phase": "done"}
+        self._stop(name)
+        self._tell(lambda: self.searcher.on_trial_complete(name, result))
+
+    def _lose(self, node: int) -> None:
+        """A node is gone: fits on it begin anew, attacks go on where they were."""
+        self.lost += 1
+        for name, trial in list(self.trials.items()):
+            if trial.node == node:
+                self._count_busy(trial)
+                if trial.phase == "attack":
+                    self.attacks_left[trial.cell.key] = trial.left - (self.now - trial.began)
+                self._stop(name)
+                self.searcher.on_trial_complete(name, error=True)
+        del self.up[node], self.free[node]
+        self._later(self.case.away * HOUR, "back", node)
+        self._note_capacity()
+
+    def _stop(self, name: str) -> None:
+        trial = self.trials.pop(name)
+        free = self.free[trial.node]
+        self.free[trial.node] = (free[0] + trial.shape[0], free[1] + trial.shape[1])
+
+    def _count_busy(self, trial: Trial) -> None:
+        for which in (0, 1):
+            self.busy[which] += trial.shape[which] * (self.now - trial.began)
+
+    def _tell(self, call: Any) -> None:
+        started = time.perf_counter()
+        call()
+        self.searcher_seconds += time.perf_counter() - started
+
+    def capacity_used_up(self, work: float, which: int) -> float:
+        """When the cluster, as it came and went, could first have done so much work (seconds)."""
+        ends = [*(since for since, *_ in self.capacity[1:]), float("inf")]
+        for (since, *have), end in zip(self.capacity, ends, strict=True):
+            if not have[which]:
+                continue
+            if work <= have[which] * (end - since):
+                return since + work / have[which]
+            work -= have[which] * (end - since)
+        raise AssertionError("the cluster has no such resource")
+
+    def capacity_until_now(self, which: int) -> float:
+        """CPU or GPU seconds that the cluster had."""
+        ends = [*(since for since, *_ in self.capacity[1:]), self.now]
+        spans = zip(self.capacity, ends, strict=True)
+        return sum(have[which] * (end - since) for (since, *have), end in spans)
+
+
+def simulate(case: Case) -> tuple[Outcome, Cluster]:
+    """Plan and run a case."""
+    plan, planning_seconds = plan_of(case)
+    cluster = Cluster(case, plan)
+    cluster.run()
+    work = [0.0, 0.0]
+    chains: dict[str, tuple[float, float]] = {}
+    for cell in plan.todo:
+        fit = drawn(expected_fit(cell), cell.fit.key)
+        attack = drawn(expected_attack(cell), cell.key)
+        first = cell.fit.key not in chains
+        for which in (0, 1):
+            work[which] += shape(cell, "attack")[which] * attack
+            work[which] += shape(cell, "fit")[which] * fit if first else 0.0
+        chains[cell.fit.key] = (fit, max(attack, chains.get(cell.fit.key, (0, 0))[1]))
+    longest = max(fit + attack for fit, attack in chains.values())
+    bound = max(longest, *(cluster.capacity_used_up(work[which], which) for which in (0, 1)))
+    outcome = Outcome(
+        name=case.name,
+        cells=len(plan.todo),
+        fits=len(chains),
+        bound=bound / HOUR,
+        makespan=cluster.now / HOUR,
+        ratio=cluster.now / bound,
+        gpus_busy=cluster.busy[1] / cluster.capacity_until_now(1),
+        cpus_busy=cluster.busy[0] / cluster.capacity_until_now(0),
+        nodes_lost=cluster.lost,
+        planning_seconds=planning_seconds,
+        searcher_seconds=cluster.searcher_seconds,
+        peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+    return outcome, cluster
+
+
+def outcome(case: Case) -> Outcome:
+    return simulate(case)[0]
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """As Markdown."""
+    lines = [
+        "| cluster | cells | fits | bound, h | makespan, h | ratio | GPUs busy | CPUs busy "
+        "| nodes lost | planning, s | searcher, s | peak memory, MB |",
+        "| --- " + "| --: " * 11 + "|",
+    ]
+    for o in outcomes:
+        lines.append(
+            f"| {o.name} | {o.cells:,} | {o.fits:,} | {o.bound:.1f} | {o.makespan:.1f} "
+            f"| {o.ratio:.3f} | {o.gpus_busy:.1%} | {o.cpus_busy:.1%} | {o.nodes_lost} "
+            f"| {o.planning_seconds:.1f} | {o.searcher_seconds:.1f} | {o.peak_memory:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Simulate sweeps on clusters of 1 to 256 GPUs.")
+    parser.add_argument("--small", action="store_true", help="a few small cases: some seconds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    arguments = parser.parse_args()
+    # A process each: peak memory is a process's, and only ever grows.
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        outcomes = list(pool.imap(outcome, SMALL if arguments.small else CASES))
+    print(table(outcomes))
+    if arguments.json:
+        arguments.json.write_text(json.dumps([asdict(each) for each in outcomes], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

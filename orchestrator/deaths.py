@@ -1,0 +1,42 @@
+"""Deaths of trials' processes: what died with its node is run again, however often.
+
+A process that dies on a living node (killed, out of memory) would probably die again, so that a
+cell is given up after a few such deaths. Ray marks a node dead some time after its processes are
+gone: whether a death counts is asked when it matters, and not when it happens.
+"""
+
+import time
+from collections.abc import Callable
+
+RESTARTS = 3  # of a cell whose process died on living nodes
+NODE_DEATH_KNOWN_AFTER = 90.0  # seconds: Ray needs 10 to 20 for a host killed, 64 for a cut link
+
+
+class Deaths:
+    """On which nodes each cell's processes died.
+
+    living: ids of the nodes that are alive as far as Ray knows. home: the id of the driver's own
+    node, which cannot be dead unknown to us.
+    """
+
+    def __init__(self, living: Callable[[], set[str]], home: str) -> None:
+        self.living, self.home = living, home
+        self.died: dict[str, list[tuple[str | None, float]]] = {}
+
+    def record(self, cell: str, node: str | None) -> None:
+        """A cell's process died on a node (None: before it told on which)."""
+        self.died.setdefault(cell, []).append((node, time.monotonic()))
+
+    def counted(self, cell: str) -> int:
+        """How often a cell's process died on nodes that are alive still."""
+        living = self.living()
+        return sum(node is None or node in living for node, _ in self.died[cell])
+
+    def again(self, cell: str) -> bool | None:
+        """Whether a cell whose process died is run again; None while that is not known yet."""
+        if self.counted(cell) <= RESTARTS:
+            return True
+        node, when = self.died[cell][-1]
+        if node == self.home or time.monotonic() - when > NODE_DEATH_KNOWN_AFTER:
+            return False
+        return None

@@ -1,0 +1,197 @@
+"""What goes wrong within a cell is recorded, tried again where that helps, and said in one line."""
+
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from orchestrator.plan import make_plan
+from orchestrator.report import markdown_table
+from search_spaces.cell import Cell
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.cell import Worker
+from trainables.data import Example, attacked_examples
+from trainables.fit import _gradients, load_data
+from trainables.heads import build_head
+from trainables.heads.base import Head, HeadSpec, Texts
+from trainables.store import Store
+from trainables.training.standard import standard_loss
+
+ASSETS = Assets("embedded")
+SMALL = ["fit.train_examples=16", "attack.examples=8"]
+ONE = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft"]
+BAD = """
+from pathlib import Path
+from textattack.constraints import Constraint
+from trainables.attacks.recipes import misspellings
+
+class Picky(Constraint):
+    def __init__(self):
+        super().__init__(compare_against_original=True)
+    def _check_constraint(self, transformed, reference):
+        if any(bad in reference.text for bad in Path({file!r}).read_text().splitlines()):
+            raise ZeroDivisionError("a text that it cannot bear")
+        return True
+
+def picky(settings, resources, masked_lm):
+    transformation, constraints, search = misspellings(settings, resources, masked_lm)
+    return transformation, [*constraints, Picky()], search
+"""
+
+
+@pytest.fixture
+def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cell, Path]]:
+    """A cell with a user's own attack that raises on the texts that a file names, and that file."""
+    bad = tmp_path / "bad_texts"
+    bad.write_text("")
+    (tmp_path / "picky_attack.py").write_text(BAD.format(file=str(bad)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    entry = {
+        "about": "Cannot bear some texts.",
+        "kind": "picky_attack:picky",
+        "settings": {"max_words_changed_count": 1, "min_word_length": 4},
+    }
+    (tmp_path / "catalog" / "attacks").mkdir(parents=True)
+    (tmp_path / "catalog" / "attacks" / "picky.yaml").write_text(yaml.safe_dump(entry))
+    space = yaml.safe_load(
+        (Path(__file__).parent.parent / "search_spaces/embedded.yaml").read_text()
+    )
+    space["axes"]["attack"] = ["picky"]
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    plan = make_plan(
+        load(str(tmp_path / "space.yaml"), only=ONE, sets=SMALL), ASSETS, Store(str(tmp_path / "x"))
+    )
+    (cell,) = plan.todo
+    yield cell, bad
+    sys.modules.pop("picky_attack", None)
+
+
+def attacked_texts(cell: Cell) -> list[str]:
+    sample = attacked_examples(load_data(cell.fit, ASSETS).test, cell.examples)
+    return [example.texts[0] for example in sample]
+
+
+def run(cell: Cell, store: Store) -> dict[str, Any]:
+    *_, last = Worker(store, ASSETS).run(cell)
+    return last
+
+
+def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_path: Path) -> None:
+    cell, bad = picky
+    store = Store(str(tmp_path / "store"))
+    texts = attacked_texts(cell)
+    bad.write_text("nothing of this kind")
+    assert run(cell, Store(str(tmp_path / "all_well")))["num_errors"] == 0
+    well = Store(str(tmp_path / "all_well")).attacked(cell.log)
+    victim = next(id for id, r in well.items() if r["status"] != "skipped")
+    bad.write_text(well[victim]["original_text"])
+    last = run(cell, store)
+    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 1, len(texts) - 1)
+    records = store.attacked(cell.log)
+    assert records[victim]["status"] == "error"
+    assert "ZeroDivisionError" in records[victim]["traceback"]
+    timeless = [{**r, "seconds": 0} for r in records.values() if r["status"] != "error"]
+    assert timeless == [{**well[r["id"]], "seconds": 0} for r in timeless]
+    assert "| 7 (1 more: errors) | 1 |" in markdown_table([cell], store)
+
+
+def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
+    picky: tuple[Cell, Path], tmp_path: Path
+) -> None:
+    cell, bad = picky
+    store = Store(str(tmp_path / "store"))
+    bad.write_text("\n".join(attacked_texts(cell)))
+    last = run(cell, store)
+    assert last["phase"] == "failed" and "so it is not the examples" in last["error"]
+    assert "a text that it cannot bear" in last["error"]
+    bad.write_text("nothing of this kind")
+    last = run(cell, store)
+    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 0, 8)
+
+
+class Narrow(Head):
+    """Memory for three texts at once, no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = torch.nn.Embedding(2, 2)
+        self.sizes: list[int] = []
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        self.sizes.append(len(texts))
+        if len(texts) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory (as a small GPU would say)")
+        return torch.tensor([[float(len(text)), 0.0] for (text,) in texts])
+
+
+def test_a_batch_too_large_for_memory_is_halved_and_stays_so() -> None:
+    head = Narrow()
+    texts = [("a" * length,) for length in range(1, 21)]
+    logits = head.predict(texts, 16)
+    assert logits[:, 0].tolist() == [float(len(text)) for (text,) in texts]
+    assert head.sizes[:4] == [16, 8, 4, 2] and set(head.sizes[3:]) == {2}
+    before = len(head.sizes)
+    head.predict(texts, 16)
+    assert set(head.sizes[before:]) == {2}
+
+
+def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> None:
+    batch = [Example(i, (text,), i % 2) for i, text in enumerate(["good film", "bad", "dull plot"])]
+
+    def gradients(memory_for: int) -> tuple[float, int, list[torch.Tensor]]:
+        torch.manual_seed(0)
+        head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20)).eval()
+        optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+
+        def loss_of(head: Head, encoded: Any, labels: torch.Tensor, given: Any) -> torch.Tensor:
+            if len(labels) > memory_for:
+                raise torch.OutOfMemoryError("CUDA out of memory (as a small GPU would say)")
+            return standard_loss(head, encoded, labels, given)
+
+        loss, at_once = _gradients(head, optimizer, batch, loss_of, {}, 8)
+        return loss, at_once, [p.grad for p in head.parameters() if p.grad is not None]
+
+    whole_loss, whole, expected = gradients(8)
+    part_loss, parts, found = gradients(1)
+    assert (whole, parts) == (8, 1)
+    assert part_loss == pytest.approx(whole_loss, abs=1e-6)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+    with pytest.raises(torch.OutOfMemoryError):
+        gradients(0)
+
+
+def test_a_disk_that_fills_up_is_said_in_a_line_and_a_rerun_completes(tmp_path: Path) -> None:
+    """No file may grow over 1 MB: the weights do not fit."""
+    plan = make_plan(
+        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL),
+        ASSETS,
+        Store(str(tmp_path / "store")),
+    )
+    (cell,) = plan.todo
+    (tmp_path / "cell.json").write_text(cell.model_dump_json())
+    command = [
+        sys.executable, "-m", "trainables.cell", str(tmp_path / "cell.json"),
+        "--store", str(tmp_path / "store"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6)),
+    )
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert (done.returncode, last["phase"]) == (1, "failed")
+    assert f"the store {tmp_path / 'store'} cannot be written: " in last["error"]
+    assert not list((tmp_path / "store").rglob("*.part"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert Store(str(tmp_path / "store")).cells_done() == {cell.key}

@@ -1,0 +1,267 @@
+"""The store keeps what it was given, whole or not at all, on a disk as on an object store."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search_spaces.errors import BadInput
+from trainables.store import Store, StoreError
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server on this machine that speaks S3, with a bucket named `bucket`."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(
+            Bucket="bucket"
+        )
+        yield endpoint
+        server.stop()
+
+
+def s3_url(endpoint: str, folder: str) -> str:
+    return (
+        f"s3://bucket/{folder}?scheme=http&region=us-east-1"
+        f"&endpoint_override={endpoint.removeprefix('http://')}"
+    )
+
+
+@pytest.fixture(params=["disk", "s3", "fsspec"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "disk":
+        return Store(str(tmp_path / "store"))
+    if request.param == "fsspec":
+        return Store(f"memory://{tmp_path.name}-{time.time_ns()}/store")
+    return Store(s3_url(request.getfixturevalue("s3"), f"{tmp_path.name}-{time.time_ns()}"))
+
+
+def record(id: int, **more: Any) -> dict[str, Any]:
+    return {"id": id, "status": "failed", "original_text": "ü – 日本", **more}
+
+
+def test_what_is_written_is_read_back(store: Store) -> None:
+    assert (store.fits_done(), store.cells_done(), store.attacked("log")) == (set(), set(), {})
+    store.check_writable()
+    store.write_fit("fit", b"weights", {"seconds": 1.0, "spec": {}})
+    store.write_evaluation("fit", "sst2-abc", {"accuracy": 0.5})
+    assert store.has_fit("fit") and store.read_weights("fit") == b"weights"
+    assert store.fits_done() == {"fit"} and len(store.fits_read()) == 1
+    assert store.evaluations("fit") == {"sst2-abc": {"accuracy": 0.5}}
+    assert not store.has_cell("cell")
+    store.write_cell("cell", {"a": 1})
+    store.write_error("cell", "Traceback ...")
+    assert store.cells_with("error.txt", ["cell", "other"]) == {"cell"}
+    store.write_result("cell", {"b": 2})
+    assert store.has_cell("cell") and store.cells_done() == store.cells_asked() == {"cell"}
+    assert store.cells_with("error.txt", ["cell"]) == set()
+    assert store.results_read() == [{"b": 2}]
+
+
+def test_a_log_is_the_same_before_and_after_it_is_merged(store: Store) -> None:
+    for id in (3, 1, 2):
+        store.add_attacked("log", record(id))
+    before = store.attacked("log")
+    assert before == {id: record(id) for id in (1, 2, 3)}
+    store.merge_log("log", before)
+    assert store.attacked("log") == before
+    store.add_attacked("log", record(9))
+    assert set(store.attacked("log")) == {1, 2, 3, 9}
+
+
+@given(interrupted_after=st.integers(0, 6), again=st.integers(0, 6))
+@settings(deadline=None, max_examples=30)
+def test_a_merge_may_be_interrupted_anywhere(
+    tmp_path_factory: pytest.TempPathFactory, interrupted_after: int, again: int
+) -> None:
+    """As often as one likes: no record is lost, and the merge that ends leaves one file."""
+
+    class Killed(BaseException):
+        pass
+
+    class Interrupted(Store):
+        def __init__(self, url: str, left: int) -> None:
+            super().__init__(url)
+            self.__dict__["left"] = left
+
+        def _delete(self, name: str) -> None:
+            self.__dict__["left"] -= 1
+            if self.__dict__["left"] < 0:
+                raise Killed
+            super()._delete(name)
+
+    folder = tmp_path_factory.mktemp("merge")
+    store = Store(str(folder))
+    records = {id: record(id) for id in range(5)}
+    for each in records.values():
+        store.add_attacked("log", each)
+    for left in (interrupted_after, again):
+        with suppress(Killed):
+            Interrupted(str(folder), left).merge_log("log", store.attacked("log"))
+        assert store.attacked("log") == records
+    store.merge_log("log", store.attacked("log"))
+    assert [path.name for path in (folder / "attacks" / "log").iterdir()] == ["examples.jsonl"]
+
+
+def test_a_fit_is_there_only_when_its_weights_are(store: Store) -> None:
+    store._write("fits/fit/weights.safetensors", b"half of them")
+    assert not store.has_fit("fit")
+    store.write_fit("fit", b"all of them", {})
+    store._write("fits/fit/weights.safetensors", b"all of the")
+    with pytest.raises(StoreError, match="is damaged"):
+        store.read_weights("fit")
+
+
+def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: str) -> None:
+    import boto3
+
+    url = s3_url(s3, "killed")
+    code = (
+        "import sys; from trainables.store import Store;"
+        "Store(sys.argv[1]).write_fit('fit', bytes(400_000_000), {})"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", code, url])
+    client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1")
+    try:
+        while not client.list_multipart_uploads(Bucket="bucket").get("Uploads"):
+            assert writer.poll() is None, "the writer ended before it could be killed"
+            time.sleep(0.01)
+    finally:
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    store = Store(url)
+    assert not store.has_fit("fit") and store._files("") == []
+    store.write_fit("fit", b"weights", {})
+    assert store.read_weights("fit") == b"weights"
+
+
+def test_a_listing_that_lags_loses_no_example(s3: str) -> None:
+    class Lagging(Store):
+        def _names(self, folder: str) -> list[str]:
+            return []
+
+    store = Lagging(s3_url(s3, "lagging"))
+    store.add_attacked("log", record(5))
+    assert store.attacked("log") == {}
+    assert store.attacked("log", look_for=[4, 5, 6]) == {5: record(5)}
+
+
+def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write_cell("cell", {})
+    (tmp_path / "cells" / "cell" / "result.json.0123.part").write_text('{"half":')
+    store.remove_leftovers()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["cell.json"]
+    assert store.cells_done() == set()
+
+
+# What a stranger may have put into a store
+
+
+@pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/outside", "a//b", "a\0b", ".."])
+def test_no_name_leads_out_of_the_store(store: Store, key: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="would lead out of it"):
+        store.write_cell(key, {})
+    with pytest.raises(BadInput, match="would lead out of it"):
+        store.read_weights(key)
+    assert not list(tmp_path.rglob("outside*"))
+
+
+@given(st.text(alphabet="./a\\\0", max_size=8))
+@settings(deadline=None)
+def test_every_name_stays_inside_or_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    base = tmp_path_factory.mktemp("base")
+    try:
+        Store(str(base / "store")).write_cell(name, {})
+    except BadInput:
+        assert not list(base.iterdir())
+        return
+    written = [path for path in base.rglob("*") if path.is_file()]
+    assert written and all((base / "store" / "cells") in path.parents for path in written)
+
+
+def test_a_record_whose_id_is_a_path_is_refused(tmp_path: Path) -> None:
+    victim = tmp_path / "precious.json"
+    victim.write_text("{}")
+    store = Store(str(tmp_path / "store"))
+    with pytest.raises(BadInput, match="not an attacked example"):
+        store.add_attacked("log", record("../../../precious"))  # type: ignore[arg-type]
+    store._write_json("attacks/log/1.json", record("../../../precious"))  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="not an attacked example"):
+        store.attacked("log")
+    assert victim.exists()
+
+
+class Malice:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_in_place_of_weights_is_never_run(tmp_path: Path, tiny_bert: Path) -> None:
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    store = Store(str(tmp_path / "store"))
+    store.write_fit("fit", pickle.dumps(Malice(tmp_path / "owned")), {})
+    head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20))
+    with pytest.raises(Exception, match="header"):
+        head.load_bytes(store.read_weights("fit"))
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_models_pickle_is_never_loaded(tmp_path: Path, tiny_bert: Path) -> None:
+    import shutil
+
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_bert, folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Malice(tmp_path / "owned")))
+    with pytest.raises(OSError, match="safetensors"):
+        build_head("mlp_ft", HeadSpec(folder, False, 2, None, 20))
+    assert not (tmp_path / "owned").exists()
+
+
+def test_keys_in_the_url_are_refused_and_not_repeated() -> None:
+    with pytest.raises(BadInput) as refused:
+        Store("s3://AKIA:hunter2@bucket/results").check_writable()
+    assert "hunter2" not in str(refused.value) and "environment" in str(refused.value)
+
+
+def test_an_unknown_kind_of_url_is_one_line() -> None:
+    with pytest.raises(BadInput, match="cannot be opened") as refused:
+        Store("abc://bucket/results").check_writable()
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_write_that_fails_names_the_store_and_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "cells").write_text("a file where a folder should be")
+    with pytest.raises(StoreError, match=f"the store {tmp_path} cannot be written: .*Not a dir"):
+        Store(str(tmp_path)).write_cell("cell", {})

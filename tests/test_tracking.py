@@ -1,0 +1,361 @@
+"""MLflow as a service: every finished cell is there once, whatever happens to server and driver.
+
+The store is written by hand (one fit, two attacked cells); server, network and processes are real.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from tracking_server import (
+    PASSWORD,
+    USER,
+    Network,
+    Server,
+    check_all_is_there_once,
+    free_port,
+)
+
+from orchestrator import upload
+from orchestrator.arguments import add_plan_arguments, open_plan
+from orchestrator.checks import check_tracking_server
+from orchestrator.tracking import Tracker
+from orchestrator.upload import Uploader
+from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
+from trainables.results import attack_metrics
+from trainables.store import Store
+
+SMALL = [
+    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
+    "--only", "attack=textfooler,misspellings",
+    "--set", "attack.examples=2", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
+]  # fmt: skip
+CURVE = [
+    {"examples_seen": seen, "train_loss": 0.7 - seen / 100, "validation_accuracy": 0.5}
+    for seen in (16, 32)
+]
+
+
+def write_finished(folder: Path) -> tuple[list[Cell], Store]:
+    """A store in which all cells of SMALL are finished."""
+    parser = argparse.ArgumentParser()
+    add_plan_arguments(parser)
+    plan, store, _ = open_plan(parser.parse_args([*SMALL, "--store", str(folder)]))
+    cells = plan.todo
+    for cell in cells:
+        if not store.has_fit(cell.fit.key):
+            record = {"validation_accuracy": 0.6, "test_accuracy": 0.5, "seconds": 1.5}
+            spec = json.loads(cell.fit.model_dump_json())
+            store.write_fit(cell.fit.key, b"", {**record, "curve": CURVE, "spec": spec})
+        for id in (3, 5):
+            store.add_attacked(cell.log, {
+                "id": id, "status": "successful", "queries": 7, "words": 9, "words_changed": 1,
+                "seconds": 0.1, "original_text": "naïve", "perturbed_text": "naive",
+            })  # fmt: skip
+        store.merge_log(cell.log)
+        metrics = attack_metrics(store.attacked(cell.log).values())
+        result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
+        store.write_result(cell.key, {**result, "sample": [3, 5]})
+    return cells, store
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Cell], Store]:
+    return write_finished(tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    server = Server(folder, f"sqlite:///{folder}/runs.db")
+    server.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_TRACKING_USERNAME", USER)
+        environment.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+        yield server
+    server.kill()
+
+
+@pytest.fixture
+def network(server: Server) -> Iterator[Network]:
+    network = Network(server)
+    yield network
+    network.close()
+
+
+def command(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", f"orchestrator.{name}", *arguments],
+        capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def sync(uri: str, space: str, cells: list[Cell], store: Store) -> tuple[int, list[str], list[str]]:
+    """Upload in this process; returns how many cells were, the keys left out, what was said."""
+    said: list[str] = []
+    tracker = Tracker(uri, space, None)
+    tracker.open(to_write=True)
+    with Uploader(tracker, store, said.append) as uploader:
+        for cell in cells:
+            uploader.add(cell)
+        left_out = uploader.finish("| the | table |")
+    return uploader.uploaded, left_out, said
+
+
+def test_track_sync_uploads_once_and_then_has_nothing_to_do(
+    server: Server, finished: tuple[list[Cell], Store]
+) -> None:
+    cells, store = finished
+    arguments = ["sync", *SMALL, "--store", store.url, "--tracking-uri", server.uri]
+    first = command("track", *arguments)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "uploaded 2 of 2 finished cells of embedded" in first.stdout
+    check_all_is_there_once(server.uri, "embedded", cells, store)
+    second = command("track", *arguments)
+    assert (second.returncode, second.stderr) == (0, "")
+    assert second.stdout.startswith("nothing to do")
+    check_all_is_there_once(server.uri, "embedded", cells, store)
+
+
+def test_lost_requests_and_answers_leave_every_run_complete_and_once(
+    network: Network, finished: tuple[list[Cell], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, store = finished
+    monkeypatch.setattr(upload, "RETRY_AFTER", 0.05)
+    fates = random.Random(0)
+    for round in range(3):
+        tracker = Tracker(network.uri, f"lost-{round}", None)
+        tracker.open(to_write=False)
+        network.reset(lambda n: fates.choice(["pass"] * 9 + ["drop", "lose", "fail"]))
+        with Uploader(tracker, store, lambda line: None) as uploader:
+            for cell in cells:
+                uploader.add(cell)
+            assert uploader.finish("| the | table |") == []
+        network.reset()
+        check_all_is_there_once(network.uri, f"lost-{round}", cells, store)
+
+
+@pytest.mark.parametrize("moment", ["drop", "lose"])
+def test_a_driver_killed_at_any_request_leaves_nothing_double_or_missing(
+    moment: str, network: Network, finished: tuple[list[Cell], Store]
+) -> None:
+    cells, store = finished[0][:1], finished[1]
+    sync(network.uri, f"undisturbed-{moment}", cells, store)
+    requests = network.requests
+    assert requests > 10
+    for killed_at in range(requests):
+        space = f"killed-{moment}-{killed_at}"
+        driver: Any = multiprocessing.get_context("fork").Process(
+            target=sync, args=(network.uri, space, cells, store)
+        )
+        network.reset(
+            lambda n, at=killed_at: moment if n == at else "pass",
+            on_loss=lambda driver=driver: os.kill(driver.pid, signal.SIGKILL),
+        )
+        driver.start()
+        driver.join()
+        assert driver.exitcode == -signal.SIGKILL
+        network.reset()
+        sync(network.uri, space, cells, store)
+        check_all_is_there_once(network.uri, space, cells, store)
+
+
+def test_a_server_that_stays_away_ends_the_wait_and_the_next_sync_catches_up(
+    network: Network, finished: tuple[list[Cell], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, store = finished
+    monkeypatch.setattr(upload, "RETRY_AFTER", 0.05)
+    monkeypatch.setattr(upload, "GIVE_UP_AFTER", 1.0)
+    tracker = Tracker(network.uri, "away", None)
+    tracker.open(to_write=True)
+    network.reset(lambda n: "drop")
+    said: list[str] = []
+    with Uploader(tracker, store, said.append) as uploader:
+        for cell in cells:
+            uploader.add(cell)
+        assert set(uploader.finish("| the | table |")) == {cell.key for cell in cells}
+    assert len(said) == 1 and "cannot be written" in said[0]
+    assert network.requests > 5
+    network.reset()
+    assert sync(network.uri, "away", cells, store) == (2, [], [])
+    assert sync(network.uri, "away", cells, store) == (0, [], [])
+    check_all_is_there_once(network.uri, "away", cells, store)
+
+
+def test_runs_that_are_there_twice_become_one(
+    server: Server, finished: tuple[list[Cell], Store]
+) -> None:
+    from mlflow import MlflowClient
+
+    cells, store = finished
+    sync(server.uri, "twice", cells, store)
+    client = MlflowClient(tracking_uri=server.uri)
+    experiment = client.get_experiment_by_name("twice")
+    assert experiment is not None
+    finished_before = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+    second = client.create_run(experiment.experiment_id, tags={"kind": "sweep"})
+    parent = {"mlflow.parentRunId": second.info.run_id}
+    for cell in cells:
+        tags = {"kind": "cell", "cell_key": cell.key, **parent}
+        client.create_run(experiment.experiment_id, tags=tags)
+    sync(server.uri, "twice", cells, store)
+    check_all_is_there_once(server.uri, "twice", cells, store)
+    left = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
+    assert left == finished_before
+
+
+def test_a_result_that_cannot_be_read_is_said_once_and_holds_up_nothing(
+    server: Server, tmp_path: Path
+) -> None:
+    cells, store = write_finished(tmp_path)
+    broken = tmp_path / "cells" / cells[0].key / "result.json"
+    broken.write_text("{")
+    uploaded, left_out, said = sync(server.uri, "broken", cells, store)
+    assert (uploaded, left_out) == (1, [cells[0].key])
+    assert len(said) == 1 and cells[0].key in said[0] and "JSONDecodeError" in said[0]
+
+
+def test_what_a_user_may_not_write_is_said_before_anything_is_run(
+    server: Server, finished: tuple[list[Cell], Store], tmp_path: Path
+) -> None:
+    from mlflow.server import get_app_client
+
+    sync(server.uri, "embedded", *finished)
+    accounts: Any = get_app_client("basic-auth", tracking_uri=server.uri)
+    accounts.create_user("reader", "another-Secret-12")
+    arguments = [*SMALL, "--store", str(tmp_path), "--tracking-uri", server.uri]
+    reader = {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": "another-Secret-12"}
+    forbidden = command("sweep", *arguments, **reader)
+    assert_one_line(forbidden, "does not let this user write", "another-Secret-12")
+    unknown = command("sweep", *arguments, MLFLOW_TRACKING_PASSWORD="wrong-Secret-34")
+    assert_one_line(unknown, "wants another user or password", "wrong-Secret-34")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_token_comes_from_the_environment_and_is_kept_nowhere(
+    server: Server, finished: tuple[list[Cell], Store]
+) -> None:
+    cells, store = finished
+    gate = Network(server, token="tok-Secret-56")
+    arguments = [*SMALL, "--store", store.url, "--tracking-uri", gate.uri]
+    nobody = {"MLFLOW_TRACKING_USERNAME": "", "MLFLOW_TRACKING_PASSWORD": ""}
+    refused = command("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-wrong-78", **nobody)
+    assert_one_line(refused, "wants another user or password", "tok-wrong-78")
+    done = command("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-Secret-56", **nobody)
+    gate.close()
+    assert done.returncode == 0, done.stderr
+    check_all_is_there_once(server.uri, "embedded", cells, store)
+    assert "tok-Secret-56" not in done.stdout + done.stderr
+    places = [Path(store.url), server.folder / "runs.db", server.folder / "artifacts"]
+    for secret in ("tok-Secret-56", PASSWORD):
+        found = subprocess.run(["grep", "-rlaF", secret, *places], capture_output=True, text=True)
+        assert (found.returncode, found.stdout) == (1, "")
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], message: str, secret: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert secret not in done.stdout + done.stderr
+
+
+class Anything(SimpleHTTPRequestHandler):
+    """A web server that is not MLflow: an empty JSON object for every question."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}" if self.path.startswith("/api") else b"<html>")
+
+    do_POST = do_GET
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("handler", [Anything, SimpleHTTPRequestHandler])
+def test_a_server_that_is_not_mlflow_is_one_line(handler: Any, tmp_path: Path) -> None:
+    web = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    Thread(target=web.serve_forever, daemon=True).start()
+    uri = f"http://127.0.0.1:{web.server_port}"
+    done = command("sweep", *SMALL, "--store", str(tmp_path), "--tracking-uri", uri)
+    web.shutdown()
+    web.server_close()
+    assert_one_line(done, "does not answer as MLflow does", "\n\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://me:hush@127.0.0.1:5000", "set MLFLOW_TRACKING_USERNAME"),
+        ("http://me:hu/sh@127.0.0.1:5000", "set MLFLOW_TRACKING_USERNAME"),
+        ("https://hush@127.0.0.1", "set MLFLOW_TRACKING_USERNAME"),
+        ("postgresql://me:hu@sh@127.0.0.1:9/runs", "does not answer"),
+        ("postgresql+psycopg2://127.0.0.1:9/runs?user=me&password=hush", "does not answer"),
+        ("ftp://me:hush@127.0.0.1", "give http://HOST:PORT"),
+        ("http://", "give http://HOST:PORT"),
+        ("mysql://me:hush@127.0.0.1:port/runs", "the port is not a number"),
+    ],
+)
+def test_a_bad_tracking_uri_is_refused_without_showing_its_password(uri: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message) as refused:
+        check_tracking_server(uri)
+    assert "hu" not in str(refused.value) and "sh@" not in str(refused.value)
+
+
+def test_the_command_line_never_repeats_a_password(tmp_path: Path) -> None:
+    arguments = ["--store", str(tmp_path), *SMALL, "--tracking-uri"]
+    for uri in (
+        "http://me:hush-1@127.0.0.1:9",
+        f"postgresql://me:hush-1@127.0.0.1:{free_port()}/x",
+    ):
+        assert_one_line(command("sweep", *arguments, uri), "127.0.0.1", "hush-1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk of its own that is full")
+def test_a_full_disk_under_the_database_ends_nothing(
+    finished: tuple[list[Cell], Store], tmp_path: Path
+) -> None:
+    """The driver's database lies on a disk of 3 MB, filled when the schema is made."""
+    store = finished[1]
+    script = f"""
+set -e
+mount -t tmpfs -o size=3m none {tmp_path}
+sync="{sys.executable} -m orchestrator.track sync {" ".join(SMALL)} --store {store.url}"
+sync="$sync --tracking-uri sqlite:///{tmp_path}/runs.db"
+{sys.executable} -c "
+from orchestrator.tracking import Tracker
+Tracker('sqlite:///{tmp_path}/runs.db', 'embedded', '{tmp_path}/artifacts').open(to_write=True)"
+cat /dev/zero > {tmp_path}/full 2> /dev/null || true
+{sys.executable} -c "
+import sys
+from orchestrator import track, upload
+upload.GIVE_UP_AFTER, upload.RETRY_AFTER = 3.0, 0.5
+sys.exit(track.main(sys.argv[4:]))" $sync || echo "exit code $?"
+rm {tmp_path}/full
+$sync
+$sync
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    full, after, again = done.stdout.splitlines()
+    assert full == "exit code 1"
+    assert after.startswith("uploaded 2 of 2") and again.startswith("nothing to do")
+    assert "cannot be written" in done.stderr and "disk is full" in done.stderr
+    assert "2 finished cells are not uploaded to MLflow; upload later with: python" in done.stderr
+    assert "Traceback" not in done.stderr
