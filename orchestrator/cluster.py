@@ -43,16 +43,19 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
-    from orchestrator.cluster_file import problems
+    from orchestrator.cluster_file import missing_files, problems
 
     needs = load(arguments.space).resources
     found = problems(path, config, needs, arguments.store)
-    if not found and arguments.ray_address is not None:
-        # Machines that come with the work may not be there yet.
-        owned = config["provider"]["type"] == "local"
-        store = Store(_store_url(config, arguments))
-        _check_running(store, needs if owned else None, arguments.ray_address)
-    return found
+    if found:
+        return found
+    if arguments.ray_address is None:
+        return list(missing_files(config))
+    # Machines that come with the work may not be there yet.
+    owned = config["provider"]["type"] == "local"
+    store = Store(_store_url(config, arguments))
+    _check_running(store, needs if owned else None, arguments.ray_address)
+    return []
 
 
 def _check_running(store: Store, needs: Resources | None, address: str) -> None:

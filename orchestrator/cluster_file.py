@@ -40,21 +40,31 @@ def problems(path: Path, config: Config, needs: Resources, store: str | None) ->
 
     config: the file's content. needs: what a trial holds. store: in place of the file's.
     """
-    found = [*_placeholders(path.read_text()), *_schema(config)]
-    if any(line.startswith("Ray's schema") for line in found):
-        return found  # What follows takes the file's shape for granted.
+    found, misfits = list(_placeholders(path.read_text())), list(_schema(config))
+    if misfits:
+        return found + misfits  # What follows takes the file's shape for granted.
     provider = config["provider"]
     found += _provider(provider)
     if provider["type"] == "aws":
         found += cluster_aws.problems(config)
     found += [*_store(config, store or store_of(config)), *_size(config, needs)]
-    return [*found, *_open_doors(config), *_local_files(config)]
+    return [*found, *_open_doors(config)]
 
 
 def store_of(config: Config) -> str | None:
     """The store that the file's commands set as SWEEP_STORE."""
     found = [match[1] for command in _commands(config) for match in STORE.finditer(command)]
     return found[-1] if found else None
+
+
+def missing_files(config: Config) -> Iterator[str]:
+    """A line for each file that `ray up` would look for on this machine in vain."""
+    files = {f"file_mounts {name}": path for name, path in config.get("file_mounts", {}).items()}
+    if "ssh_private_key" in config.get("auth", {}):
+        files["auth.ssh_private_key"] = config["auth"]["ssh_private_key"]
+    for where, path in files.items():
+        if not PLACEHOLDER.search(path) and not Path(path).expanduser().exists():
+            yield f"{where}: there is no {path} on this machine"
 
 
 def _placeholders(text: str) -> Iterator[str]:
@@ -153,15 +163,6 @@ def _open_doors(config: Config) -> Iterator[str]:
                 f"`{match[0]}` lets the whole network in: use 127.0.0.1 and a tunnel "
                 "(ray dashboard, ray attach -p 5000)"
             )
-
-
-def _local_files(config: Config) -> Iterator[str]:
-    files = {f"file_mounts {name}": path for name, path in config.get("file_mounts", {}).items()}
-    if "ssh_private_key" in config.get("auth", {}):
-        files["auth.ssh_private_key"] = config["auth"]["ssh_private_key"]
-    for where, path in files.items():
-        if not PLACEHOLDER.search(path) and not Path(path).expanduser().exists():
-            yield f"{where}: there is no {path} on this machine"
 
 
 def _commands(config: Config) -> list[str]:

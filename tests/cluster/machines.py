@@ -16,7 +16,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 NETWORK = "10.98.77"
-NEEDED = ("ip", "nsenter", "ps", "rsync", "ssh", "ssh-keygen", "sshd", "unshare")
+NEEDED = ("ip", "nsenter", "ps", "rsync", "setpriv", "ssh", "ssh-keygen", "sshd", "unshare")
 
 INIT = """
 set -e
@@ -34,13 +34,13 @@ hostname {name}
 mkdir -m 700 /root/.ssh
 umask 077
 echo '{public_key}' > /root/.ssh/authorized_keys
-echo '{private_key}' > /root/.ssh/id
+echo '{private_key}' > /run/sshd/key
 umask 022
 cat > /root/.bashrc <<'END'
 {bashrc}
 END
 echo '. ~/.bashrc' > /root/.bash_profile
-exec /usr/sbin/sshd -D -e -f /dev/null -h /root/.ssh/id -o ListenAddress={address} \
+exec /usr/sbin/sshd -D -e -f /dev/null -h /run/sshd/key -o ListenAddress={address} \
   -o PasswordAuthentication=no -o PermitRootLogin=prohibit-password -o UsePAM=no \
   -o StrictModes=no -o PidFile=none -o MaxStartups=100
 """
@@ -83,8 +83,12 @@ class Network:
         for name in [host.namespace for host in self.hosts] + [self.bridge]:
             subprocess.run(["ip", "netns", "delete", name], check=False)
 
+    @property
+    def key(self) -> str:
+        return (self.folder / "id").read_text()
+
     def host(self, name: str) -> "Host":
-        """Start a host; it takes ssh with the key `~/.ssh/id` of every other."""
+        """Start a host. Whoever has the network's key may ssh to it as root."""
         host = Host(self, name, f"{NETWORK}.{next(self.numbers)}")
         self.hosts.append(host)
         host.start()
@@ -114,20 +118,28 @@ class Host:
             seen=f"{sys.base_prefix} {sys.prefix} {REPOSITORY}",
             name=self.name,
             public_key=(network.folder / "id.pub").read_text().strip(),
-            private_key=(network.folder / "id").read_text().strip(),
+            private_key=network.key,
             bashrc="\n".join(bashrc),
             address=self.address,
         )
         isolate = "unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc".split()  # noqa: SIM905
+        die_with_us = ["setpriv", "--pdeathsig", "KILL"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                ["ip", "netns", "exec", self.namespace, *isolate, "bash", "-c", script],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                [*die_with_us, *f"ip netns exec {self.namespace}".split(), *isolate, "bash"],
+                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True,
             )  # fmt: skip
+        assert self.process.stdin is not None
+        with self.process.stdin as stdin:
+            stdin.write(script)
         deadline = time.monotonic() + 60
         while "listening" not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
+
+    @property
+    def is_on(self) -> bool:
+        return self.process.poll() is None
 
     @property
     def init(self) -> int:
@@ -165,7 +177,7 @@ class Host:
 
     def kill(self) -> None:
         """Pull the power plug: every process of the host is gone at once, and no port answers."""
-        if self.process.poll() is None:
+        if self.is_on:
             self.unplug()
             os.kill(self.init, signal.SIGKILL)
             self.process.wait()

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,8 @@ def cannot_leave(host: Host) -> bool:
     """Whether a host is in a network of its own, with no route to any other."""
     own = os.readlink("/proc/self/ns/net")
     there = host.run("readlink /proc/self/ns/net; ip route show default; ip -6 route show default")
-    return (
-        there.returncode == 0
-        and there.stdout.split() not in ([], [own])
-        and (len(there.stdout.split()) == 1)
-    )
+    lines = there.stdout.splitlines()
+    return there.returncode == 0 and len(lines) == 1 and lines != [own]
 
 
 def wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
@@ -93,6 +91,11 @@ def wait(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 def runs_a_trial(host: Host) -> bool:
     return TRIAL in host.run("ps axo args").stdout
+
+
+def ended(host: Host) -> bool:
+    """Whether Ray runs no more on a host."""
+    return "raylet" not in host.run("ps axo comm").stdout
 
 
 def table(output: str) -> list[str]:
@@ -137,13 +140,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         url = f"s3://sweep/results?scheme=http&endpoint_override={store.address}:9000"
         text = yaml.safe_dump(filled_in(head, cluster.workers, url))
         operator.write("cluster.yaml", text)
+        operator.write(".ssh/id", network.key)
+        operator.run("chmod 600 .ssh/id")
         head.write("cluster.yaml", text)
         up = subprocess.run(cluster.ray("up -y cluster.yaml"), capture_output=True, text=True)
         assert up.returncode == 0, up.stdout + up.stderr
         yield cluster
         down = subprocess.run(cluster.ray("down -y cluster.yaml"), capture_output=True, text=True)
         assert down.returncode == 0, down.stdout + down.stderr
-        assert "raylet" not in head.run("ps axo args").stdout
+        for host in [head, *(worker for worker in cluster.workers if worker.is_on)]:
+            wait(partial(ended, host), 240, f"the end of Ray on {host.name}")
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +167,8 @@ def on_one_machine(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str],
 
 ATTACKED = """
 import json, os
-from trainables.store import Store
-store = Store(os.environ["SWEEP_STORE"])
-files, base = store._opened
-from pyarrow.fs import FileSelector, FileType
+from pyarrow.fs import FileSelector, FileSystem, FileType
+files, base = FileSystem.from_uri(os.environ["SWEEP_STORE"])
 logs = {}
 for info in files.get_file_info(FileSelector(base + "/attacks", recursive=True)):
     if info.type == FileType.File:
@@ -194,16 +198,13 @@ def test_all_hosts_join(cluster: Cluster) -> None:
 
 
 def test_every_node_is_asked_whether_it_sees_the_store(cluster: Cluster) -> None:
+    wait(lambda: cluster.head.run("</dev/tcp/127.0.0.1/5000").returncode == 0, 120, "MLflow")
     check = "python -m orchestrator.cluster check cluster.yaml --ray-address auto"
     seen = cluster.head.run(check)
     assert (seen.returncode, "nothing wrong" in seen.stdout) == (0, True), seen.stderr
-    of_its_own = cluster.head.run(
-        "python - <<'END'\n"
-        "from orchestrator.nodes import check_store_on_nodes, connected\n"
-        "from trainables.store import Store\n"
-        "with connected('auto'): check_store_on_nodes(Store('/root/results'))\n"
-        "END"
-    )
+    of_its_own = cluster.head.run(f"{SWEEP.replace('$SWEEP_STORE', '/root/results')} {FIRST}")
+    assert of_its_own.returncode == 2
+    assert len(of_its_own.stderr.strip().splitlines()) == 1, of_its_own.stderr
     for worker in cluster.workers:
         said = f"on node {worker.address}: /root/results is a folder of its own"
         assert said in of_its_own.stderr
@@ -211,7 +212,6 @@ def test_every_node_is_asked_whether_it_sees_the_store(cluster: Cluster) -> None
 
 
 def test_a_sweep_runs_on_all_hosts(cluster: Cluster) -> None:
-    wait(lambda: cluster.head.run("</dev/tcp/127.0.0.1/5000").returncode == 0, 120, "MLflow")
     process, output = cluster.start_sweep(FIRST, "first")
     seen: set[str] = set()
     while process.poll() is None:
