@@ -30,6 +30,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parent.parent
 KINDS = ("driver", "worker", "raylet", "mlflow", "store")
 KILLS_A_ROUND = 5
+LIBRARIES_OWN = ("ray", "torchinductor_")  # logs and a cache, one for all processes of a user
 SMALL = [
     "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,project_cls",
     "--only", "attack=textfooler,misspellings",
@@ -171,7 +172,8 @@ def check(round: Round, kept: dict[tuple[str, int], str]) -> None:
     assert not again, f"examples attacked twice: {again}"
     assert not list(round.store.rglob("*.part")), "half-written files in the store"
     assert not list(round.store.glob("drivers/*")), "a driver's file is left in the store"
-    left = [path.name for path in (round.folder / "tmp").iterdir() if path.name != "ray"]
+    names = [path.name for path in (round.folder / "tmp").iterdir()]
+    left = [name for name in names if not name.startswith(LIBRARIES_OWN)]
     assert not left, f"temporary files: {left}"
     check_mlflow(round)
 
