@@ -41,20 +41,23 @@ def run_cells(
 
     When `stopped` gives a reason, no more cells are begun.
 
-    Raises BadInput where no Ray cluster answers at `ray_address`, and where this machine, without
-    a cluster, has not what a cell wants.
+    Raises BadInput where no Ray cluster answers at `ray_address` or not all of its nodes see the
+    store, and where this machine, without a cluster, has not what a cell wants.
     """
     _prepare_environment(ray_address, verbose)
     import ray
     from ray import tune
 
     from orchestrator.listen import Listen
+    from orchestrator.nodes import check_store_on_nodes
     from orchestrator.schedule import PHASES, FitFirst, fits_only, shape
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
     _connect(ray_address, verbose)
-    if ray_address is None:
+    if ray_address is not None:
+        check_store_on_nodes(store)
+    else:
         for phase in PHASES:
             for wanted in sorted({shape(cell, phase) for cell in cells.values()}):
                 _check_fits_here(phase, *wanted)
@@ -124,6 +127,8 @@ def run_cells(
                 verbose=2 if verbose else 0,
                 # The searcher hands out again what died; Tune would count lost nodes as failures.
                 failure_config=tune.FailureConfig(max_failures=0),
+                # A checkpoint, even an empty one, fails on a node that does not see `folder`.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
         tuner.fit()

@@ -27,6 +27,8 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make test": ".ci/run",
     "make test-slow": "whoever types it",
     "make lint": ".ci/run",
+    "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
+    "ray up cluster-onprem.yaml": "tests/cluster",
 }
 
 

@@ -5,6 +5,7 @@
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
     drivers/            <id>.json: which sweep writes here now (orchestrator/lease.py)
+    notes/              small files that nodes leave for each other and remove
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
 ever sees half of one; weights carry their digest in fit.json besides. One small file per attacked
@@ -233,6 +234,18 @@ class Store:
     def remove_driver(self, id: str) -> None:
         if self._exists(f"drivers/{id}.json"):
             self._delete(f"drivers/{id}.json")
+
+    # Notes, by which processes find out whether they see the same store
+
+    def write_note(self, name: str, text: str) -> None:
+        self._write(f"notes/{name}", text.encode())
+
+    def read_note(self, name: str) -> str | None:
+        return self._read(f"notes/{name}").decode() if self._exists(f"notes/{name}") else None
+
+    def delete_note(self, name: str) -> None:
+        if self._exists(f"notes/{name}"):
+            self._delete(f"notes/{name}")
 
     # Bytes and JSON
 

@@ -1,0 +1,121 @@
+"""What the nodes of a running Ray cluster have: the same store, all of them, and room for a trial.
+
+A folder that each machine has for itself is the commonest mistake on a cluster, and would show only
+hours later: fits that no other node finds, and results that the driver never sees.
+"""
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from search_spaces.errors import BadInput
+from search_spaces.space import Resources
+from trainables.store import Store
+
+ANSWER_WITHIN = 120.0  # seconds; the first task on a node starts a Python process
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[None]:
+    """With Ray connected to a running cluster. Raises BadInput where none answers."""
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise BadInput(
+            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]})"
+        ) from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def check_store_on_nodes(store: Store) -> None:
+    """Have every living node read a note of the driver's from the store, and leave one for it.
+
+    To be called with Ray connected. Raises BadInput naming the nodes that do not see this store.
+    Does nothing in a cluster of one node. Nodes that join later are not asked.
+    """
+    nodes = _alive()
+    if len(nodes) < 2:
+        return
+    url, token = store.local_folder or store.url, uuid.uuid4().hex
+    notes = {node: f"{token}-{node}" for node in nodes}
+    store.write_note(token, "from the driver")
+    try:
+        found = _visit_each(url, token, notes)
+        unseen = "what it writes there the driver does not see"
+        reasons = {
+            node: reason or ("" if store.read_note(notes[node]) else unseen)
+            for node, reason in found.items()
+        }
+    finally:
+        for name in (token, *notes.values()):
+            store.delete_note(name)
+    wrong = [
+        f"on node {nodes[node]['NodeManagerAddress']}: {reason}"
+        for node, reason in reasons.items()
+        if reason
+    ]
+    if wrong:
+        raise BadInput(
+            f"the store is not the same everywhere: {'; '.join(wrong)}; use a shared folder or s3://"
+        )
+
+
+def check_room_on_nodes(needs: Resources) -> None:
+    """Raises BadInput where no living node has room for a phase of a trial. Ray is connected."""
+    has = [node["Resources"] for node in _alive().values()]
+    for phase, need in (("fit", needs.fit), ("attack", needs.attack)):
+        if not any(n.get("CPU", 0) >= need.cpus and n.get("GPU", 0) >= need.gpus for n in has):
+            have = ", ".join(f"{n.get('CPU', 0):g} and {n.get('GPU', 0):g}" for n in has)
+            raise BadInput(
+                f"no node has room for the space's {phase}: it needs {need.cpus} CPUs and "
+                f"{need.gpus:g} GPUs (the nodes: {have}); change the space's resources"
+            )
+
+
+def _alive() -> dict[str, dict[str, Any]]:
+    import ray
+
+    return {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
+
+
+def _visit_each(url: str, token: str, notes: dict[str, str]) -> dict[str, str]:
+    """What is wrong on each node, or nothing; nodes that died meanwhile are left out."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    visit = ray.remote(num_cpus=0, max_retries=0)(_visit)
+    tasks = {
+        node: visit.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+        ).remote(url, token, note)
+        for node, note in notes.items()
+    }
+    answered, _ = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=ANSWER_WITHIN)
+    reasons = dict.fromkeys(tasks, f"no answer within {ANSWER_WITHIN:.0f} s")
+    for node, task in tasks.items():
+        if task in answered:
+            try:
+                reasons[node] = ray.get(task)
+            except ray.exceptions.RayError as error:
+                reasons[node] = str(error).strip().splitlines()[-1]
+    alive = _alive()
+    return {node: reason for node, reason in reasons.items() if node in alive}
+
+
+def _visit(url: str, token: str, note: str) -> str:
+    """On a node: why it does not see the driver's store, or nothing where it does."""
+    store = Store(url)
+    try:
+        if store.read_note(token) is None:
+            return f"{url} is a folder of its own"
+        store.write_note(note, "from a node")
+    except (OSError, BadInput) as error:
+        return str(error).strip().splitlines()[0]
+    return ""
