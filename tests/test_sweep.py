@@ -215,6 +215,28 @@ def test_malformed_yaml_names_file_and_line(tmp_path: Path) -> None:
     assert re.search(r"space\.yaml, line \d+: not valid YAML", done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("dataset: [../../outside]", "axes.dataset.0"),
+        ("dataset: [/etc/passwd]", "axes.dataset.0"),
+        ("dataset: [!!python/object/apply:os.mkdir [owned]]", "not valid YAML"),
+    ],
+)
+def test_a_space_file_can_neither_lead_elsewhere_nor_run_code(
+    line: str, message: str, tmp_path: Path
+) -> None:
+    axes = f"axes:\n  {line}\n  model: [bert-embedded]\n  head: [mvp]\n  attack: [textfooler]\n"
+    file = space_file(tmp_path, f"name: mine\nassets: embedded\n{axes}")
+    done = subprocess.run(
+        command("--space", file, "--dry-run"), capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "owned").exists()
+
+
 def test_a_label_word_of_several_tokens_and_a_missing_column(tmp_path: Path) -> None:
     import yaml
 
