@@ -31,9 +31,14 @@ def check_ray_address(address: str) -> None:
     """Raises BadInput where nobody answers there: Ray itself would wait for minutes."""
     if address in ("auto", "local"):
         return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise BadInput(
+            f"--ray-address {address}: the driver must run on a machine of the cluster; start the "
+            "sweep there with --ray-address auto (ray exec, ray submit)"
+        )
+    host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise BadInput(f"--ray-address {address}: give auto, HOST:PORT or ray://HOST:PORT")
+        raise BadInput(f"--ray-address {address}: give auto or HOST:PORT")
     if error := connection_error(host, int(port)):
         raise BadInput(
             f"no Ray cluster answers at {address} ({error}); "

@@ -37,6 +37,6 @@ class Deaths:
         if self.counted(cell) <= RESTARTS:
             return True
         node, when = self.died[cell][-1]
-        if node == self.home or time.monotonic() - when > NODE_DEATH_KNOWN_AFTER:
+        if node in (self.home, None) or time.monotonic() - when > NODE_DEATH_KNOWN_AFTER:
             return False
         return None

@@ -196,7 +196,8 @@ def _connect(address: str | None, verbose: bool) -> None:
 
     try:
         ray.init(
-            address=address,
+            # "local" starts a Ray of our own; None would join one that was left running here.
+            address=address or "local",
             include_dashboard=False if address is None else None,
             log_to_driver=verbose,
             logging_level=logging.INFO if verbose else logging.ERROR,

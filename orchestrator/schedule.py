@@ -13,6 +13,7 @@ autoscaler sees what is wanted. Fits go first; attacks get what fits leave.
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -81,6 +82,7 @@ class FitFirst(Searcher):
         self.queues = {"fit": Queue(fit_cost), "attack": Queue(attack_cost)}
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
         self.out: dict[str, tuple[Cell, str]] = {}  # by trial: the cell and its phase
+        self.out_in = Counter[str]()  # how many, by phase
         self.died: list[tuple[Cell, str]] = []  # and what becomes of them is not known yet
         self.stored = set(fits_done)
         for cell in cells:
@@ -89,7 +91,7 @@ class FitFirst(Searcher):
             else:
                 self.waiting.setdefault(cell.fit.key, []).append(cell)
         for fit, siblings in list(self.waiting.items()):
-            siblings.sort(key=attack_cost)
+            self.waiting[fit] = sorted(reversed(siblings), key=attack_cost)
             self._next_leads(fit)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -122,6 +124,7 @@ class FitFirst(Searcher):
     ) -> None:
         self.slots.give_back(trial_id)
         cell, phase = self.out.pop(trial_id)
+        self.out_in[phase] -= 1
         if error:
             self.died.append((cell, phase))
         elif result and result.get("fit_done"):
@@ -147,16 +150,15 @@ class FitFirst(Searcher):
             fit, attack = (shape(self.queues[p].first(), p) for p in PHASES)
             if bool(fit[1]) == bool(attack[1]):
                 return False  # Ray would not know that the fits waiting go first.
-        pending = running = 0
-        for trial_id, (_, its_phase) in self.out.items():
-            if its_phase == phase:
-                pending += trial_id in self.slots.pending
-                running += trial_id in self.slots.placed
-        return pending < (self.pending if self.pending <= 1 else max(self.pending, running))
+        pending = sum(self.out[trial_id][1] == phase for trial_id in self.slots.pending)
+        if self.pending == 1:
+            return pending < 1
+        return pending < max(self.pending, self.out_in[phase] - pending)
 
     def _hand_out(self, trial_id: str, phase: str) -> dict[str, Any]:
         cell = self.queues[phase].pop()
         self.out[trial_id] = cell, phase
+        self.out_in[phase] += 1
         return self.config_of(cell, phase)
 
     def _release(self, fit: str) -> None:

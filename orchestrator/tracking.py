@@ -131,9 +131,8 @@ class Tracker:
             run_id = self._begin()
             self.client.log_text(run_id, table, "comparison.md")
             self.client.set_terminated(run_id, "FINISHED")
-        except Exception:
+        finally:
             self._forget()
-            raise
         return True
 
     def _log_cell(self, cell: Cell, store: Store) -> bool:
@@ -225,7 +224,7 @@ class Tracker:
         return self._experiment_id
 
     def _forget(self) -> None:
-        """After a failure look up by name again what runs and experiments there are."""
+        """Look up by name again what runs and experiments there are, and mark the parent again."""
         self._experiment_id = self._parent_id = ""
 
     def _search(self, filter_string: str) -> list[Any]:

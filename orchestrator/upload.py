@@ -144,7 +144,7 @@ class Uploader:
         if not self._away:
             self.say(
                 f"MLflow at {self.tracker.shown_uri} cannot be written ({line(error)}); "
-                f"tried again every {RETRY_AFTER:.0f} s, the sweep goes on"
+                f"trying again every {RETRY_AFTER:.0f} s, nothing else waits for it"
             )
         with self._changed:
             self._away = True

@@ -154,7 +154,7 @@ def run_round(
 
 
 def wait_for_the_dead(round: Round) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while (alive := round.processes()) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not alive, f"processes outlive their driver: {alive}"
@@ -251,14 +251,14 @@ def unwritable(store: Path) -> Iterator[None]:
     """Within it nothing can be written to the store: its small disk is full, or it is read-only."""
     if os.getuid() == 0:
         ballast = store / "ballast"
-        with open(ballast, "wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), open(ballast, "wb") as file:
             while True:
                 file.write(bytes(1 << 16))
                 file.flush()
         try:
             yield
         finally:
-            ballast.unlink()
+            ballast.unlink(missing_ok=True)
         return
     folders = [store, *(path for path in store.rglob("*") if path.is_dir())]
     for folder in folders:
@@ -291,6 +291,17 @@ def small_disk(folder: Path, kinds: list[str]) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def ended_with(round: Round) -> Iterator[None]:
+    """However it ends, none of the round's processes stays."""
+    try:
+        yield
+    finally:
+        for pid in round.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def run(kills: int, seed: int, kinds: list[str], folder: Path) -> None:
     """Rounds until so many disturbances are done. Raises AssertionError where anything was lost."""
     draw = random.Random(seed)
@@ -307,7 +318,7 @@ def run(kills: int, seed: int, kinds: list[str], folder: Path) -> None:
             number += 1
             (folder / f"round-{number}").mkdir()
             round = Round(folder / f"round-{number}", server.uri)
-            with small_disk(round.store, kinds):
+            with small_disk(round.store, kinds), ended_with(round):
                 done += run_round(round, min(KILLS_A_ROUND, kills - done), kinds, server, draw)
                 assert round.table() == undisturbed.table(), "another table than undisturbed"
             print(f"{round.name}: held; {done} of {kills}", flush=True)

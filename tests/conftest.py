@@ -1,5 +1,7 @@
 """Shared by all tests: tiny models and data sets made on the spot, and where real assets lie."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,46 @@ def real_assets() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real data sets in ../shared/assets, which this machine does not have")
     return folder
+
+
+class S3:
+    """A server on this machine that speaks S3; what it holds outlives `stop` and `start`."""
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        from moto.server import ThreadedMotoServer
+
+        self.server = ThreadedMotoServer("127.0.0.1", self.port, verbose=False)
+        self.server.start()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def url(self, folder: str) -> str:
+        """A store in the bucket `bucket`."""
+        options = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
+        return f"s3://bucket/{folder}?{options}"
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    import boto3
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        server = S3()
+        client = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")

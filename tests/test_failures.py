@@ -195,3 +195,25 @@ def test_a_disk_that_fills_up_is_said_in_a_line_and_a_rerun_completes(tmp_path: 
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert Store(str(tmp_path / "store")).cells_done() == {cell.key}
+
+
+def test_an_object_store_that_goes_away_is_said_in_a_line_and_a_rerun_completes(
+    s3: Any, tmp_path: Path
+) -> None:
+    store = Store(s3.url("goes-away"))
+    plan = make_plan(
+        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL), ASSETS, store
+    )
+    (cell,) = plan.todo
+    progress = Worker(store, ASSETS).run(cell)
+    assert any(report.get("fit_done") for report in progress)
+    s3.stop()
+    try:
+        *_, last = progress
+    finally:
+        s3.start()
+    assert last["phase"] == "failed" and "the store s3://" in last["error"], last
+    assert "cannot be" in last["error"]
+    last = run(cell, store)
+    assert (last["phase"], last["num_examples"]) == ("done", 8)
+    assert Store(store.url).cells_done() == {cell.key}

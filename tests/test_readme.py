@@ -25,6 +25,7 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make sweep": "test_make_sweep_and_the_ui",
     "make ui": "test_make_sweep_and_the_ui",
     "make test": ".ci/run",
+    "make chaos N=20": "test_chaos.py, in short",
     "make test-slow": "whoever types it",
     "make lint": ".ci/run",
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",

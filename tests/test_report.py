@@ -31,6 +31,7 @@ def finished(cells: list[Cell], folder: Path) -> Store:
             "attack_success_rate": 1 - score / 0.9,
             "avg_queries": 40.0,
             "num_examples": 5,
+            "num_errors": 0,
         }
         store.write_result(cell.key, {"metrics": metrics})
     return store

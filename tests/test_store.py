@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,41 +18,13 @@ from search_spaces.errors import BadInput
 from trainables.store import Store, StoreError
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server on this machine that speaks S3, with a bucket named `bucket`."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
-        boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(
-            Bucket="bucket"
-        )
-        yield endpoint
-        server.stop()
-
-
-def s3_url(endpoint: str, folder: str) -> str:
-    return (
-        f"s3://bucket/{folder}?scheme=http&region=us-east-1"
-        f"&endpoint_override={endpoint.removeprefix('http://')}"
-    )
-
-
 @pytest.fixture(params=["disk", "s3", "fsspec"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "disk":
         return Store(str(tmp_path / "store"))
     if request.param == "fsspec":
         return Store(f"memory://{tmp_path.name}-{time.time_ns()}/store")
-    return Store(s3_url(request.getfixturevalue("s3"), f"{tmp_path.name}-{time.time_ns()}"))
+    return Store(request.getfixturevalue("s3").url(f"{tmp_path.name}-{time.time_ns()}"))
 
 
 def record(id: int, **more: Any) -> dict[str, Any]:
@@ -132,16 +103,16 @@ def test_a_fit_is_there_only_when_its_weights_are(store: Store) -> None:
         store.read_weights("fit")
 
 
-def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: str) -> None:
+def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None:
     import boto3
 
-    url = s3_url(s3, "killed")
+    url = s3.url("killed")
     code = (
         "import sys; from trainables.store import Store;"
         "Store(sys.argv[1]).write_fit('fit', bytes(400_000_000), {})"
     )
     writer = subprocess.Popen([sys.executable, "-c", code, url])
-    client = boto3.client("s3", endpoint_url=s3, region_name="us-east-1")
+    client = boto3.client("s3", endpoint_url=s3.endpoint, region_name="us-east-1")
     try:
         while not client.list_multipart_uploads(Bucket="bucket").get("Uploads"):
             assert writer.poll() is None, "the writer ended before it could be killed"
@@ -155,12 +126,12 @@ def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: str) -> None
     assert store.read_weights("fit") == b"weights"
 
 
-def test_a_listing_that_lags_loses_no_example(s3: str) -> None:
+def test_a_listing_that_lags_loses_no_example(s3: Any) -> None:
     class Lagging(Store):
         def _names(self, folder: str) -> list[str]:
             return []
 
-    store = Lagging(s3_url(s3, "lagging"))
+    store = Lagging(s3.url("lagging"))
     store.add_attacked("log", record(5))
     assert store.attacked("log") == {}
     assert store.attacked("log", look_for=[4, 5, 6]) == {5: record(5)}

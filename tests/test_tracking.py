@@ -147,7 +147,7 @@ def test_lost_requests_and_answers_leave_every_run_complete_and_once(
         check_all_is_there_once(network.uri, f"lost-{round}", cells, store)
 
 
-@pytest.mark.parametrize("moment", ["drop", "lose"])
+@pytest.mark.parametrize("moment", [pytest.param("drop", marks=pytest.mark.slow), "lose"])
 def test_a_driver_killed_at_any_request_leaves_nothing_double_or_missing(
     moment: str, network: Network, finished: tuple[list[Cell], Store]
 ) -> None:
@@ -192,6 +192,20 @@ def test_a_server_that_stays_away_ends_the_wait_and_the_next_sync_catches_up(
     assert sync(network.uri, "away", cells, store) == (2, [], [])
     assert sync(network.uri, "away", cells, store) == (0, [], [])
     check_all_is_there_once(network.uri, "away", cells, store)
+
+
+def test_a_server_that_hangs_holds_up_neither_the_sweep_nor_its_end(
+    network: Network, finished: tuple[list[Cell], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells, store = finished
+    monkeypatch.setattr(upload, "GIVE_UP_AFTER", 1.0)
+    tracker = Tracker(network.uri, "hangs", None)
+    tracker.open(to_write=False)
+    network.reset(lambda n: "hang")
+    with Uploader(tracker, store, lambda line: None) as uploader:
+        uploader.add(cells[0])
+        assert uploader.finish("| the | table |") == [cells[0].key]
+    assert network.requests == 1, "the first request timed out before the end was reached"
 
 
 def test_runs_that_are_there_twice_become_one(
@@ -325,6 +339,7 @@ def test_the_command_line_never_repeats_a_password(tmp_path: Path) -> None:
         assert_one_line(command("sweep", *arguments, uri), "127.0.0.1", "hush-1")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a disk of its own that is full")
 def test_a_full_disk_under_the_database_ends_nothing(
     finished: tuple[list[Cell], Store], tmp_path: Path

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,11 @@ SMALL = [
 
 def postgres_programs() -> Path | None:
     found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    folders = (
+        [Path(found).resolve().parent]
+        if found
+        else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    )
     return folders[-1] if folders else None
 
 
@@ -72,7 +77,7 @@ def database() -> Iterator[str]:
         while subprocess.run(ready).returncode:
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
-        yield f"postgresql://mlflow:{DATABASE_PASSWORD}@127.0.0.1:{port}/postgres"
+        yield f"postgresql+psycopg2://mlflow:{DATABASE_PASSWORD}@127.0.0.1:{port}/postgres"
         os.killpg(process.pid, signal.SIGINT)
         process.wait()
 
@@ -88,10 +93,16 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     server.kill()
 
 
-def start_sweep(arguments: list[str], output: Path) -> "subprocess.Popen[bytes]":
+@contextmanager
+def sweep_running(arguments: list[str], output: Path) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, "-m", "orchestrator.sweep", *arguments]
     with output.open("wb") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        sweep = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield sweep
+    finally:
+        if sweep.poll() is None:
+            os.killpg(sweep.pid, signal.SIGKILL)
 
 
 def wait_for_the_first_run(space: str, server: Server, sweep: "subprocess.Popen[bytes]") -> None:
@@ -138,13 +149,13 @@ def test_a_server_killed_in_mid_sweep_that_comes_back_misses_nothing(
     output, store_folder = tmp_path / "output", tmp_path / "store"
     planned = ["--space", space_file(tmp_path, "back"), *SMALL, "--store", str(store_folder)]
     arguments = [*planned, "--tracking-uri", server.uri, "--max-concurrent", "1", "-v"]
-    sweep = start_sweep(arguments, output)
-    wait_for_the_first_run("back", server, sweep)
-    server.kill()
-    time.sleep(AWAY)
-    done_while_away = len(list(store_folder.glob("cells/*/result.json")))
-    server.start()
-    assert sweep.wait(timeout=600) == 0, output.read_text()
+    with sweep_running(arguments, output) as sweep:
+        wait_for_the_first_run("back", server, sweep)
+        server.kill()
+        time.sleep(AWAY)
+        done_while_away = len(list(store_folder.glob("cells/*/result.json")))
+        server.start()
+        assert sweep.wait(timeout=600) == 0, output.read_text()
     assert done_while_away > 1, "the sweep stood still while the server was away"
     said = output.read_text()
     assert "cannot be written" in said and "answers again" in said
@@ -162,10 +173,10 @@ def test_a_server_that_never_comes_back_is_filled_later_by_the_command_the_sweep
     planned = ["--space", space_file(tmp_path, "gone"), *SMALL, "--store", str(store_folder)]
     planned += ["--only", "attack=misspellings,textfooler"]
     arguments = [*planned, "--tracking-uri", server.uri, "--max-concurrent", "1"]
-    sweep = start_sweep(arguments, output)
-    wait_for_the_first_run("gone", server, sweep)
-    server.kill()
-    assert sweep.wait(timeout=600) == 0, output.read_text()
+    with sweep_running(arguments, output) as sweep:
+        wait_for_the_first_run("gone", server, sweep)
+        server.kill()
+        assert sweep.wait(timeout=600) == 0, output.read_text()
     last = output.read_text().strip().splitlines()[-1]
     said, _, command = last.partition("; upload later with: ")
     assert said == "1 finished cell is not uploaded to MLflow"

@@ -111,8 +111,9 @@ class Server:
 
     def kill(self) -> None:
         """As a power cut: the whole process group at once."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text()
@@ -128,13 +129,14 @@ class Server:
 class Network:
     """A loopback proxy before a server, which asks `fate(n)` about its n-th request (from 0).
 
-    The fate: `pass`, `drop` (the server never sees it), `lose` (its answer is lost), `fail` (503).
-    `on_loss` is called whenever a request is dropped or an answer lost. With a token it is what
-    many put before MLflow: whoever brings the token is let through.
+    The fate: `pass`, `drop` (the server never sees it), `lose` (its answer is lost), `fail` (503)
+    or `hang` (no answer until `close`). `on_loss` is called whenever a request is dropped or an
+    answer lost. With a token it is what many put before MLflow: who brings the token may pass.
     """
 
     def __init__(self, server: Server, token: str = "") -> None:
         self.reset()
+        self._closed = threading.Event()
         network = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -150,9 +152,11 @@ class Network:
                     headers["Authorization"] = f"Basic {BASIC}"
                 if fate == "fail":
                     self.send_error(503)
+                if fate == "hang":
+                    network._closed.wait(timeout=60)
                 if fate == "drop":
                     network.on_loss()
-                if fate in ("fail", "drop"):
+                if fate in ("fail", "hang", "drop"):
                     return
                 connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
                 connection.request(self.command, self.path, body, headers)
@@ -185,5 +189,6 @@ class Network:
         self.fate, self.on_loss, self.requests = fate, on_loss, 0
 
     def close(self) -> None:
+        self._closed.set()
         self._http.shutdown()
         self._http.server_close()

@@ -20,8 +20,9 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -39,7 +40,7 @@ PART = ".part"  # ends the name of a file that is not whole yet
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
-class StoreError(OSError):
+class StoreError(BadInput, OSError):
     """The store cannot be written or read any more; the message is one line for people."""
 
 
@@ -260,11 +261,12 @@ class Store:
 
     def _exists(self, name: str) -> bool:
         filesystem, path = self._path(name)
-        return filesystem.get_file_info(path).type == fs.FileType.File
+        with self._named_errors("read"):
+            return filesystem.get_file_info(path).type == fs.FileType.File
 
     def _read(self, name: str) -> bytes:
         filesystem, path = self._path(name)
-        with filesystem.open_input_stream(path) as file:
+        with self._named_errors("read"), filesystem.open_input_stream(path) as file:
             return file.read()
 
     def _read_json(self, name: str) -> Record:
@@ -276,28 +278,40 @@ class Store:
 
     def _write(self, name: str, content: bytes) -> None:
         filesystem, path = self._path(name)
-        try:
+        with self._named_errors("written"):
             if isinstance(filesystem, fs.LocalFileSystem):
                 _write_local(path, content)
             else:
                 with filesystem.open_output_stream(path) as file:
                     file.write(content)
-        except OSError as error:
-            raise StoreError(f"the store {self.url} cannot be written: {_line(error)}") from error
 
     def _delete(self, name: str) -> None:
         filesystem, path = self._path(name)
-        filesystem.delete_file(path)
+        with self._named_errors("written"):
+            filesystem.delete_file(path)
 
     def _files(self, folder: str) -> list[str]:
         filesystem, path = self._path(folder)
         selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
-        return [i.path for i in filesystem.get_file_info(selector) if i.type == fs.FileType.File]
+        with self._named_errors("read"):
+            infos = filesystem.get_file_info(selector)
+        return [info.path for info in infos if info.type == fs.FileType.File]
 
     def _names(self, folder: str) -> list[str]:
         filesystem, path = self._path(folder)
         selector = fs.FileSelector(path, allow_not_found=True)
-        return [info.base_name for info in filesystem.get_file_info(selector)]
+        with self._named_errors("read"):
+            return [info.base_name for info in filesystem.get_file_info(selector)]
+
+    @contextmanager
+    def _named_errors(self, done: str) -> Iterator[None]:
+        """Have what the disk or the network says raised as StoreError; a missing file as it is."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreError(f"the store {self.url} cannot be {done}: {_line(error)}") from error
 
 
 def _open(url: str) -> tuple[fs.FileSystem, str]:

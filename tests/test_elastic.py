@@ -1,0 +1,186 @@
+"""Nodes and processes die under a sweep on a real Ray; stand-ins take the place of models."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray import cloudpickle
+from ray.cluster_utils import Cluster
+
+from orchestrator.plan import Plan, make_plan
+from orchestrator.run import run_cells
+from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.store import Store
+from trainables.trial import CellTrial
+
+PATIENCE = 300  # seconds
+
+
+class StandIn(CellTrial):
+    """A trial whose cells only wait, or kill their own process; each start is a line in a file."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.worker: Any = Waiter(Path(config["store"]))
+        self._begin(config)
+
+
+class Waiter:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, cell: Cell) -> Iterator[dict[str, Any]]:
+        fitted = self.folder / f"{cell.fit.key}.fitted"
+        with (self.folder / f"{cell.attack}.starts").open("a") as file:
+            file.write(f"{'attack' if fitted.exists() else 'fit'} {os.getpid()}\n")
+        if not fitted.exists():
+            yield {"phase": "fit"}
+            if (self.folder / f"{cell.attack}.deadly").exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+            fitted.touch()
+        yield {"phase": "attack", "fit_done": True}
+        while (self.folder / "wait").exists():
+            time.sleep(0.1)
+            yield {"phase": "attack"}
+        yield {"phase": "done"}
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr("trainables.trial.CellTrial", StandIn)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    yield
+    ray.shutdown()
+
+
+def two_cells(**settings: str) -> Plan:
+    """Of one fit."""
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=textfooler,misspellings"]
+    space = load("embedded", only=only, sets=[f"{path}={to}" for path, to in settings.items()])
+    return make_plan(space, Assets("embedded"), Store("/nonexistent"))
+
+
+def run(
+    plan: Plan,
+    folder: Path,
+    address: str | None = None,
+    meanwhile: Callable[[Cell, dict[str, Any]], None] = lambda cell, record: None,
+) -> dict[str, dict[str, Any]]:
+    """The last record of each cell, by its attack; `meanwhile` hears them all."""
+    last = {}
+
+    def listener(cell: Cell, record: dict[str, Any]) -> None:
+        last[cell.attack] = record
+        meanwhile(cell, record)
+
+    run_cells(plan, str(folder), "embedded", listener, ray_address=address)
+    return last
+
+
+def starts(folder: Path, attack: str) -> list[str]:
+    file = folder / f"{attack}.starts"
+    return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_sweep_outlives_any_number_of_lost_nodes(stand_ins: None, tmp_path: Path) -> None:
+    quickly = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": quickly}
+    )
+    (tmp_path / "wait").touch()
+    losses = 5
+    nodes = [cluster.add_node(num_cpus=1)]
+
+    def lose_a_node(cell: Cell, record: dict[str, Any]) -> None:
+        now = record["phase"] == ("fit" if len(nodes) == 1 else "attack")
+        if now and len(starts(tmp_path, "textfooler")) == len(nodes) <= losses:
+            cluster.remove_node(nodes[-1], allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+        elif len(nodes) > losses:
+            (tmp_path / "wait").unlink(missing_ok=True)
+
+    plan = two_cells()
+    plan.cells[:] = [each for each in plan.cells if each.cell.attack == "textfooler"]
+    try:
+        last = run(plan, tmp_path, cluster.address, lose_a_node)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert last["textfooler"]["phase"] == "done"
+    assert starts(tmp_path, "textfooler") == ["fit", "fit", *["attack"] * (losses - 1)]
+
+
+def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
+    stand_ins: None, tmp_path: Path
+) -> None:
+    leader = "textfooler"
+    (tmp_path / f"{leader}.deadly").touch()
+    plan = two_cells()
+    last = run(plan, tmp_path)
+    assert last["misspellings"]["phase"] == "done"
+    assert last[leader]["phase"] == "failed"
+    assert last[leader]["error"] == "its process died 4 times on living nodes"
+    assert starts(tmp_path, leader) == ["fit"] * 4
+    (key,) = (each.cell.key for each in plan.cells if each.cell.attack == leader)
+    assert "worker process has died" in (tmp_path / "cells" / key / "error.txt").read_text()
+
+
+def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(
+    stand_ins: None, tmp_path: Path
+) -> None:
+    last = run(two_cells(**{"resources.fit": "{cpus: 2}"}), tmp_path)
+    assert [record["phase"] for record in last.values()] == ["done", "done"]
+    begun = starts(tmp_path, "textfooler") + starts(tmp_path, "misspellings")
+    assert sorted(begun) == ["attack", "attack", "fit"]
+
+
+def test_what_this_machine_does_not_have_is_said_at_once(stand_ins: None, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="each fit wants 9 GPUs and this machine has 0; give --set"):
+        run(two_cells(**{"resources.fit": "{gpus: 9}"}), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ray_keeps_to_localhost_and_ends_with_its_driver(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "orchestrator.sweep", "--store", str(tmp_path),
+        "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
+        "--set", "fit.train_examples=64",
+    ]  # fmt: skip
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: driver.poll() is None and list(tmp_path.glob("fits/*/fit.json")))
+        family = [psutil.Process(driver.pid)]
+        family += family[0].children(recursive=True)
+        names = " ".join(process.name() for process in family)
+        assert "raylet" in names and "gcs_server" in names and "ray::" in names
+        listening = {
+            connection.laddr.ip.removeprefix("::ffff:")
+            for process in family
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    finally:
+        driver.kill()
+        driver.wait()
+    _, alive = psutil.wait_procs(family[1:], timeout=PATIENCE)
+    assert not alive, json.dumps([process.cmdline() for process in alive])
