@@ -181,7 +181,8 @@ def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
     import ray
 
     for wanted, have, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):
-        here = ray.cluster_resources().get(have, 0)
+        # Not ray.cluster_resources(): in the first moments it may know of none.
+        here = sum(node["Resources"].get(have, 0.0) for node in ray.nodes() if node["Alive"])
         if wanted > here:
             raise BadInput(
                 f"each {phase} wants {wanted:g} {have}s and this machine has {here:g}; give "

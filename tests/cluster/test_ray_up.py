@@ -1,8 +1,8 @@
 """`ray up` over ssh on hosts of our own making, a sweep on all of them, and hosts lost in mid-run.
 
-The cluster file is the shipped cluster-onprem.yaml, with the hosts' addresses filled in and without
-the installation: the hosts see this machine's. The store is a server that speaks S3, on a host of
-its own, so that a host that is cut off loses the store too.
+The cluster file is the shipped cluster-onprem.yaml, with the hosts' addresses filled in; only its
+installation is left out, since the hosts see this machine's. The store is a server that speaks S3,
+on a host of its own, so that a host that is cut off loses the store too.
 """
 
 import json
@@ -103,12 +103,13 @@ def table(output: str) -> list[str]:
 
 
 def filled_in(head: Host, workers: list[Host], store: str) -> dict[str, Any]:
-    """The shipped file for these hosts: small nodes, and nothing to install."""
+    """The shipped file for these hosts: small nodes, which get the checkout and install nothing."""
     config: dict[str, Any] = yaml.safe_load((REPOSITORY / "cluster-onprem.yaml").read_text())
     config["provider"] |= {"head_ip": head.address, "worker_ips": [w.address for w in workers]}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": "~/.ssh/id"}
-    config["file_mounts"] = {}
-    config["setup_commands"] = []
+    config["file_mounts"] = {"~/robustness-sweep": str(REPOSITORY)}
+    checkout = "test -f ~/robustness-sweep/constraints.txt && ! test -e ~/robustness-sweep/.git"
+    config["setup_commands"] = [checkout]
     config["head_setup_commands"] = [f"echo \"export SWEEP_STORE='{store}'\" >> ~/.bashrc"]
     small = "ray start --num-cpus=1 --object-store-memory=100000000"
     for name in ("head_start_ray_commands", "worker_start_ray_commands"):
