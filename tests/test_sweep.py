@@ -184,6 +184,7 @@ def test_the_dry_run_plans_without_torch() -> None:
         (["--tracking-uri", "http://127.0.0.1:9"], "does not answer"),
         (["--tracking-uri", "ftp://x"], "give http://HOST:PORT"),
         (["--store", "/proc/results"], "cannot be written"),
+        (["--store", ""], "--store is empty"),
         (["--ray-address", "127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9"),
         (["--ray-address", "head"], "give auto or HOST:PORT"),
         (["--ray-address", "ray://127.0.0.1:9"], "must run on a machine of the cluster"),

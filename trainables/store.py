@@ -52,6 +52,8 @@ class Store:
 
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
+        if not self.url:
+            raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
         if "://" not in self.url:
             return fs.LocalFileSystem(), os.path.abspath(self.url)
         if "@" in urlsplit(self.url).netloc:
