@@ -307,12 +307,13 @@ class Store:
 
     @contextmanager
     def _named_errors(self, done: str) -> Iterator[None]:
-        """Have what the disk or the network says raised as StoreError; a missing file as it is."""
+        """Have what the disk or the network says raised as StoreError; FileNotFoundError of what
+        was to be read as it is."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except OSError as error:
+            if done == "read" and isinstance(error, FileNotFoundError):
+                raise
             raise StoreError(f"the store {self.url} cannot be {done}: {_line(error)}") from error
 
 
