@@ -4,23 +4,17 @@ import argparse
 import json
 import sys
 import time
-from functools import partial
-from typing import Any
 
 from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import check_label_words, check_ray_address, masked
+from orchestrator.driver import drive
 from orchestrator.explain import explain
-from orchestrator.lease import Lease
 from orchestrator.plan import NOT_HERE, Plan, make_plan
 from orchestrator.track import add_tracking_argument, not_uploaded
-from orchestrator.tracking import open_tracker, tracking_uri
-from orchestrator.upload import Uploader
-from search_spaces.cell import Cell
+from orchestrator.tracking import tracking_uri
 from search_spaces.errors import BadInput
-from trainables.assets import Assets
-from trainables.scratch import remove_leftovers
 from trainables.store import Store
 
 EXAMPLES = """\
@@ -61,7 +55,16 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     console = Console(stderr=arguments.json, highlight=False)
     started = time.perf_counter()
-    failures, left_out = _run(plan, store, assets, arguments, console)
+    failures, left_out = drive(
+        plan,
+        store,
+        assets,
+        console,
+        arguments.tracking_uri,
+        arguments.ray_address,
+        arguments.max_concurrent,
+        arguments.verbose,
+    )
     plan = make_plan(plan.space, assets, store)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))
@@ -72,102 +75,6 @@ def sweep(arguments: argparse.Namespace) -> int:
     if left_out:
         print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if plan.todo else 0
-
-
-def _run(
-    plan: Plan, store: Store, assets: Assets, arguments: argparse.Namespace, console: Console
-) -> tuple[dict[str, str], list[str]]:
-    """Run what is missing and log what is not logged.
-
-    Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
-    """
-    from orchestrator.report import comparison
-
-    store.check_writable()
-    with Lease(store) as lease:
-        store.remove_leftovers()
-        remove_leftovers()
-        tracker = open_tracker(plan.space.name, store, arguments.tracking_uri, bool(plan.todo))
-        finished = plan.with_status("done")
-        if not plan.todo:
-            console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
-        failures: dict[str, str] = {}
-        left_out: list[str] = []
-        say = partial(console.print, markup=False, soft_wrap=True)
-        with Uploader(tracker, store, say) as uploader:
-            for cell in finished:
-                uploader.add(cell)
-            if plan.todo:
-                failures = _run_missing(
-                    plan, assets, arguments, console, uploader, finished, Stop(store, lease)
-                )
-            if finished:
-                left_out = uploader.finish(comparison(finished, store))
-    return failures, left_out
-
-
-class Stop:
-    """Why no more cells are handed out, in words; empty as long as they are."""
-
-    def __init__(self, store: Store, lease: Lease) -> None:
-        self.store, self.lease = store, lease
-        self._unwritable = ""
-
-    def after_failure(self) -> None:
-        """A cell failed: if that is the store's doing, all others would fail as well."""
-        try:
-            self.store.check_writable()
-        except BadInput as error:
-            self._unwritable = str(error)
-
-    def reason(self) -> str:
-        if self.lease.lost.is_set():
-            return f"another sweep took {self.store.url} over while this one stood still"
-        return self._unwritable
-
-
-def _run_missing(
-    plan: Plan,
-    assets: Assets,
-    arguments: argparse.Namespace,
-    console: Console,
-    uploader: Uploader,
-    finished: list[Cell],
-    stop: Stop,
-) -> dict[str, str]:
-    from orchestrator.live import View
-    from orchestrator.run import run_cells
-
-    failures: dict[str, str] = {}
-    fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
-    console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
-    with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
-
-        def listen(cell: Cell, progress: dict[str, Any]) -> None:
-            view.update(cell, progress)
-            if progress["phase"] == "done":
-                finished.append(cell)
-                uploader.add(cell)
-            if progress["phase"] == "failed":
-                failures[cell.key] = progress["error"]
-                stop.after_failure()
-
-        run_cells(
-            plan,
-            stop.store,
-            assets.location,
-            listen,
-            stop.reason,
-            arguments.ray_address,
-            arguments.max_concurrent,
-            arguments.verbose,
-        )
-    if stop.reason():
-        print(
-            f"stopped: {stop.reason()}. What is done is kept; the same command goes on from there",
-            file=sys.stderr,
-        )
-    return failures
 
 
 def _describe(plan: Plan) -> str:

@@ -1,0 +1,123 @@
+"""The driver of a sweep: run what a plan lacks, as the store's only driver, and log it.
+
+Ray lies behind `run_cells` (run.py), MLflow behind the uploader (upload.py), the terminal behind
+the view (live.py). Here they meet: what a trial reports goes to the view and to MLflow.
+"""
+
+import sys
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.lease import Lease
+from orchestrator.plan import Plan
+from orchestrator.tracking import open_tracker
+from orchestrator.upload import Uploader
+from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
+from trainables.assets import Assets
+from trainables.scratch import remove_leftovers
+from trainables.store import Store
+
+
+def drive(
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    console: Console,
+    tracking_uri: str | None,
+    ray_address: str | None,
+    max_concurrent: int | None,
+    verbose: bool,
+) -> tuple[dict[str, str], list[str]]:
+    """Run what is missing and log what is not logged.
+
+    Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
+    Raises BadInput before anything is run.
+    """
+    from orchestrator.report import comparison
+
+    store.check_writable()
+    with Lease(store) as lease:
+        store.remove_leftovers()
+        remove_leftovers()
+        tracker = open_tracker(plan.space.name, store, tracking_uri, bool(plan.todo))
+        finished = plan.with_status("done")
+        if not plan.todo:
+            console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
+        failures: dict[str, str] = {}
+        left_out: list[str] = []
+        say = partial(console.print, markup=False, soft_wrap=True)
+        with Uploader(tracker, store, say) as uploader:
+            for cell in finished:
+                uploader.add(cell)
+            if plan.todo:
+                failures = _run_missing(
+                    plan, store, assets, console, uploader, finished, Stop(store, lease),
+                    ray_address, max_concurrent, verbose,
+                )  # fmt: skip
+            if finished:
+                left_out = uploader.finish(comparison(finished, store))
+    return failures, left_out
+
+
+class Stop:
+    """Why no more cells are handed out, in words; empty as long as they are."""
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self.store, self.lease = store, lease
+        self._unwritable = ""
+
+    def after_failure(self) -> None:
+        """A cell failed: if that is the store's doing, all others would fail as well."""
+        try:
+            self.store.check_writable()
+        except BadInput as error:
+            self._unwritable = str(error)
+
+    def reason(self) -> str:
+        if self.lease.lost.is_set():
+            return f"another sweep took {self.store.url} over while this one stood still"
+        return self._unwritable
+
+
+def _run_missing(
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    console: Console,
+    uploader: Uploader,
+    finished: list[Cell],
+    stop: Stop,
+    ray_address: str | None,
+    max_concurrent: int | None,
+    verbose: bool,
+) -> dict[str, str]:
+    from orchestrator.live import View
+    from orchestrator.run import run_cells
+
+    failures: dict[str, str] = {}
+    fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
+    console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
+    with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
+
+        def listen(cell: Cell, progress: dict[str, Any]) -> None:
+            view.update(cell, progress)
+            if progress["phase"] == "done":
+                finished.append(cell)
+                uploader.add(cell)
+            if progress["phase"] == "failed":
+                failures[cell.key] = progress["error"]
+                stop.after_failure()
+
+        run_cells(
+            plan, store, assets.location, listen, stop.reason,
+            ray_address, max_concurrent, verbose,
+        )  # fmt: skip
+    if stop.reason():
+        print(
+            f"stopped: {stop.reason()}. What is done is kept; the same command goes on from there",
+            file=sys.stderr,
+        )
+    return failures
