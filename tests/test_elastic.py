@@ -84,7 +84,7 @@ def run(
         last[cell.attack] = record
         meanwhile(cell, record)
 
-    run_cells(plan, str(folder), "embedded", listener, ray_address=address)
+    run_cells(plan, Store(str(folder)), "embedded", listener, ray_address=address)
     return last
 
 
