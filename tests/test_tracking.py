@@ -64,7 +64,7 @@ def write_finished(folder: Path) -> tuple[list[Cell], Store]:
                 "id": id, "status": "successful", "queries": 7, "words": 9, "words_changed": 1,
                 "seconds": 0.1, "original_text": "naïve", "perturbed_text": "naive",
             })  # fmt: skip
-        store.merge_log(cell.log)
+        store.merge_log(cell.log, store.attacked(cell.log))
         metrics = attack_metrics(store.attacked(cell.log).values())
         result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
         store.write_result(cell.key, {**result, "sample": [3, 5]})
@@ -255,7 +255,7 @@ def test_what_a_user_may_not_write_is_said_before_anything_is_run(
     assert_one_line(forbidden, "does not let this user write", "another-Secret-12")
     unknown = command("sweep", *arguments, MLFLOW_TRACKING_PASSWORD="wrong-Secret-34")
     assert_one_line(unknown, "wants another user or password", "wrong-Secret-34")
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_token_comes_from_the_environment_and_is_kept_nowhere(
@@ -308,7 +308,7 @@ def test_a_server_that_is_not_mlflow_is_one_line(handler: Any, tmp_path: Path) -
     web.shutdown()
     web.server_close()
     assert_one_line(done, "does not answer as MLflow does", "\n\n")
-    assert list(tmp_path.iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
