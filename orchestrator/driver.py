@@ -15,7 +15,6 @@ from orchestrator.plan import Plan
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
-from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.scratch import remove_leftovers
 from trainables.store import Store
@@ -72,8 +71,8 @@ class Stop:
     def after_failure(self) -> None:
         """A cell failed: if that is the store's doing, all others would fail as well."""
         try:
-            self.store.check_writable()
-        except BadInput as error:
+            self.store.try_to_write()
+        except OSError as error:
             self._unwritable = str(error)
 
     def reason(self) -> str:

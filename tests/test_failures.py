@@ -12,6 +12,8 @@ import pytest
 import torch
 import yaml
 
+from orchestrator.driver import Stop
+from orchestrator.lease import Lease
 from orchestrator.plan import make_plan
 from orchestrator.report import markdown_table
 from search_spaces.cell import Cell
@@ -217,3 +219,23 @@ def test_an_object_store_that_goes_away_is_said_in_a_line_and_a_rerun_completes(
     last = run(cell, store)
     assert (last["phase"], last["num_examples"]) == ("done", 8)
     assert Store(store.url).cells_done() == {cell.key}
+
+
+def test_a_store_that_can_no_longer_be_written_stops_the_sweep(
+    tmp_path: Path,
+) -> None:
+    store = Store(str(tmp_path / "store"))
+    stop = Stop(store, Lease(store))
+    stop.after_failure()
+    assert stop.reason() == "", "a cell that failed for a reason of its own stops nothing"
+    (tmp_path / "store").rename(tmp_path / "away")
+    (tmp_path / "store").write_text("in the way")
+    stop.after_failure()
+    assert stop.reason().startswith(f"the store {store.url} cannot be written: ")
+
+
+def test_a_store_that_was_taken_over_stops_the_sweep(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    lease = Lease(store)
+    lease.lost.set()
+    assert "another sweep took" in Stop(store, lease).reason()

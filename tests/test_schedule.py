@@ -207,6 +207,14 @@ def test_never_more_than_max_concurrent() -> None:
     assert len(all_that_is_handed_out(searcher)) == 3
 
 
+def test_when_stopped_nothing_more_is_handed_out_and_nothing_is_waited_for() -> None:
+    reason = ""
+    searcher = fit_first(sixteen_cells(), lambda: [(1, 0)] * 2, stopped=lambda: reason)
+    assert searcher.suggest("first") is not None
+    reason = "the store cannot be written"
+    assert searcher.suggest("second") == Searcher.FINISHED
+
+
 def fit_keys() -> set[str]:
     return {cell.fit.key for cell in sixteen_cells()}
 

@@ -26,8 +26,8 @@ from trainables.store import Store, StoreError
 
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
-ERROR = {"status": "error"}
-FIRST_ERRORS = 3
+ERROR = {"status": "error"}  # an example like this is attacked again when its cell is run again
+FIRST_ERRORS = 3  # so many, and nothing but errors, tell of a broken attack
 
 
 class Worker:

@@ -73,13 +73,17 @@ class Store:
         return path if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def check_writable(self) -> None:
-        """Write and remove a small file. Raises BadInput where that fails."""
-        name = f"write-test-{uuid.uuid4().hex}{PART}"
+        """Raises BadInput where the store cannot be written, before anything is computed for it."""
         try:
-            self._write(name, b"ok")
-            self._delete(name)
+            self.try_to_write()
         except OSError as error:
             raise BadInput(f"{_line(error)}; give another with --store") from None
+
+    def try_to_write(self) -> None:
+        """Write and remove a small file. Raises StoreError where that fails."""
+        name = f"write-test-{uuid.uuid4().hex}{PART}"
+        self._write(name, b"ok")
+        self._delete(name)
 
     def remove_leftovers(self) -> None:
         """Remove what writers that were killed left of files half written. Call while none writes.
