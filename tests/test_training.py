@@ -1,15 +1,22 @@
 """Adversarial training and linear probing do what their formulas say, on tiny models."""
 
+import random
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
+from search_spaces.space import FitSettings
 from trainables.data import Example
+from trainables.fit import _batches
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.probe import probe
@@ -198,3 +205,24 @@ def test_a_probed_head_starts_as_the_logistic_regression(
 def test_a_head_that_cannot_be_probed_says_so(tiny_bert: Path) -> None:
     with pytest.raises(BadInput, match="has no last linear layer"):
         probe(head_of(tiny_bert, "bert", "mvp"), rows(3, 9, 0), rows(3, 9, 1))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 40), min_size=1, max_size=120),
+    size=st.integers(1, 9),
+    epochs=st.integers(1, 3),
+)
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_batches_of_like_length_hold_every_row_once_an_epoch(
+    lengths: list[int], size: int, epochs: int
+) -> None:
+    rows = [Example(id, ("a" * length,), 0) for id, length in enumerate(lengths)]
+    fit = FitSettings(batch_size=size, max_epochs=epochs, group_by_length=True)
+    batches = list(_batches(rows, fit, random.Random(0)))
+    assert batches == list(_batches(rows, fit, random.Random(0)))
+    for epoch in range(epochs):
+        of_it = batches[epoch * len(batches) // epochs : (epoch + 1) * len(batches) // epochs]
+        assert sorted(e.id for batch in of_it for e in batch) == list(range(len(rows)))
+        if len(rows) <= 50 * size:  # one window: no batch reaches into the lengths of another
+            spans = sorted(sorted(len(e.texts[0]) for e in batch) for batch in of_it)
+            assert all(a[-1] <= b[0] for a, b in pairwise(spans))
