@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.lease import Lease
-from orchestrator.plan import Plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
@@ -35,7 +35,8 @@ def drive(
     Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
     Raises BadInput before anything is run.
     """
-    from orchestrator.report import comparison
+    from orchestrator.report.comparison import as_markdown
+    from orchestrator.report.from_store import read
 
     store.check_writable()
     with Lease(store) as lease:
@@ -57,7 +58,8 @@ def drive(
                     ray_address, max_concurrent, verbose,
                 )  # fmt: skip
             if finished:
-                left_out = uploader.finish(comparison(finished, store))
+                done = make_plan(plan.space, assets, store)
+                left_out = uploader.finish(as_markdown(read(done, store)))
     return failures, left_out
 
 

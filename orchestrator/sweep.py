@@ -101,12 +101,13 @@ def _describe(plan: Plan) -> str:
 def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
-    from orchestrator.report import markdown_table, summary_table
+    from orchestrator.report.comparison import headline
+    from orchestrator.report.from_store import read
 
     done = plan.with_status("done")
     if done:
         console.print()
-        print(summary_table(done, store) or markdown_table(done, store))
+        print(headline(read(plan, store)))
     uri = masked(tracking_uri(store, arguments.tracking_uri))
     left_out = len(plan.with_status("not_applicable"))
     note = f" ({left_out} do not apply)" if left_out else ""

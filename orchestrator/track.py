@@ -11,7 +11,8 @@ import sys
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
-from orchestrator.report import comparison
+from orchestrator.report.comparison import as_markdown
+from orchestrator.report.from_store import read
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.errors import BadInput
@@ -55,7 +56,7 @@ def _sync(arguments: argparse.Namespace) -> int:
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        left_out = uploader.finish(comparison(done, store))
+        left_out = uploader.finish(as_markdown(read(plan, store)))
     where = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {where}")

@@ -15,7 +15,8 @@ import yaml
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
 from orchestrator.plan import make_plan
-from orchestrator.report import markdown_table
+from orchestrator.report.comparison import as_markdown
+from orchestrator.report.from_store import read
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

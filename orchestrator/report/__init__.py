@@ -1,0 +1,9 @@
+"""The comparison of a sweep, as text, tables, plots and one HTML page, from a store or MLflow.
+
+results.py       what a report is made of            from_store.py   where it is read
+statistics.py    intervals and paired tests
+comparison.py    heads × attacks                     claim.py        the paper's claim
+ablations.py     what each part is worth             quality.py      examples, time and cost
+provenance.py    every cell, settings, what is not run
+tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
+"""

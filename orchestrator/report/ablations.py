@@ -1,0 +1,53 @@
+"""Ablations: what a head loses, or gains, when one of its parts is taken away or changed.
+
+A head's variants are the catalog's entries of the same kind of code; a training's are all others
+with the same head. Each is compared with its base on the same examples.
+"""
+
+from orchestrator.report.comparison import change, differences
+from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Results, name_of
+from orchestrator.report.statistics import estimate, sign_flip_p_value
+from orchestrator.report.tables import Entry, Figure, Table
+
+
+def ablations(results: Results) -> Table | None:
+    """A row a variant: its figures minus its base's, over the places that both have, if any."""
+    rows: list[list[Entry]] = []
+    for variant in results.methods:
+        base = _base(results, variant)
+        if base is None or base not in results.methods:
+            continue
+        places = [p for p in results.places(variant) if results.at(base, p)]
+        if places:
+            rows.append([name_of(variant), name_of(base), *_changes(results, variant, base)])
+    if not rows:
+        return None
+    header = ["variant", "base", "clean", "under attack", "p", "over"]
+    notes = [
+        "Variant minus base, in points, with the 95 % interval of the paired bootstrap; "
+        "p: exact paired test of the accuracy under attack. "
+        "over: data sets × models × attacks that both have."
+    ]
+    return Table("ablations", "Ablations", header, rows, texts=2, notes=notes)
+
+
+def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
+    places = results.places(variant)
+    changes: list[Entry] = []
+    for outcome in (CLEAN, UNDER_ATTACK):
+        found = estimate(differences(results, variant, base, places, outcome))
+        final = all(r.final for m in (variant, base) for p in places for r in results.at(m, p))
+        changes.append(change(found, final))
+    under_attack = differences(results, variant, base, places)
+    p_value = Figure(sign_flip_p_value(under_attack), percent=False, digits=3)
+    return [*changes, p_value, str(len(under_attack))]
+
+
+def _base(results: Results, method: Method) -> Method | None:
+    """What a method varies: the standard training, or else the head its code is named after."""
+    head, training = method
+    if training != "standard":
+        return head, "standard"
+    entry = next(r.cell.fit.head_entry for r in results.cells if r.method == method)
+    changed = not entry.pretrained or entry.prompt_set is not None or entry.templates is not None
+    return (entry.kind, training) if changed and entry.kind != head else None

@@ -1,0 +1,53 @@
+"""What stands in a report, in which order, and the files it is written to."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.report import claim, comparison, provenance, quality
+from orchestrator.report.ablations import ablations
+from orchestrator.report.results import Results
+from orchestrator.report.tables import Table, as_csv, latex, markdown
+
+Files = dict[str, bytes]
+
+
+def tables(results: Results) -> list[Table]:
+    """All tables of a report, the most telling first."""
+    found = [
+        comparison.summary(results),
+        claim.claim(results),
+        *comparison.place_tables(results),
+        ablations(results),
+        quality.quality(results),
+        quality.elsewhere(results),
+        quality.cost(results),
+        provenance.not_run(results),
+        provenance.settings(results),
+    ]
+    return [table for table in found if table is not None]
+
+
+def files(results: Results) -> Files:
+    """The report's files by name: report.md, tables/*.csv, tables/*.tex."""
+    shown = tables(results)
+    made: dict[str, str] = {"report.md": report_markdown(results, shown)}
+    for table in shown:
+        made[f"tables/{table.name}.csv"] = as_csv(table)
+        made[f"tables/{table.name}.tex"] = latex(table)
+    made["tables/cells.csv"] = as_csv(provenance.cells(results))
+    return {name: text.encode() for name, text in made.items()}
+
+
+def report_markdown(results: Results, shown: list[Table]) -> str:
+    lines = [f"# {results.space}", "", claim.verdict(results), "", *comparison.resources(results)]
+    if not results.final:
+        lines += ["", "This report was made while cells were still running."]
+    return "\n".join([*lines, "", *(markdown(table, level=2) for table in shown)])
+
+
+def write(made: Mapping[str, bytes], folder: Path) -> None:
+    """Write a report's files. Raises OSError where that fails."""
+    for name, content in made.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

@@ -1,0 +1,87 @@
+"""Where the numbers come from: every cell by its keys, settings, versions, and what is not run."""
+
+from collections import Counter
+from typing import Any
+
+from orchestrator.report.results import CellResult, Results
+from orchestrator.report.tables import Entry, Figure, Table
+from trainables.results import METRICS
+
+
+def cells(results: Results) -> Table:
+    """A row a cell with all its metrics, and the keys that name its folders in the store."""
+    metrics = [name for name in METRICS if any(name in r.metrics for r in results.cells)]
+    fit_metrics = ["validation_accuracy", "test_accuracy"]
+    header = ["dataset", "model", "head", "training", "attack", "seed", "cell_key", "fit_key",
+              "attack_resources", "final", *metrics, *fit_metrics]  # fmt: skip
+    rows: list[list[Entry]] = []
+    for result in results.cells:
+        cell = result.cell
+        row: list[Entry] = [str(value) for value in cell.axes().values()]
+        row += [cell.key, cell.fit.key, cell.attack_resources, "yes" if result.final else "no"]
+        row += [Figure(result.metrics.get(name)) for name in metrics]
+        rows.append([*row, *(Figure(result.fit.get(name)) for name in fit_metrics)])
+    return Table("cells", "All cells", header, rows, texts=10)
+
+
+def not_run(results: Results) -> Table | None:
+    """How many cells have no figures, by what they have in common and why."""
+    if not results.absent:
+        return None
+    counted = Counter(
+        (absent.status.replace("_", " "), str(absent.axes["head"]), _why(absent.reason))
+        for absent in results.absent
+    )
+    rows: list[list[Entry]] = [[*why, str(count)] for why, count in sorted(counted.items())]
+    header = ["status", "head", "reason", "cells"]
+    return Table("not-run", "Not in any figure", header, rows, texts=3)
+
+
+def _why(reason: str) -> str:
+    # A failed cell's reason is the file of its traceback, each its own.
+    return "" if reason.startswith("see ") else reason
+
+
+def settings(results: Results) -> Table:
+    """Settings and versions the cells were run with; several values where cells differ."""
+    found: dict[str, dict[str, None]] = {}
+    for result in results.cells:
+        for name, value in settings_of(result).items():
+            found.setdefault(name, {})[str(value)] = None
+    rows: list[list[Entry]] = [
+        [name, shown if len(shown := ", ".join(values)) <= 200 else f"{len(values)} values"]
+        for name, values in found.items()
+    ]
+    notes = [
+        f"The cells were run with several versions of {name.removeprefix('version.')}: they are "
+        "not of one sweep."
+        for name, values in found.items()
+        if name.startswith("version.") and len(values) > 1
+    ]
+    return Table("settings", "Settings and versions", ["what", "value"], rows, texts=2, notes=notes)
+
+
+def settings_of(result: CellResult) -> dict[str, Any]:
+    """What a cell's figures depend on, but for its place in the grid, by dotted names."""
+    cell, fit = result.cell, result.cell.fit
+    return {
+        **{f"fit.{name}": value for name, value in fit.settings.model_dump().items()},
+        **{
+            f"training.{fit.training}.{name}": value
+            for name, value in fit.training_entry.settings.items()
+        },
+        "attack.examples": cell.examples,
+        "attack.resources": cell.attack_resources,
+        **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
+        **{
+            f"resource.{name}": value
+            for name, value in cell.identity["attack"]["resources"].items()
+        },
+        f"digest.{fit.dataset}": fit.dataset_digest[:16],
+        f"digest.{fit.model}": fit.model_digest[:16],
+        **{
+            f"version.{name}": value
+            for identity in (fit.identity, cell.identity)
+            for name, value in identity["versions"].items()
+        },
+    }

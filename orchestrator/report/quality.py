@@ -1,0 +1,109 @@
+"""The attacks' side: how good their adversarial examples are, and what fits and attacks cost."""
+
+from collections.abc import Callable, Iterable
+from statistics import mean, median
+
+import numpy as np
+
+from orchestrator.report.results import CellResult, Results, fits, name_of
+from orchestrator.report.tables import Entry, Figure, Table
+
+HOURS = 3600.0
+
+
+def quality(results: Results) -> Table:
+    """A row an attack: success rate, words changed, similarity, queries, over all its cells."""
+    rows: list[list[Entry]] = []
+    for attack in results.attacks:
+        cells = [result for result in results.cells if result.cell.attack == attack]
+        final = all(result.final for result in cells)
+        attacked = _joined(cells, lambda r: r.outcomes.queries[r.outcomes.right_before])
+        successful = int(sum(np.sum(~np.isnan(r.outcomes.words_changed)) for r in cells))
+        rows.append(
+            [
+                attack,
+                Figure(successful / len(attacked) if len(attacked) else None, final=final),
+                Figure(_mean(_joined(cells, lambda r: r.outcomes.words_changed)), final=final),
+                Figure(
+                    _mean(_joined(cells, lambda r: r.outcomes.similarity)),
+                    percent=False, digits=2, final=final,
+                ),
+                Figure(_mean(attacked), percent=False, digits=0, final=final),
+                Figure(
+                    float(np.median(attacked)) if len(attacked) else None,
+                    percent=False, digits=0, final=final,
+                ),
+                f"{len(attacked):,}",
+                f"{successful:,}",
+            ]
+        )  # fmt: skip
+    header = [
+        "attack", "success rate", "words changed", "similarity", "queries", "median queries",
+        "attacked", "successful",
+    ]  # fmt: skip
+    notes = [
+        "Words changed (in %) and similarity are means over successful attacks, queries over all "
+        "attacked examples. Similarity: cosine of the whole texts' embeddings by the sentence "
+        "encoder of the attack's resources; – where the examples were attacked before it was kept."
+    ]
+    return Table("quality", "Quality of adversarial examples", header, rows, notes=notes)
+
+
+def cost(results: Results) -> Table:
+    """A row a head and training: seconds of its fits, seconds and queries of its attacks."""
+    rows: list[list[Entry]] = []
+    for method in results.methods:
+        cells = [result for result in results.cells if result.method == method]
+        fit_seconds = [float(result.fit["seconds"]) for result in fits(cells)]
+        examples = sum(len(result.outcomes.ids) for result in cells)
+        attack_seconds = sum(float(result.metrics["attack_seconds"] or 0) for result in cells)
+        queries = sum(int(r.outcomes.queries[r.outcomes.right_before].sum()) for r in cells)
+        rows.append(
+            [
+                name_of(method),
+                str(len(fit_seconds)),
+                Figure(median(fit_seconds), percent=False),
+                Figure(sum(fit_seconds) / HOURS, percent=False, digits=2),
+                f"{examples:,}",
+                Figure(attack_seconds / examples if examples else None, percent=False, digits=2),
+                Figure(attack_seconds / HOURS, percent=False, digits=2),
+                Figure(queries / attack_seconds if attack_seconds else None, percent=False),
+            ]
+        )
+    header = [
+        "head", "fits", "seconds a fit", "hours of fits", "attacked examples",
+        "seconds an example", "hours of attacks", "queries a second",
+    ]  # fmt: skip
+    notes = ["Median seconds a fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
+    return Table("cost", "Time and cost", header, rows, notes=notes)
+
+
+def elsewhere(results: Results) -> Table | None:
+    """Clean accuracy of each fit on other data sets than its own, where a space asks for it."""
+    rows: list[list[Entry]] = [
+        [
+            result.cell.fit.dataset,
+            result.cell.fit.model,
+            name_of(result.method),
+            str(result.seed),
+            record["dataset"],
+            Figure(record["accuracy"]),
+            str(record["examples"]),
+        ]
+        for result in fits(results.cells)
+        for record in result.evaluations
+    ]
+    if not rows:
+        return None
+    header = ["trained on", "model", "head", "seed", "evaluated on", "accuracy", "examples"]
+    return Table("elsewhere", "Other data sets, clean", header, rows, texts=5)
+
+
+def _joined(cells: Iterable[CellResult], column: Callable[[CellResult], np.ndarray]) -> np.ndarray:
+    columns = [column(result) for result in cells]
+    joined = np.concatenate(columns).astype(float) if columns else np.zeros(0)
+    return joined[~np.isnan(joined)]
+
+
+def _mean(numbers: np.ndarray) -> float | None:
+    return mean(numbers.tolist()) if len(numbers) else None

@@ -1,0 +1,155 @@
+"""What a report is made of: cells with their outcomes, example by example, and cells not run.
+
+The same from a store (from_store.py) as from MLflow (from_mlflow.py), so that no table or plot
+knows where its numbers lie. Knows nothing of statistics.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from search_spaces.cell import Cell
+
+Record = dict[str, Any]
+Method = tuple[str, str]  # head, training
+Place = tuple[str, str, str]  # data set, model, attack
+
+UNDER_ATTACK = "right_under_attack"
+CLEAN = "right_before"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The attacked examples of a cell as columns, one entry each; errors are left out.
+
+    words_changed (a share) and similarity (a cosine) are nan but for successful attacks; similarity
+    is nan too where the record has none.
+    """
+
+    ids: np.ndarray
+    right_before: np.ndarray
+    right_under_attack: np.ndarray
+    queries: np.ndarray
+    words_changed: np.ndarray
+    similarity: np.ndarray
+
+    @staticmethod
+    def of(records: Iterable[Record]) -> "Outcomes":
+        """The columns of records as the engine makes them (trainables/attacks/engine.py)."""
+        kept = [record for record in records if record["status"] != "error"]
+        successful = [record["status"] == "successful" for record in kept]
+        changed = [record["words_changed"] / max(record["words"], 1) for record in kept]
+        alike = [record.get("similarity") for record in kept]
+        return Outcomes(
+            ids=np.array([record["id"] for record in kept], dtype=np.int64),
+            right_before=np.array([record["status"] != "skipped" for record in kept], dtype=bool),
+            right_under_attack=np.array([r["status"] == "failed" for r in kept], dtype=bool),
+            queries=np.array([record["queries"] for record in kept], dtype=np.int64),
+            words_changed=np.where(successful, np.array(changed, dtype=float), np.nan),
+            similarity=np.array([np.nan if a is None else a for a in alike], dtype=float),
+        )
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell: what was asked, its metrics and outcomes, and the fit it attacked.
+
+    final: False where the cell is not finished; its figures are over what is attacked so far.
+    fit: the fit's record (accuracies, seconds, curve), empty where it is not stored yet.
+    records: reads the attacked examples with their texts, in the order of the sample.
+    interval: of the accuracy under attack, where the sweep stopped by `--precision`.
+    """
+
+    cell: Cell
+    metrics: dict[str, float | None]
+    outcomes: Outcomes
+    fit: Record
+    evaluations: list[Record]
+    records: Callable[[], list[Record]]
+    final: bool = True
+    interval: tuple[float, float] | None = None
+
+    @property
+    def method(self) -> Method:
+        return self.cell.fit.head, self.cell.fit.training
+
+    @property
+    def place(self) -> Place:
+        return self.cell.fit.dataset, self.cell.fit.model, self.cell.attack
+
+    @property
+    def seed(self) -> int:
+        return self.cell.fit.seed
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A cell that has no figures: its axes, its status, and the reason where there is one."""
+
+    axes: dict[str, str | int]
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a space's report is made of. `source` says where it was read, for people."""
+
+    space: str
+    source: str
+    cells: list[CellResult]
+    absent: list[Absent] = field(default_factory=list)
+
+    @cached_property
+    def methods(self) -> list[Method]:
+        """Heads and trainings in the order of the space."""
+        return list(dict.fromkeys(result.method for result in self.cells))
+
+    @cached_property
+    def attacks(self) -> list[str]:
+        return list(dict.fromkeys(result.cell.attack for result in self.cells))
+
+    @cached_property
+    def homes(self) -> list[tuple[str, str]]:
+        """Data sets and models."""
+        return list(dict.fromkeys(result.place[:2] for result in self.cells))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[Method, Place], list[CellResult]]:
+        grouped: dict[tuple[Method, Place], list[CellResult]] = {}
+        for result in self.cells:
+            grouped.setdefault((result.method, result.place), []).append(result)
+        return grouped
+
+    def at(self, method: Method, place: Place) -> list[CellResult]:
+        """A method's cells at a place, one a seed; empty where there are none."""
+        return self._by_place.get((method, place), [])
+
+    def places(self, method: Method) -> list[Place]:
+        return [place for other, place in self._by_place if other == method]
+
+    @property
+    def final(self) -> bool:
+        return all(result.final for result in self.cells)
+
+    def only(self, keep: Callable[[CellResult], bool]) -> "Results":
+        kept = [result for result in self.cells if keep(result)]
+        return Results(self.space, self.source, kept, self.absent)
+
+
+def name_of(method: Method) -> str:
+    """`mvp`, or `mvp + adversarial` where the training is not the standard one."""
+    head, training = method
+    return head if training == "standard" else f"{head} + {training}"
+
+
+def fits(cells: Iterable[CellResult]) -> Iterator[CellResult]:
+    """One cell of each fit."""
+    seen: set[str] = set()
+    for result in cells:
+        if result.cell.fit.key not in seen:
+            seen.add(result.cell.fit.key)
+            yield result

@@ -1,0 +1,161 @@
+"""A table, and how it is written as Markdown, LaTeX and CSV. Knows nothing of what it is about."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+NOT_FINAL = "*"
+NOT_FINAL_NOTE = f"{NOT_FINAL} not final: over what is attacked so far."
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number in a table. Shares are given as shares and shown in percent (`percent`).
+
+    spread: standard deviation over seeds. low, high: ends of a 95 % interval. best: set in bold.
+    """
+
+    value: float | None
+    spread: float | None = None
+    low: float | None = None
+    high: float | None = None
+    best: bool = False
+    final: bool = True
+    percent: bool = True
+    digits: int = 1
+    signed: bool = False
+    show_interval: bool = False
+
+    def text(self, plus_minus: str = " ± ", minus: str = "−") -> str:
+        if self.value is None:
+            return "–"
+        shown = self._number(self.value, self.signed, minus)
+        if self.spread is not None:
+            shown += plus_minus + self._number(self.spread, False, minus)
+        if self.show_interval and self.low is not None and self.high is not None:
+            ends = [self._number(end, self.signed, minus) for end in (self.low, self.high)]
+            shown += f" [{ends[0]}, {ends[1]}]"
+        return shown if self.final else f"{shown}{NOT_FINAL}"
+
+    def _number(self, value: float, signed: bool, minus: str) -> str:
+        scaled = round(100 * value if self.percent else value, self.digits) + 0.0
+        sign = "+" if signed else ""
+        return f"{scaled:{sign},.{self.digits}f}".replace("-", minus)
+
+
+Entry = str | Figure
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of its files. texts: how many columns at the left hold text."""
+
+    name: str
+    title: str
+    header: list[str]
+    rows: list[list[Entry]]
+    texts: int = 1
+    notes: list[str] = field(default_factory=list)
+
+    def all_notes(self) -> list[str]:
+        figures = (entry for row in self.rows for entry in row if isinstance(entry, Figure))
+        unfinished = any(not figure.final for figure in figures)
+        return [*self.notes, *([NOT_FINAL_NOTE] if unfinished else [])]
+
+
+def markdown(table: Table, level: int = 3) -> str:
+    align = ["---"] * table.texts + ["--:"] * (len(table.header) - table.texts)
+    lines = [f"{'#' * level} {table.title}", "", _markdown_row(table.header), _markdown_row(align)]
+    for row in table.rows:
+        lines.append(_markdown_row([_markdown_entry(entry) for entry in row]))
+    for note in table.all_notes():
+        lines += ["", note]
+    return "\n".join([*lines, ""])
+
+
+def _markdown_row(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def _markdown_entry(entry: Entry) -> str:
+    if isinstance(entry, str):
+        return entry.replace("|", "\\|").replace("\n", " ")
+    # A star at the end of a number would be read as emphasis together with another one.
+    shown = entry.text().replace("*", "\\*")
+    return f"**{shown}**" if entry.best else shown
+
+
+def latex(table: Table) -> str:
+    """A booktabs table, to be used with `\\input`."""
+    columns = "l" * table.texts + "r" * (len(table.header) - table.texts)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_latex_text(' '.join([table.title + '.', *table.all_notes()]))}}}",
+        f"\\label{{tab:{table.name}}}",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        " & ".join(map(_latex_text, table.header)) + " \\\\",
+        "\\midrule",
+        *(" & ".join(map(_latex_entry, row)) + " \\\\" for row in table.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_entry(entry: Entry) -> str:
+    if isinstance(entry, str):
+        return _latex_text(entry)
+    shown = entry.text(plus_minus="\\,$\\pm$\\,", minus="$-$").replace("–", "--")
+    return f"\\textbf{{{shown}}}" if entry.best else shown
+
+
+_LATEX = {
+    "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
+    "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
+    "×": "$\\times$", "−": "$-$", "±": "$\\pm$", "–": "--", "…": "\\ldots{}",
+}  # fmt: skip
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def as_csv(table: Table) -> str:
+    """Full precision; a figure's spread, interval and whether it is final stand beside it."""
+    columns = [
+        [name] if number < table.texts else _csv_header(name, [row[number] for row in table.rows])
+        for number, name in enumerate(table.header)
+    ]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([name for names in columns for name in names])
+    for row in table.rows:
+        cells = zip(row, columns, strict=True)
+        writer.writerow([value for entry, names in cells for value in _csv_entry(entry, names)])
+    return out.getvalue()
+
+
+_BESIDE = {"sd": "spread", "low": "low", "high": "high", "final": "final"}
+
+
+def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
+    figures = [entry for entry in entries if isinstance(entry, Figure)]
+    beside = [
+        suffix
+        for suffix, attribute in _BESIDE.items()
+        if any(getattr(figure, attribute) not in (None, True) for figure in figures)
+    ]
+    return [name, *(f"{name} {suffix}" for suffix in beside)]
+
+
+def _csv_entry(entry: Entry, names: list[str]) -> list[object]:
+    if isinstance(entry, str):
+        return [entry, *([""] * (len(names) - 1))]
+    beside = (name.removeprefix(f"{names[0]} ") for name in names[1:])
+    values = [entry.value, *(getattr(entry, _BESIDE[suffix]) for suffix in beside)]
+    return ["" if value is None else value for value in values]
