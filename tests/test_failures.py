@@ -14,7 +14,7 @@ import yaml
 
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
-from orchestrator.plan import make_plan
+from orchestrator.plan import Plan, PlannedCell, Rates, make_plan
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read
 from search_spaces.cell import Cell
@@ -103,7 +103,8 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     assert "ZeroDivisionError" in records[victim]["traceback"]
     timeless = [{**r, "seconds": 0} for r in records.values() if r["status"] != "error"]
     assert timeless == [{**well[r["id"]], "seconds": 0} for r in timeless]
-    assert "| 7 (1 more: errors) | 1 |" in markdown_table([cell], store)
+    plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
+    assert "| 7 (1 more: errors) | 1 |" in as_markdown(read(plan, store))
 
 
 def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(

@@ -1,64 +1,246 @@
-"""The comparison from a store's files, without a sweep."""
+"""The report from a store's files, without a sweep: whose numbers stand where, and how surely."""
 
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.plan import make_plan
-from orchestrator.report import comparison, summary_table
+from orchestrator.plan import Plan, make_plan
+from orchestrator.report.ablations import ablations
+from orchestrator.report.claim import claim, gains, verdict
+from orchestrator.report.comparison import as_markdown, place_tables, summary
+from orchestrator.report.contents import files
+from orchestrator.report.from_store import read
+from orchestrator.report.results import Results
+from orchestrator.report.tables import Figure, Table, as_csv, latex, markdown
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.results import attack_metrics
 from trainables.store import Store
 
-UNDER_ATTACK = {"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.9}
+EXAMPLES = 20
+Status = Callable[[Cell, int], str]  # of a cell's example
 
 
-@pytest.fixture(scope="module")
-def cells() -> list[Cell]:
-    plan = make_plan(load("embedded"), Assets("embedded"), Store("nowhere"))
-    return [cell for cell in plan.todo if cell.fit.head in UNDER_ATTACK]
+def plan(
+    store: Store, only: tuple[str, ...] = (), seeds: list[int] | None = None, examples: int = 20
+) -> Plan:
+    space = load("embedded", only=only, sets=[f"attack.examples={examples}"], seeds=seeds)
+    return make_plan(space, Assets("embedded"), store)
 
 
-def finished(cells: list[Cell], folder: Path) -> Store:
-    """A store that holds a result for each: GPT-2 is ten points weaker than the others."""
+def record(id: int, status: str) -> dict[str, Any]:
+    texts = {"original_text": f"a fine text {id}", "perturbed_text": f"a dull text {id}"}
+    scores = {"original_scores": [0.1, 0.9], "perturbed_scores": [0.6, 0.4]}
+    outputs = {"label": 1, "original_output": 1, "perturbed_output": 0}
+    counts = {"queries": 10 + id, "words": 4, "words_changed": 1, "seconds": 0.5}
+    return {"id": id, "status": status, **texts, **scores, **outputs, **counts}
+
+
+def write(cell: Cell, store: Store, status: Status, finished: int = EXAMPLES) -> None:
+    """Store a cell as a trial does; with fewer examples `finished`, as one in mid-attack does."""
+    fit = {"spec": json.loads(cell.fit.model_dump_json()), "seconds": 8.0, "curve": []}
+    if not store.has_fit(cell.fit.key):
+        accuracies = {"validation_accuracy": 0.9, "test_accuracy": 0.8}
+        store.write_fit(cell.fit.key, b"", {"key": cell.fit.key, **fit, **accuracies})
+    store.write_cell(cell.key, json.loads(cell.model_dump_json()))
+    records = {id: record(id, status(cell, id)) for id in range(finished)}
+    if finished < EXAMPLES:
+        for each in records.values():
+            store.add_attacked(cell.log, each)
+        return
+    store.merge_log(cell.log, records)
+    metrics = attack_metrics(records.values())
+    result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
+    store.write_result(cell.key, {**result, "sample": sorted(records)})
+
+
+def results(folder: Path, status: Status, **planned: Any) -> Results:
     store = Store(str(folder))
-    for cell in cells:
-        score = UNDER_ATTACK[cell.fit.head] - 0.1 * (cell.fit.model == "gpt2-embedded")
-        metrics = {
-            "clean_accuracy": 0.9,
-            "accuracy_under_attack": score,
-            "attack_success_rate": 1 - score / 0.9,
-            "avg_queries": 40.0,
-            "num_examples": 5,
-            "num_errors": 0,
-        }
-        store.write_result(cell.key, {"metrics": metrics})
-    return store
+    for cell in plan(store, **planned).todo:
+        write(cell, store, status)
+    return read(plan(store, **planned), store)
 
 
-def test_no_heads_mean_is_over_easier_data_sets_or_models(
-    cells: list[Cell], tmp_path: Path
-) -> None:
+def robust_up_to(shares: dict[str, float]) -> Status:
+    """A head's first examples, so many of them, stand the attack; GPT-2 stands two fewer."""
+
+    def status(cell: Cell, id: int) -> str:
+        weaker = 2 * (cell.fit.model == "gpt2-embedded")
+        return "failed" if id < shares[cell.fit.head] * EXAMPLES - weaker else "successful"
+
+    return status
+
+
+def column(table: Table, name: str) -> dict[str, Figure]:
+    number = table.header.index(name)
+    return {str(row[0]): row[number] for row in table.rows if isinstance(row[number], Figure)}
+
+
+HEADS = ("head=mlp_ft,mvp,cls_prompt",)
+ROBUST = robust_up_to({"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.9})
+ONE = ("dataset=sst2", "model=bert-embedded", "attack=textfooler", "head=mlp_ft,mvp")
+
+
+def test_no_heads_mean_is_over_easier_data_sets_or_models(tmp_path: Path) -> None:
     """cls_prompt has no GPT-2: the others' GPT-2 cells must not weigh on their means."""
-    table = summary_table(cells, finished(cells, tmp_path))
-    assert "mean of the 10 data sets × models all heads have" in table
-    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")]
-    assert rows[0][0] == "| head" and "textfooler" in rows[0]
-    assert [row[0] for row in rows[2:]] == ["| mlp_ft", "| cls_prompt", "| mvp"]
-    assert [row[1] for row in rows[2:]] == ["90.0"] * 3
-    assert [row[2] for row in rows[2:]] == ["20.0", "90.0", "50.0"]
+    table = summary(results(tmp_path, ROBUST, only=HEADS))
+    assert table is not None and "mean of the 10 data sets × models" in table.title
+    means = {head: figure.value for head, figure in column(table, "textfooler").items()}
+    assert means == pytest.approx({"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.9})
 
 
-def test_an_unfinished_corner_of_the_grid_is_in_no_heads_mean(
-    cells: list[Cell], tmp_path: Path
+def test_an_unfinished_corner_of_the_grid_is_in_no_heads_mean(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    planned = plan(store, only=HEADS)
+    for cell in planned.todo[1:]:
+        write(cell, store, ROBUST)
+    table = summary(read(plan(store, only=HEADS), store))
+    assert table is not None and "mean of the 9 data sets" in table.title
+
+
+def test_one_data_set_and_model_needs_no_summary(tmp_path: Path) -> None:
+    found = results(tmp_path, ROBUST, only=ONE)
+    assert summary(found) is None
+    assert as_markdown(found).startswith("### sst2 · bert-embedded")
+
+
+def test_seeds_are_shown_as_mean_and_standard_deviation(tmp_path: Path) -> None:
+    def status(cell: Cell, id: int) -> str:
+        return "failed" if id < 4 + 2 * cell.fit.seed else "successful"
+
+    (table,) = place_tables(results(tmp_path, status, only=ONE, seeds=[0, 1, 2]))
+    assert column(table, "textfooler")["mvp"].text() == "30.0 ± 10.0"
+    assert table.rows[0][-2:] == ["20", "3"]
+
+
+@pytest.mark.parametrize(("stands", "bold"), [(9, True), (7, False)])
+def test_the_best_is_bold_only_where_the_paired_test_says_so(
+    tmp_path: Path, stands: int, bold: bool
 ) -> None:
-    missing = [c for c in cells if (c.fit.dataset, c.fit.model) == ("sst2", "bert-embedded")]
-    rest = [cell for cell in cells if cell is not missing[0]]
-    assert "mean of the 9 data sets" in summary_table(rest, finished(rest, tmp_path))
+    """mlp_ft stands 2 of 20; 7 more and none the other way are p = 0.016, 5 more p = 0.0625."""
+    shares = {"mlp_ft": 2 / EXAMPLES, "mvp": stands / EXAMPLES}
+    (table,) = place_tables(results(tmp_path, robust_up_to(shares), only=ONE))
+    figures = column(table, "textfooler")
+    assert (figures["mvp"].best, figures["mlp_ft"].best) == (bold, False)
+    assert ("**" in markdown(table)) == bold == ("\\textbf" in latex(table))
 
 
-def test_one_data_set_and_model_needs_no_summary(cells: list[Cell], tmp_path: Path) -> None:
-    one = [c for c in cells if (c.fit.dataset, c.fit.model) == ("sst2", "bert-embedded")]
-    shown = comparison(one, finished(one, tmp_path))
-    assert shown.startswith("### sst2 · bert-embedded") and "mean of" not in shown
+def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> None:
+    """One cell of mlp_ft is missing: it is said, and not averaged over silently."""
+    store = Store(str(tmp_path))
+    only = ("head=mlp_ft,mvp", "dataset=sst2")
+    missing = next(cell for cell in plan(store, only=only).todo if cell.fit.head == "mlp_ft")
+    for cell in plan(store, only=only).todo:
+        if cell.key != missing.key:
+            write(cell, store, ROBUST)
+    found = read(plan(store, only=only), store)
+    main = gains(found)[0]
+    assert main.gain is not None and main.gain.mean == pytest.approx(0.3)
+    assert len(main.both) == 11 and main.one_only == [("sst2", missing.fit.model, missing.attack)]
+    assert main.pairs.only_second == 0 and main.p_value < 0.05
+    shown = markdown(claim(found))
+    assert "11 of 12 combinations; 1 more have only one of the two and are left out" in shown
+    assert "| mvp over mlp_ft + adversarial | accuracy under attack | not run | +3.5 | – |" in shown
+    assert verdict(found).startswith("mvp over mlp_ft: +30.0 points")
+
+
+def test_ablations_are_compared_with_what_they_vary(tmp_path: Path) -> None:
+    robust = robust_up_to({"mvp": 0.5, "untrained_mvp": 0.25, "mlp_ft": 0.2})
+    found = results(tmp_path, robust, only=("head=mlp_ft,mvp,untrained_mvp", "dataset=sst2"))
+    table = ablations(found)
+    assert table is not None
+    (row,) = table.rows
+    assert row[:2] == ["untrained_mvp", "mvp"]
+    assert isinstance(row[3], Figure) and row[3].text().startswith("−25.0 [")
+
+
+def test_what_is_attacked_so_far_is_shown_and_marked(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    first, second = plan(store, only=ONE).todo
+    write(first, store, ROBUST)
+    write(second, store, ROBUST, finished=8)
+    found = read(plan(store, only=ONE), store)
+    assert [result.final for result in found.cells] == [True, False]
+    (table,) = place_tables(found)
+    assert column(table, "textfooler")["mvp"].text() == "100.0*"
+    assert "* not final" in markdown(table)
+
+
+def test_a_cell_of_other_versions_is_found_by_what_was_asked_for(tmp_path: Path) -> None:
+    """A laptop with another torch reads the cluster's store; a sweep never takes such a cell."""
+    store = Store(str(tmp_path))
+    (cell, _) = plan(store, only=ONE).todo
+    identity = json.loads(json.dumps(cell.fit.identity).replace('"torch": "', '"torch": "9'))
+    fit = cell.fit.model_copy(
+        update={"identity": identity, "key": f"{cell.fit.key[:-10]}{'a' * 10}"}
+    )
+    other = cell.model_copy(
+        update={
+            "fit": fit,
+            "identity": {**cell.identity, "fit": identity},
+            "key": f"{cell.key[:-10]}{'b' * 10}",
+            "log": f"{cell.log[:-10]}{'c' * 10}",
+        }
+    )
+    write(other, store, ROBUST)
+    assert read(plan(store, only=ONE), store).cells == []
+    (found,) = read(plan(store, only=ONE), store, from_elsewhere=True).cells
+    assert found.cell.key == other.key
+    more = plan(store, only=ONE, examples=30)
+    assert read(more, store, from_elsewhere=True).cells == []
+
+
+def test_csv_has_every_cell_with_its_keys(tmp_path: Path) -> None:
+    found = results(tmp_path, ROBUST, only=ONE)
+    rows = list(csv.DictReader(io.StringIO(files(found)["tables/cells.csv"].decode())))
+    assert {row["cell_key"] for row in rows} == {result.cell.key for result in found.cells}
+    assert float(rows[0]["accuracy_under_attack"]) == 0.2
+
+
+def test_a_table_survives_markdown_latex_and_csv() -> None:
+    rows: list[list[str | Figure]] = [
+        ["a|b_c & 5 %", Figure(0.5, spread=0.1, best=True)],
+        ["d", Figure(-0.25, signed=True, low=-0.5, high=0.0, show_interval=True, final=False)],
+        ["e", Figure(None)],
+    ]
+    table = Table("t", "A title", ["what", "figure"], rows)
+    assert "| a\\|b_c & 5 % | **50.0 ± 10.0** |" in markdown(table)
+    assert "a|b\\_c \\& 5 \\% & \\textbf{50.0\\,$\\pm$\\,10.0} \\\\" in latex(table)
+    assert "−25.0 [−50.0, +0.0]\\*" in markdown(table)
+    read_back = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert read_back[0]["figure"] == "0.5" and read_back[0]["figure sd"] == "0.1"
+    assert read_back[1]["figure final"] == "False" and read_back[2]["figure"] == ""
+
+
+def report(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "orchestrator.report", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    for cell in plan(store, only=ONE).todo:
+        write(cell, store, ROBUST)
+    only = [word for choice in ONE for word in ("--only", choice)]
+    asked = [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+    done = report(*asked, "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "### sst2 · bert-embedded" in done.stdout
+    assert (tmp_path / "out" / "report.md").read_text().startswith("# embedded")
+    assert (tmp_path / "out" / "tables" / "claim.tex").exists()
+    (tmp_path / "file").write_text("")
+    refused = report(*asked, "--out", str(tmp_path / "file"))
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+
+
+def test_a_space_without_results_is_said_so(tmp_path: Path) -> None:
+    done = report("--store", str(tmp_path))
+    assert done.returncode == 0 and "no cell of this space has any results yet" in done.stdout
