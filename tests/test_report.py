@@ -13,10 +13,12 @@ import pytest
 
 from orchestrator.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
+from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict
 from orchestrator.report.comparison import as_markdown, place_tables, summary
 from orchestrator.report.contents import files
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read, read_all
+from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Figure, Table, as_csv, latex, markdown
 from search_spaces.cell import Cell
@@ -220,6 +222,33 @@ def test_a_table_survives_markdown_latex_and_csv() -> None:
     assert read_back[1]["figure final"] == "False" and read_back[2]["figure"] == ""
 
 
+def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Path) -> None:
+    """mvp stands 10 examples of 20 now and 3 before; mlp_ft the same ones both times."""
+    before = results(tmp_path / "before", robust_up_to({"mlp_ft": 0.2, "mvp": 0.15}), only=ONE)
+    store = Store(str(tmp_path / "now"))
+    space = load("embedded", only=ONE, sets=["attack.examples=20", "fit.learning_rate=1e-4"])
+    for cell in make_plan(space, Assets("embedded"), store).todo:
+        write(cell, store, ROBUST)
+    now = read(make_plan(space, Assets("embedded"), store), store)
+    changed, settings = against(now, before)
+    assert [str(row[0]) for row in changed.rows] == [
+        "sst2 · bert-embedded · mvp · standard · textfooler · 0"
+    ]
+    assert column(changed, "change")[str(changed.rows[0][0])].text() == "+35.0"
+    assert "1 changed beyond noise" in changed.notes[0]
+    assert "1 have the same outcome on every example" in changed.notes[0]
+    assert settings.rows == [["fit.learning_rate", "0.0003", "0.0001", "2"]]
+    same, nothing = against(now, read_all(store, now))
+    assert same.rows == nothing.rows == [] and "are the same" in nothing.notes[0]
+
+
+def test_the_papers_figures_stand_beside_ours_or_beside_not_run(tmp_path: Path) -> None:
+    table = beside_measured(results(tmp_path, ROBUST, only=ONE))
+    assert [figure for row in table.rows for figure in row if figure == "not run"] != []
+    shown = [[entry.text() for entry in row if isinstance(entry, Figure)] for row in table.rows]
+    assert shown == [["80.0", "–"], ["28.0", "–"], ["82.0", "–"], ["42.0", "–"]]
+
+
 def report(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "orchestrator.report", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -236,6 +265,11 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
     assert "### sst2 · bert-embedded" in done.stdout
     assert (tmp_path / "out" / "report.md").read_text().startswith("# embedded")
     assert (tmp_path / "out" / "tables" / "claim.tex").exists()
+    compared = report(*asked, "--baseline", store.url, "--paper", "--out", str(tmp_path / "more"))
+    assert "0 changed beyond noise" in compared.stdout and "Fig. 1" in compared.stdout
+    assert (tmp_path / "more" / "tables" / "baseline.csv").exists()
+    nothing = report(*asked, "--baseline", str(tmp_path / "nowhere"))
+    assert nothing.returncode == 2 and "holds no finished cell" in nothing.stderr
     (tmp_path / "file").write_text("")
     refused = report(*asked, "--out", str(tmp_path / "file"))
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1

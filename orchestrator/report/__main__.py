@@ -9,9 +9,12 @@ from pathlib import Path
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.report import contents
+from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read, read_all
+from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
+from orchestrator.report.tables import markdown
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
@@ -30,14 +33,27 @@ def _report(arguments: argparse.Namespace) -> int:
     if not results.cells:
         print("no cell of this space has any results yet")
         return 0
-    print(as_markdown(results))
+    baseline = None if arguments.baseline is None else _baseline(arguments.baseline, results)
     folder = Path(arguments.out) if arguments.out else default_folder(results, store)
     try:
-        contents.write(contents.files(results), folder)
+        contents.write(contents.files(results, baseline, arguments.paper), folder)
     except OSError as error:
         raise BadInput(f"the report cannot be written: {error}; give another --out") from None
+    print(as_markdown(results))
+    if baseline is not None:
+        print("\n".join(markdown(table) for table in against(results, baseline)))
+    if arguments.paper:
+        print(markdown(beside_measured(results)))
     print(f"\nreport: {folder}")
     return 0
+
+
+def _baseline(name: str, results: Results) -> Results:
+    """Another sweep's results: those of a store."""
+    baseline = read_all(Store(name), results)
+    if not baseline.cells:
+        raise BadInput(f"--baseline {name}: holds no finished cell at any place of this space")
+    return baseline
 
 
 def default_folder(results: Results, store: Store) -> Path:
@@ -53,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_plan_arguments(parser)
     parser.add_argument("--out", metavar="FOLDER", help="where to write it (STORE/report/SPACE)")
+    parser.add_argument(
+        "--baseline", metavar="STORE", help="another sweep's: what changed beyond noise, and why"
+    )
+    parser.add_argument(
+        "--paper", action="store_true", help="put the paper's figures beside the measured ones"
+    )
     return parser
 
 

@@ -5,17 +5,24 @@ from pathlib import Path
 
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
+from orchestrator.report.baseline import against
+from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 
 Files = dict[str, bytes]
 
 
-def tables(results: Results) -> list[Table]:
-    """All tables of a report, the most telling first."""
+def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
+    """All tables of a report, the most telling first.
+
+    baseline: another sweep to compare with. paper: put the paper's figures beside ours.
+    """
     found = [
         comparison.summary(results),
+        *(against(results, baseline) if baseline else []),
         claim.claim(results),
+        beside_measured(results) if paper else None,
         *comparison.place_tables(results),
         ablations(results),
         quality.quality(results),
@@ -27,9 +34,9 @@ def tables(results: Results) -> list[Table]:
     return [table for table in found if table is not None]
 
 
-def files(results: Results) -> Files:
+def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:
     """The report's files by name: report.md, tables/*.csv, tables/*.tex."""
-    shown = tables(results)
+    shown = tables(results, baseline, paper)
     made: dict[str, str] = {"report.md": report_markdown(results, shown)}
     for table in shown:
         made[f"tables/{table.name}.csv"] = as_csv(table)

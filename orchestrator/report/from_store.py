@@ -35,6 +35,18 @@ def read(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
     )
 
 
+def read_all(store: Store, like: Results) -> Results:
+    """All finished cells of a store at the places of other results, whatever their settings."""
+    wanted = {tuple(result.cell.axes().values()) for result in like.cells}
+    names = {_name(result.cell.key) for result in like.cells}
+    keys = sorted(key for key in store.cells_done() if _name(key) in names)
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        cells = [Cell.model_validate(cell) for cell in threads.map(store.read_cell, keys)]
+        kept = [cell for cell in cells if tuple(cell.axes().values()) in wanted]
+        found = list(threads.map(partial(_finished, store), kept))
+    return Results(like.space, store.url, found)
+
+
 class _Here:
     """What the store has, listed once."""
 

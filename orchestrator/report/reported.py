@@ -1,0 +1,55 @@
+"""The paper's figures beside ours: what stands in reported.yaml, and what was measured there."""
+
+from functools import cache
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import yaml
+
+from orchestrator.report.results import CellResult, Results
+from orchestrator.report.tables import Entry, Figure, Table
+
+METRICS = {"clean_accuracy": "clean accuracy", "accuracy_under_attack": "accuracy under attack"}
+
+
+@cache
+def paper() -> dict[str, Any]:
+    """What the paper reports: source, gains and figures, in percent."""
+    content: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("reported.yaml").read_text())
+    return content
+
+
+def beside_measured(results: Results) -> Table:
+    """A row a reported figure; measured is a mean over seeds, and attacks where none is stated."""
+    rows: list[list[Entry]] = []
+    for figure in paper()["figures"]:
+        found = [result for result in results.cells if _is_of(result, figure)]
+        attacks = sorted({result.cell.attack for result in found})
+        for metric, name in METRICS.items():
+            values = [v for r in found if (v := r.metrics[metric]) is not None]
+            rows.append(
+                [
+                    figure["where"],
+                    figure["dataset"],
+                    figure["model"],
+                    figure["head"],
+                    ", ".join(attacks) or "not run",
+                    name,
+                    Figure(figure[metric] / 100),
+                    Figure(mean(values) if values else None, final=all(r.final for r in found)),
+                    str(sum(len(result.outcomes.ids) for result in found)),
+                ]
+            )
+    header = ["where", "data set", "model", "head", "measured with", "metric", "reported",
+              "measured", "examples"]  # fmt: skip
+    notes = [f"Reported: {paper()['source']}; the attack behind its Fig. 1 is not stated there."]
+    return Table("paper", "Reported and measured", header, rows, texts=6, notes=notes)
+
+
+def _is_of(result: CellResult, figure: dict[str, Any]) -> bool:
+    axes = result.cell.axes()
+    stated = {name: figure[name] for name in ("dataset", "model", "head", "attack")}
+    return axes["training"] == "standard" and all(
+        value is None or axes[name] == value for name, value in stated.items()
+    )
