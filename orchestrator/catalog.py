@@ -4,8 +4,9 @@
     python -m orchestrator.catalog show sst2
     python -m orchestrator.catalog check --space my_space.yaml
 
-With --space FILE the catalog beside that file is searched first, as a sweep does it. Exit codes: 0
-all is well, 1 `check` found something, 2 bad input.
+With --space FILE the catalog beside that file is searched first, as a sweep does it. `check` looks
+at all entries, and at the data and label words of those that the space names. Exit codes: 0 all is
+well, 1 `check` found something, 2 bad input.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from orchestrator.arguments import Parser
 from orchestrator.checks import check_words
 from search_spaces.catalog import AXES, Catalog, prompts_of
 from search_spaces.errors import BadInput, nearest
-from search_spaces.space import load
+from search_spaces.space import Space, load
 from trainables.assets import Assets, NotDownloaded
 from trainables.attacks import KINDS as ATTACKS
 from trainables.data import check_columns
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         elif arguments.command == "show":
             print(_show(catalog, arguments.name))
         else:
-            return _check(catalog, assets)
+            return _check(space, assets)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -62,9 +63,10 @@ def _show(catalog: Catalog, name: str) -> str:
     return "\n".join(f"# {path}\n{path.read_text().rstrip()}" for path in paths)
 
 
-def _check(catalog: Catalog, assets: Assets) -> int:
+def _check(space: Space, assets: Assets) -> int:
     """Print a line for each thing that is wrong, or could not be checked here."""
-    wrong = [*_wrong_entries(catalog), *_wrong_files(catalog, assets)]
+    catalog = space.catalog
+    wrong = [*_wrong_entries(catalog), *_wrong_files(space, assets)]
     for line in wrong:
         print(f"wrong: {line}")
     if not wrong:
@@ -84,9 +86,10 @@ def _wrong_entries(catalog: Catalog) -> Iterator[str]:
                 yield str(error)
 
 
-def _wrong_files(catalog: Catalog, assets: Assets) -> Iterator[str]:
+def _wrong_files(space: Space, assets: Assets) -> Iterator[str]:
     """Columns that data files lack, and label words that a model has no single token for."""
-    for name in catalog.names("dataset"):
+    catalog = space.catalog
+    for name in space.axes.dataset:
         try:
             data = catalog.dataset(name)
             check_columns(name, data, assets.dataset_files(name, data))
@@ -94,19 +97,19 @@ def _wrong_files(catalog: Catalog, assets: Assets) -> Iterator[str]:
             print(f"not checked: data set {name}: not on this machine")
         except BadInput as error:
             yield str(error)
-    for name in catalog.names("model"):
+    for name in space.axes.model:
         try:
             folder = assets.model_folder(name, catalog.model(name))
         except BadInput:
             print(f"not checked: label words in the vocabulary of {name}: not on this machine")
             continue
-        yield from _wrong_words(catalog, name, folder)
+        yield from _wrong_words(space, name, folder)
 
 
-def _wrong_words(catalog: Catalog, model: str, folder: Path) -> Iterator[str]:
-    seen = set()
-    for dataset in catalog.names("dataset"):
-        for head in catalog.names("head"):
+def _wrong_words(space: Space, model: str, folder: Path) -> Iterator[str]:
+    catalog, seen = space.catalog, set()
+    for dataset in space.axes.dataset:
+        for head in space.axes.head:
             try:
                 entry = catalog.dataset(dataset)
                 prompts = prompts_of(entry, catalog.head(head), catalog.model(model))

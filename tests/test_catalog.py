@@ -18,8 +18,11 @@ from trainables.store import Store
 EMPTY = Store("/nonexistent")
 
 
-def test_the_packaged_catalog_has_nothing_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["check"]) == 0, capsys.readouterr().out
+@pytest.mark.parametrize("space", ["embedded", "ablations"])
+def test_the_packaged_catalog_has_nothing_wrong(
+    space: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", "--space", space]) == 0, capsys.readouterr().out
 
 
 def test_list_names_every_entry_and_show_gives_its_file(
@@ -148,7 +151,7 @@ def test_a_user_adds_a_data_set_a_model_a_head_and_an_attack(
 
     done = run("orchestrator.sweep")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "| mean_pooled | delete |" in done.stdout
+    assert "| head | clean | delete |" in done.stdout and "| mean_pooled |" in done.stdout
     before = run("orchestrator.sweep", "--dry-run").stdout
     assert "done           reviews-mine-mean_pooled" in before
     (tmp_path / "my_heads.py").write_text(OWN_HEAD + "\n# changed\n")

@@ -1,7 +1,8 @@
-"""Every command of the README runs, as written, in a folder that holds a small sweep's results.
+"""Every command of the documentation runs as written, where the results of a small sweep lie.
 
 Commands that would take minutes run with small settings added; `make sweep` itself, the server of
-`make ui` and everything else that is slow run under `make test-slow`.
+`make ui` and everything else that is slow run under `make test-slow`. A block of Python or YAML
+that begins with the name of a file is that file.
 """
 
 import os
@@ -33,10 +34,16 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
 }
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"^```sh\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.S | re.M)
+def commands(page: Path = REPOSITORY / "README.md") -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.S | re.M)
     lines = "".join(blocks).splitlines()
     return [line.split("  #")[0].strip() for line in lines if line.split("  #")[0].strip()]
+
+
+def files(page: Path) -> dict[str, str]:
+    """Blocks of code that are files, by name."""
+    blocks = re.findall(r"^```(?:python|yaml)\n# (\S+)\n(.*?)^```", page.read_text(), re.S | re.M)
+    return dict(blocks)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,29 @@ def test_a_readme_command_runs(command: str, folder: Path) -> None:
         command = f"{command} {SMALL}"
     done = run(command, folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
+    """search_spaces/README.md from an empty folder, command by command."""
+    page = REPOSITORY / "search_spaces" / "README.md"
+    for name, content in files(page).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    for command in commands(page):
+        done = run(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+    table = (tmp_path / "report" / "tables" / "reviews-bert-embedded.csv").read_text()
+    assert {"mean_pool", "mlp_ft", "mvp"} <= {line.split(",")[0] for line in table.splitlines()}
+    assert {"lost_letters", "two_misspellings"} <= set(table.splitlines()[0].split(","))
+
+
+PAGES = [page for page in REPOSITORY.rglob("README.md") if ".venv" not in page.parts]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 @pytest.mark.slow
