@@ -25,6 +25,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep only these values of an axis; repeatable")  # fmt: skip
     add("--set", action="append", default=[], metavar="PATH=VALUE",
         help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
+    add("--precision", type=float, metavar="SHARE",
+        help="stop a cell where its accuracy under attack is known to ± this")  # fmt: skip
     add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
     add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
     add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
@@ -38,7 +40,10 @@ def open_plan(
     provisional: plan for what the hub has without asking it.
     """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
-    space = load(arguments.space, arguments.only, arguments.set, seeds)
+    sets = [*arguments.set]
+    if arguments.precision is not None:
+        sets.append(f"attack.precision={arguments.precision}")
+    space = load(arguments.space, arguments.only, sets, seeds)
     assets = Assets(arguments.assets or space.assets, local_only=provisional)
     assets.check()
     store = Store(arguments.store)

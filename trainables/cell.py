@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
+from trainables.precision import in_random_order, interval, until_narrow
 from trainables.results import attack_metrics
 from trainables.store import Store, StoreError
 
@@ -98,11 +100,18 @@ class Worker:
         from trainables.fit import load_data
 
         sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
-        ids = [example.id for example in sample]
-        finished = self.store.attacked(cell.log, look_for=ids if begun else ())
-        missing = [e for e in sample if finished.get(e.id, ERROR)["status"] == "error"]
-        if missing:
-            yield from self._attack_missing(cell, missing, finished, len(sample))
+        if cell.precision is not None:
+            sample = in_random_order(sample)
+        asked = [example.id for example in sample]
+        finished = self.store.attacked(cell.log, look_for=asked if begun else ())
+        missing = (
+            example
+            for example in until_narrow(sample, finished, cell.precision)
+            if finished.get(example.id, ERROR)["status"] == "error"
+        )
+        if (first := next(missing, None)) is not None:
+            yield from self._attack_missing(cell, chain([first], missing), finished, asked)
+        ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
         _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
         metrics = attack_metrics(finished[id] for id in ids)
@@ -113,11 +122,15 @@ class Worker:
             "metrics": metrics,
         }
         result["sample"] = ids
+        if cell.precision is not None:
+            right = sum(finished[id]["status"] == "failed" for id in ids)
+            errors = int(metrics["num_errors"] or 0)
+            result["interval"] = interval(right, len(ids) - errors, len(sample) - errors)
         self.store.write_result(cell.key, result)
-        yield {"phase": "done", "finished": len(sample), "total": len(sample), **metrics}
+        yield {"phase": "done", "finished": len(ids), "total": len(ids), **metrics}
 
     def _attack_missing(
-        self, cell: Cell, missing: list[Any], finished: dict[int, Any], total: int
+        self, cell: Cell, missing: Iterable[Any], finished: dict[int, Any], asked: list[int]
     ) -> Iterator[dict[str, Any]]:
         prepare_textattack(cell.attack_resources)
         from trainables.attacks.engine import Victim, attack_examples
@@ -149,8 +162,8 @@ class Worker:
                 _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
-                done = total - len(missing) + sum(e.id in finished for e in missing)
-                yield {"phase": "attack", "finished": done, "total": total}
+                done = sum(id in finished for id in asked)
+                yield {"phase": "attack", "finished": done, "total": len(asked)}
 
 
 def evaluation_name(other: OtherDataset) -> str:
