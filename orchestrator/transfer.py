@@ -27,7 +27,7 @@ ABOUT = """\
 Replay the adversarial examples found against each fit on all fits of its data set: predictions
 only, no new search. What is there already is not done again.
 
-A data set with F fits and L attack logs takes F × L × N predictions at most, and one for each
+A data set with F fits and L attack logs takes F × L × N predictions at most, and F for each
 original text: the paper's space, 5 data sets with F = 45 and L = 180, some 2 million with N = 50.
 """
 EXIT_CODES = "exit codes: 0 all replayed, 1 some fits failed, 2 bad input (nothing was run)"
