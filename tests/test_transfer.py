@@ -9,19 +9,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import torch
 
 from orchestrator.plan import make_plan
 from orchestrator.transfer import transfer_matrix
+from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables import replay as replay_module
-from trainables.assets import EMBEDDED, Assets
-from trainables.cell import Worker, load_head
-from trainables.data import Example
+from trainables.assets import Assets
+from trainables.attacks.resources import masked_language_model, prepare_textattack
+from trainables.cell import load_head
+from trainables.data import Example, load_splits
 from trainables.fit import load_data
+from trainables.heads.base import Head, Texts
 from trainables.replay import adversarial, replay
 from trainables.store import Store
 
@@ -145,6 +147,7 @@ def test_again_there_is_nothing_to_do(
     assert not list(folder.glob("drivers/*"))
 
 
+@pytest.mark.slow
 def test_more_examples_replay_only_those_that_are_new(
     swept: Path, transferred: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -166,6 +169,7 @@ def to_replay(done: subprocess.CompletedProcess[str]) -> int:
     return int(line.split()[0])
 
 
+@pytest.mark.slow
 def test_a_killed_transfer_goes_on_where_it_was(
     swept: Path, transferred: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -213,7 +217,8 @@ def test_a_replay_that_was_cut_off_keeps_its_parts(
     assert sum(len(entry["replayed"]) for entry in store.transfer(fit.key).values()) == 2
     *_, last = replay(fit, sources, store, ASSETS)
     assert last["replayed"] == total - 2
-    texts = {text for e in sum(sources.values(), []) for text in (e.original, e.perturbed)}
+    examples = [example for found in sources.values() for example in found]
+    texts = {text for e in examples for text in (e.original, e.perturbed)}
     assert last["predicted"] <= len(texts), "a text was predicted twice"
     assert store.transfer(fit.key) == records(all_at_once)[fit.key]
     assert list(replay(fit, sources, store, ASSETS)) == []
@@ -273,44 +278,45 @@ def test_the_matrix_is_read_without_torch_and_ray(
     assert done.returncode == 0 and "nothing to do" in done.stdout, done.stderr
 
 
+class KnowsByHeart(Head):
+    """Right on the texts it was given, wrong on any other; it remembers what it was asked."""
+
+    def __init__(self, texts: list[tuple[str, ...]]) -> None:
+        super().__init__()
+        self.texts, self.asked = set(texts), set[tuple[str, ...]]()
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        self.asked.update(texts)
+        return torch.tensor([[0.0, 1.0] if text in self.texts else [1.0, 0.0] for text in texts])
+
+
+@pytest.mark.parametrize("attack", ["textfooler", "textbugger", "bert_attack", "misspellings"])
 @pytest.mark.parametrize("dataset", ["boolq", "mrpc"])
 def test_attacked_pairs_with_line_breaks_are_split_as_the_victim_saw_them(
-    dataset: str, tmp_path: Path
+    dataset: str, attack: str
 ) -> None:
-    assets = Assets(str(with_line_breaks(dataset, tmp_path / "assets")))
-    store = Store(str(tmp_path / "store"))
-    only = [f"dataset={dataset}", "model=bert-embedded", "head=mlp_ft", "attack=misspellings"]
-    sets = ["attack.examples=12", "fit.train_examples=64"]
-    (cell,) = make_plan(load("embedded", only, sets), assets, store).todo
-    *_, last = Worker(store, assets).run(cell)
-    assert last["phase"] == "done", last
-    log = store.attacked(cell.log)
-    rows = {example.id: example for example in load_data(cell.fit, assets).test}
-    columns = cell.fit.data.columns
-    found = adversarial(log.values(), rows, columns.index(cell.fit.data.attacked))
-    assert found and len(found) == sum(r["status"] == "successful" for r in log.values())
-    head = load_head(cell.fit, store, assets)
+    prepare_textattack("embedded")
+    from trainables.attacks.engine import Victim, attack_examples
+    from trainables.attacks.recipes import build_attack
+
+    catalog = Catalog()
+    data, recipe = catalog.dataset(dataset), catalog.attack(attack)
+    test = load_splits(dataset, data, ASSETS.dataset_files(dataset, data)).test[:12]
+    # Each text of a pair over two lines, as real ones of several sentences are.
+    pairs = [tuple(text.replace(" ", "\n", 1) for text in example.texts) for example in test]
+    rows = {number: Example(number, texts, 1) for number, texts in enumerate(pairs)}
+    victim = KnowsByHeart(pairs)
+    settings = attack_settings(recipe, data, "mvp", "embedded")
+    built = build_attack(
+        recipe.kind, Victim(victim), settings, "embedded",
+        masked_language_model("embedded"), data.columns, data.attacked,
+    )  # fmt: skip
+    log = list(attack_examples(built, rows.values(), data.columns, 0, dataset, attack))
+    found = adversarial(log, rows, data.columns.index(data.attacked))
+    assert len(found) == sum(record["status"] == "successful" for record in log) > 0
     for example in found:
         assert [text.count("\n") for text in example.original] == [1, 1]
-        scores = head([example.perturbed])[0].softmax(dim=0).tolist()
-        assert scores == pytest.approx(log[example.id]["perturbed_scores"], abs=1e-4)
-    list(replay(cell.fit, {cell.log: found}, store, assets))
-    entry = store.transfer(cell.fit.key)[cell.log]
-    assert entry["fooled"] == entry["right_before"] == entry["replayed"] == [e.id for e in found]
-
-
-def with_line_breaks(dataset: str, folder: Path) -> Path:
-    """The packaged data set with a line break in each of a row's texts."""
-    to = folder / "datasets" / dataset
-    to.mkdir(parents=True)
-    for path in (EMBEDDED / "datasets" / dataset).glob("*.parquet"):
-        table = pq.read_table(path)
-        for number, column in enumerate(table.column_names):
-            if pa.types.is_string(table[column].type):
-                texts = [text.replace(" ", "\n", 1) for text in table[column].to_pylist()]
-                table = table.set_column(number, column, pa.array(texts))
-        pq.write_table(table, to / path.name)
-    return folder
+        assert example.perturbed in victim.asked and example.perturbed != example.original
 
 
 def test_an_example_of_which_another_column_changed_is_left_out() -> None:
