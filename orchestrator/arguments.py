@@ -1,6 +1,7 @@
 """What the commands of this package share: which space, changed how, which store, which assets."""
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from orchestrator.plan import Plan, make_plan
@@ -15,6 +16,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see --help")
+
+
+def number_of(what: str) -> Callable[[str], int]:
+    """Reads an argument that is a whole number of something, 1 or more."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}, 1 or more")
+        return int(text)
+
+    return read
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:

@@ -62,7 +62,7 @@ class Worker:
         from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 
         fit = cell.fit
-        _use_threads(cell.resources.fit.cpus)
+        use_threads(cell.resources.fit.cpus)
         if not self.store.has_fit(fit.key):
             head = fresh_head(fit, self.assets)
             for progress in fine_tune(fit, head, load_data(fit, self.assets)):
@@ -87,12 +87,8 @@ class Worker:
                 self.store.write_evaluation(fit.key, name, record)
 
     def _head(self, fit: Fit) -> Any:
-        from trainables.fit import fresh_head
-
         if self._fitted is None or self._fitted[0] != fit.key:
-            head = fresh_head(fit, self.assets)
-            head.load_bytes(self.store.read_weights(fit.key))
-            self._fitted = (fit.key, head)
+            self._fitted = (fit.key, load_head(fit, self.store, self.assets))
         return self._fitted[1]
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
@@ -137,7 +133,7 @@ class Worker:
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
 
-        _use_threads(cell.resources.attack.cpus)
+        use_threads(cell.resources.attack.cpus)
         attack = build_attack(
             cell.attack_kind,
             Victim(self._head(cell.fit)),
@@ -155,6 +151,8 @@ class Worker:
             cell.fit.seed,
             cell.fit.dataset,
             cell.attack,
+            attacked=cell.fit.data.attacked,
+            resources=cell.attack_resources,
         ):
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -164,6 +162,15 @@ class Worker:
                 reported = time.perf_counter()
                 done = sum(id in finished for id in asked)
                 yield {"phase": "attack", "finished": done, "total": len(asked)}
+
+
+def load_head(fit: Fit, store: Store, assets: Assets) -> Any:
+    """A fit's head with its weights from the store."""
+    from trainables.fit import fresh_head
+
+    head = fresh_head(fit, assets)
+    head.load_bytes(store.read_weights(fit.key))
+    return head
 
 
 def evaluation_name(other: OtherDataset) -> str:
@@ -191,7 +198,8 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
+    """Have torch use so many threads from now on."""
     import torch
 
     # Fixed by the space, never by the machine: the number of threads can change the last bits.
