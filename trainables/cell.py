@@ -119,7 +119,7 @@ class Worker:
     def _attack_missing(
         self, cell: Cell, missing: list[Any], finished: dict[int, Any], total: int
     ) -> Iterator[dict[str, Any]]:
-        prepare_textattack(cell.attack_resources)
+        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
