@@ -1,9 +1,10 @@
 """An assets folder for machines without internet: listed, fetched, verified, and then swept on.
 
-The hub is its cache on this machine, laid out as huggingface_hub keeps it; what TextAttack downloads
-comes from a server on this machine.
+The hub is its cache on this machine, laid out as huggingface_hub keeps it; what TextAttack would
+download comes from a server on this machine.
 """
 
+import hashlib
 import http.server
 import io
 import json
@@ -17,17 +18,18 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from test_sources import REVISION, put_in_hub_cache
 
 from orchestrator import assets as command
 from orchestrator import needed
 from search_spaces.catalog import PACKAGED
-from tests.test_sources import REVISION, put_in_hub_cache
 from trainables.assets import EMBEDDED
 from trainables.attacks.downloads import ARCHIVES, Archive
 
@@ -176,6 +178,8 @@ def test_a_fetch_that_is_killed_goes_on_and_no_half_file_is_taken_for_a_whole_on
     assert (model / "model.safetensors").stat().st_size == BIG
     assert not list(folder.rglob("*.part"))
     assert run("orchestrator.assets", "verify", str(folder)).returncode == 0
+    for big in (snapshot, model):
+        (big / "model.safetensors").unlink()  # pytest would keep them
 
 
 def test_what_is_missing_is_listed_and_fetching_it_names_the_repository(
@@ -266,7 +270,7 @@ def array(values: np.ndarray) -> bytes:
 
 
 def small_resources() -> dict[str, dict[str, bytes]]:
-    words = "film movie good great bad dull plot cast is was".split()
+    words = ["film", "movie", "good", "great", "bad", "dull", "plot", "cast", "is", "was"]
     vectors = np.random.default_rng(0).normal(size=(len(words), 4)).astype(np.float32)
     neighbours = np.argsort(((vectors[:, None] - vectors) ** 2).sum(2), axis=1)
     tagger = "averaged_perceptron_tagger_eng"
@@ -289,18 +293,27 @@ def small_resources() -> dict[str, dict[str, bytes]]:
     }
 
 
+@dataclass
+class Server:
+    """What a server on this machine sends, by path, and where it hangs up in the middle."""
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    cut_at: dict[str, int] = field(default_factory=dict)
+
+
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    """What a server on this machine sends, by path; the archives' addresses point there."""
-    sent: dict[str, bytes] = {}
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The archives' addresses point to it."""
+    sent = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            content = sent.get(self.path.strip("/"))
-            self.send_response(404 if content is None else 200)
-            self.send_header("Content-Length", str(len(content or b"")))
+            name = self.path.strip("/")
+            content = sent.content.get(name, b"")
+            self.send_response(200 if content else 404)
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content or b"")
+            self.wfile.write(content[: sent.cut_at.get(name)])
 
         def log_message(self, *_: object) -> None:
             pass
@@ -331,53 +344,94 @@ def load(handle):
 """
 
 
-def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
-    hub: dict[str, str],
-    server: dict[str, bytes],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """On a machine whose home is empty, from a folder that cannot be written."""
-    attacks = ["textfooler", "textbugger", "bert_attack", "misspellings"]
-    space, folder = write_space(tmp_path, "textattack", *attacks), tmp_path / "assets"
-    for name, files in small_resources().items():
-        server[name] = packed(name, files)
-    empty = {"HOME": str(tmp_path / "home"), "NLTK_DATA": "", "TFHUB_CACHE_DIR": str(tmp_path)}
-    for name, value in empty.items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture
+def paper_like(hub: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A space with TextAttack's own resources, on a machine that has the hub's cache only."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "tfhub"))
     monkeypatch.delenv("TA_CACHE_DIR", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", f"{hub['HF_HOME']}/hub")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("nltk.data.path", [])
+    monkeypatch.setattr("nltk.data.path", [str(tmp_path / "home" / "nltk_data")])
+    attacks = ("textfooler", "textbugger", "bert_attack", "misspellings")
+    return write_space(tmp_path, "textattack", *attacks)
 
-    broken = server.pop("universal-sentence-encoder")
-    assert command.main(["fetch", "--space", space, "--to", str(folder)]) == 2
-    assert "universal-sentence-encoder is not on this machine" in capsys.readouterr().err
-    server["universal-sentence-encoder"] = broken[:-9]
-    assert command.main(["fetch", "--space", space, "--to", str(folder)]) == 2
+
+def test_what_textattack_downloads_is_fetched_whole_or_not_at_all(
+    paper_like: str, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "assets"
+    fetching = ["fetch", "--space", paper_like, "--to", str(folder)]
+    listing = ["list", "--space", paper_like, "--assets", str(folder)]
+    server.content |= {name: packed(name, files) for name, files in small_resources().items()}
+    encoder = "universal-sentence-encoder"
+    whole = server.content.pop(encoder)
+    assert command.main(fetching) == 2
+    assert f"{encoder} is not on this machine" in capsys.readouterr().err
+    server.content[encoder] = whole[: len(whole) // 2]
+    assert command.main(fetching) == 2
     assert "gave no whole zip or tar file" in capsys.readouterr().err
-    server["universal-sentence-encoder"] = broken
-    assert command.main(["list", "--space", space, "--assets", str(folder)]) == 1
-    assert command.main(["fetch", "--space", space, "--to", str(folder)]) == 0
-    assert command.main(["list", "--space", space, "--assets", str(folder)]) == 0
+    server.content[encoder], server.cut_at[encoder] = whole, len(whole) - 1
+    assert command.main(fetching) == 2
+    assert f"{len(whole) - 1} of {len(whole)} bytes came" in capsys.readouterr().err
+    assert command.main(listing) == 1
+    server.cut_at.clear()
+    assert command.main(fetching) == 0
+    assert command.main(listing) == 0
     assert command.main(["verify", str(folder)]) == 0
-    server.clear()
-    assert command.main(["fetch", "--space", space, "--to", str(folder)]) == 0
+    server.content.clear()
+    assert command.main(fetching) == 0  # from the server nothing is asked again
     assert not list(folder.rglob("*.part"))
+    for name, files in small_resources().items():
+        for path, content in files.items():
+            assert (folder / "textattack" / name / path).read_bytes() == content
 
+
+def test_what_textattack_has_downloaded_on_this_machine_is_copied(
+    paper_like: str, server: Server, tmp_path: Path
+) -> None:
+    url = "https://tfhub.dev/google/universal-sentence-encoder/3"
+    kept = {
+        "word_embeddings": tmp_path / "home" / ".cache" / "textattack",
+        "nltk_data": tmp_path / "home",
+        "universal-sentence-encoder": tmp_path / "tfhub" / hashlib.sha1(url.encode()).hexdigest(),
+    }
+    for name, files in small_resources().items():
+        top = name.split("/")[0]
+        for path, content in files.items():
+            file = kept[top] / path if top == name else kept[top] / name / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    assert command.main(["list", "--space", paper_like]) == 0
+    folder = tmp_path / "assets"
+    assert command.main(["fetch", "--space", paper_like, "--to", str(folder)]) == 0
+    assert command.main(["list", "--space", paper_like, "--assets", str(folder)]) == 0
+    for name, files in small_resources().items():
+        for path, content in files.items():
+            assert (folder / "textattack" / name / path).read_bytes() == content
+
+
+@pytest.mark.slow
+def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
+    paper_like: str, server: Server, tmp_path: Path
+) -> None:
+    """On a machine that has nothing else; nothing is written to the folder."""
+    folder = tmp_path / "assets"
+    server.content |= {name: packed(name, files) for name, files in small_resources().items()}
+    assert command.main(["fetch", "--space", paper_like, "--to", str(folder)]) == 0
+    before = sorted(folder.rglob("*"))
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "tensorflow_hub.py").write_text(TENSORFLOW_HUB)
-    (tmp_path / "home").mkdir()
-    for path in [*folder.rglob("*"), folder]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    before = sorted(folder.rglob("*"))
     done = run(
-        "orchestrator.sweep", "--space", space, "--assets", str(folder),
-        "--store", str(tmp_path / "store"), **empty, HF_HOME=str(tmp_path / "no-cache"),
-        HF_HUB_OFFLINE="1", PYTHONPATH=f"{tmp_path / 'modules'}:{os.environ['PYTHONPATH']}",
+        "orchestrator.sweep", "--space", paper_like, "--assets", str(folder),
+        "--store", str(tmp_path / "store"), NLTK_DATA="", HF_HOME=str(tmp_path / "no-cache"),
+        HF_HUB_OFFLINE="1", PYTHONPATH=f"{tmp_path / 'modules'}:{PACKAGED.parent.parent}",
     )  # fmt: skip
     errors = [path.read_text() for path in tmp_path.glob("store/cells/*/error.txt")]
     assert done.returncode == 0, done.stdout + done.stderr + "\n".join(errors)
     assert "4 of 4 cells done" in done.stdout
+    logs = [path.read_text() for path in tmp_path.glob("store/attacks/*/examples.jsonl")]
+    assert len(logs) == 4
+    for log in logs:
+        assert {json.loads(line)["status"] for line in log.splitlines()} & {"successful", "failed"}
     assert sorted(folder.rglob("*")) == before

@@ -76,6 +76,9 @@ def download(archive: Archive, target: Path) -> None:
     try:
         with urlopen(archive.url, timeout=TIMEOUT) as response, packed.open("wb") as file:
             shutil.copyfileobj(response, file)
+        promised = response.headers["Content-Length"]
+        if promised is not None and packed.stat().st_size != int(promised):
+            raise EOFError(f"{packed.stat().st_size} of {promised} bytes came")
         _unpack(packed, unpacked)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
         raise BadInput(f"{archive.url} gave no whole zip or tar file: {error}") from None
