@@ -197,6 +197,40 @@ def test_what_is_missing_is_listed_and_fetching_it_names_the_repository(
     assert GLUE in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
+def test_another_revision_takes_the_place_of_the_one_that_was_fetched(
+    hub: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where it comes in fewer files; what else lies there is never read with it."""
+    space, folder = write_space(tmp_path, "embedded", "misspellings"), tmp_path / "assets"
+    assert fetch(space, folder, hub).returncode == 0
+    (repository,) = Path(hub["HF_HOME"]).glob("hub/datasets--*")
+    newer = repository / "snapshots" / "newer" / "sst2"
+    newer.mkdir(parents=True)
+    (repository / "refs" / "v2").write_text("newer")
+    for split in ("train", "validation"):
+        content = (EMBEDDED / "datasets" / "sst2" / f"{split}.parquet").read_bytes()
+        (newer / f"{split}-00000-of-00001.parquet").write_bytes(content)
+    entry = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())
+    entry["hub"]["revision"] = "v2"
+    own = tmp_path / "catalog" / "datasets"
+    own.mkdir(parents=True)
+    (own / "sst2.yaml").write_text(yaml.safe_dump(entry))
+    rows = folder / "datasets" / "sst2"
+    (rows / "train.parquet").write_bytes((newer / "train-00000-of-00001.parquet").read_bytes())
+    refused = fetch(space, folder, hub)
+    assert refused.returncode == 2 and "holds both train.parquet" in refused.stderr
+    (rows / "train.parquet").unlink()
+    assert fetch(space, folder, hub).returncode == 0
+    assert sorted(path.name for path in rows.iterdir()) == [
+        "train-00000-of-00001.parquet",
+        "validation-00000-of-00001.parquet",
+    ]
+    manifest = json.loads((folder / "assets.json").read_text())["assets"]
+    assert manifest["datasets/sst2"]["origin"]["commit"] == "newer"
+    assert run("orchestrator.assets", "verify", str(folder)).returncode == 0
+    assert cells(space, "hub", hub) == cells(space, str(folder), hub)
+
+
 def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_path: Path) -> None:
     space, folder = write_space(tmp_path, "embedded", "misspellings"), tmp_path / "assets"
     assert fetch(space, folder, hub).returncode == 0

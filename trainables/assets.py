@@ -76,7 +76,7 @@ class Assets:
         splits = dataset.splits.sources()
         if self.source == "hub":
             return _hub_dataset_files(name, dataset, splits, self.local_only)
-        folder = self._folder() / "datasets" / name
+        folder = self._root() / "datasets" / name
         files = {}
         for split in splits:
             whole, parts = folder / f"{split}.parquet", split_parts(folder, split)
@@ -105,16 +105,16 @@ class Assets:
                 if not any(snapshot.glob(needed)):
                     raise NotDownloaded(f"model {model.hub}: no {needed} in {snapshot}")
             return snapshot
-        folder = self._folder() / "models" / name
+        folder = self._root() / "models" / name
         if not (folder / "config.json").is_file():
             raise BadInput(f"model {name!r}: no {folder / 'config.json'}; {self._have('models')}")
         return folder
 
-    def _folder(self) -> Path:
+    def _root(self) -> Path:
         return EMBEDDED if self.source == "embedded" else Path(self.source).resolve()
 
     def _have(self, kind: str) -> str:
-        folder = self._folder() / kind
+        folder = self._root() / kind
         found = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
         return f"{folder} holds {', '.join(found) or 'nothing'}"
 
