@@ -258,6 +258,23 @@ def test_the_space_that_ships_with_the_package_needs_nothing_fetched(tmp_path: P
     assert not (tmp_path / "assets").exists()
 
 
+def test_a_folder_is_filled_from_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(tmp_path / "assets")
+    filling = ["fetch", "--only", "dataset=sst2,mrpc", "--assets", str(EMBEDDED), "--to", folder]
+    assert command.main(filling) == 0
+    listing = ["list", "--only", "dataset=sst2,mrpc", "--assets", folder]
+    assert command.main(listing) == 0
+    assert command.main(["list", "--assets", folder]) == 1
+    listed = capsys.readouterr().out
+    assert "datasets/ag_news" in listed and "3 missing" in listed
+    for name in ("sst2", "mrpc"):
+        original = EMBEDDED / "datasets" / name / "train.parquet"
+        copied = Path(folder) / "datasets" / name / "train.parquet"
+        assert copied.read_bytes() == original.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

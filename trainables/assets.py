@@ -173,9 +173,11 @@ def _hub_dataset_files(
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
     files = {split: split_parts(snapshot / hub.folder, split) for split in splits}
     for split, paths in files.items():
-        # A snapshot in the cache may hold no more than was once asked for.
-        lacking = _lacking(paths) or ("" if paths else f"no file of split {split} in {hub.folder}/")
-        if lacking and _offline(local_only):
+        # A snapshot in the cache holds what was once asked for, and what came before a break.
+        lacking = _lacking(paths)
+        if not paths and _offline(local_only):
+            lacking = f"no file of split {split} in {hub.folder}/"
+        if lacking:
             raise NotDownloaded(
                 f"data set {hub.repository} is not whole in the local hub cache: {lacking}"
             )
