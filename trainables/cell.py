@@ -128,7 +128,7 @@ class Worker:
     def _attack_missing(
         self, cell: Cell, missing: Iterable[Any], finished: dict[int, Any], asked: list[int]
     ) -> Iterator[dict[str, Any]]:
-        prepare_textattack(cell.attack_resources)
+        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
