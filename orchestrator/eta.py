@@ -49,12 +49,20 @@ class Left:
     def __str__(self) -> str:
         if self.high == 0:
             return "nothing left"
-        unit, name = next((unit, name) for least, unit, name in UNITS if self.middle >= least)
+        unit, name = _unit(self.middle)
         low, middle, high = (_rounded(part / unit) for part in (self.low, self.middle, self.high))
         return f"about {middle} {name} left ({low} to {high})"
 
 
-UNITS = [(172800, 86400, "days"), (5400, 3600, "h"), (90, 60, "min"), (0, 1, "s")]
+def seconds_in_words(seconds: float) -> str:
+    """`50 s`, `12 min`, `3.5 h`."""
+    unit, name = _unit(seconds)
+    return f"{_rounded(seconds / unit)} {name}"
+
+
+def _unit(seconds: float) -> tuple[int, str]:
+    units = [(172800, 86400, "days"), (5400, 3600, "h"), (90, 60, "min")]
+    return next(((unit, name) for least, unit, name in units if seconds >= least), (1, "s"))
 
 
 @dataclass
@@ -213,7 +221,7 @@ class _Regression:
         drawn = terms + random.standard_normal((DRAWS, len(terms))) @ spread.T
         each = np.exp(np.array([drawn[:, columns].sum(axis=1) for columns in rows]))
         sums = np.array([[sum(of)] for of in units.values()])
-        squares = np.array([[sum(one**2 for one in of)] for of in units.values()])
+        squares = np.array([[float(np.square(of).sum())] for of in units.values()])
         most = np.array([[max(of)] for of in units.values()])
         variance = (each**2 * squares).sum(axis=0) * np.exp(noise) * np.expm1(noise)
         total = (each * sums).sum(axis=0) * np.exp(noise / 2)
@@ -244,11 +252,13 @@ class _Regression:
                 residuals = self._squares - 2 * terms @ self._products + terms @ self._rows @ terms
                 learnt = self.tasks - np.trace(covariance @ self._rows) / noise
                 believed = NOISE_WEIGHT * NOISE**2
-                noise = (believed + max(residuals, 0.0)) / (NOISE_WEIGHT + max(learnt, 0.0))
-            self._fitted = terms, covariance, float(noise)
+                noise = (believed + max(float(residuals), 0.0)) / (
+                    NOISE_WEIGHT + max(float(learnt), 0.0)
+                )
+            self._fitted = terms, covariance, noise
         return self._fitted
 
 
 def _rounded(number: float) -> str:
     """Two digits are more than anyone knows of the future."""
-    return f"{number:.1f}" if number < 9.95 and number % 1 >= 0.05 else f"{number:.0f}"
+    return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{number:.0f}"

@@ -42,8 +42,10 @@ class Worker:
         """Run a cell; yields progress records.
 
         Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
-        has `fit_done`. The last has `phase` done, or failed with `error`, its last line; the
-        traceback is then in the store, if that can be written. Nothing is raised.
+        has `fit_done`, and `fit_seconds` where it was trained here; the next has `found`, how many
+        examples were attacked before, where some were. The last has `phase` done, or failed with
+        `error`, its last line; the traceback is then in the store, if that can be written. Nothing
+        is raised.
         """
         try:
             begun = self.store.has_cell(cell.key)
@@ -61,6 +63,7 @@ class Worker:
 
         fit = cell.fit
         _use_threads(cell.resources.fit.cpus)
+        trained = {}
         if not self.store.has_fit(fit.key):
             head = fresh_head(fit, self.assets)
             for progress in fine_tune(fit, head, load_data(fit, self.assets)):
@@ -69,10 +72,12 @@ class Worker:
                     record = {**progress.record, "spec": spec}
                     self.store.write_fit(fit.key, head.to_bytes(), record)
                     self._fitted = (fit.key, head)
+                    trained = {"fit_seconds": record["seconds"]}
                 else:
                     yield progress
         self._evaluate_also(fit)
-        yield {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+        start = {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+        yield {**start, **trained}
 
     def _evaluate_also(self, fit: Fit) -> None:
         from trainables.fit import evaluate_on
@@ -101,6 +106,8 @@ class Worker:
         ids = [example.id for example in sample]
         finished = self.store.attacked(cell.log, look_for=ids if begun else ())
         missing = [e for e in sample if finished.get(e.id, ERROR)["status"] == "error"]
+        if found := len(sample) - len(missing):
+            yield {"phase": "attack", "finished": found, "total": len(sample), "found": found}
         if missing:
             yield from self._attack_missing(cell, missing, finished, len(sample))
         _check_errors((finished[id] for id in ids), at_the_end=True)

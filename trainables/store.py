@@ -150,6 +150,10 @@ class Store:
             records[_example_id(record)] = record
         return records
 
+    def logs_begun(self) -> set[str]:
+        """Names of all logs that hold examples."""
+        return {path.split("/")[-2] for path in self._files("attacks")}
+
     def add_attacked(self, log: str, record: Record) -> None:
         """Keep one finished example; `record["id"]` names it."""
         self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
