@@ -8,20 +8,21 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.eta import seconds_in_words
-from orchestrator.progress import Progress, RunningCell, Snapshot
+from orchestrator.progress import Progress, Snapshot
 from search_spaces.cell import Cell
 
 SUMMARY_EVERY = 60.0  # seconds, in a pipe
 COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
 SEPARATOR = "  ·  "
-BAR = 24  # columns
+GAP = "  "
+WIDE, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
 ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave to what is above them
 
 
@@ -86,10 +87,11 @@ class Drawing:
         width = options.max_width
         at_most = max(console.height - ROOM_FOR_THE_REST, 1)
         yield Text("\n".join(packed(summary(self.snapshot), width)), style="bold")
-        yield _running(self.snapshot, at_most)
-        yield Group(
-            *(Text(line, overflow="ellipsis", no_wrap=True) for line in extremes(self.snapshot))
-        )
+        yield _running(self.snapshot, width, at_most)
+        for name, found in (("best", self.snapshot.best), ("worst", self.snapshot.worst)):
+            if found is not None:
+                said = f"{name} under attack so far: {_share(found[1])}  "
+                yield Text(said + shortened(found[0], width - len(said)))
 
 
 def summary(snapshot: Snapshot) -> list[str]:
@@ -124,37 +126,32 @@ def packed(facts: Iterable[str], width: int) -> list[str]:
     return lines
 
 
-def extremes(snapshot: Snapshot) -> list[str]:
-    """The best and the worst finished cell."""
-    ranked = (("best ", snapshot.best), ("worst", snapshot.worst))
-    return [
-        f"{name} under attack so far: {_share(found[1])}  {found[0]}"
-        for name, found in ranked
-        if found
-    ]
+def shortened(key: str, width: int) -> str:
+    """A cell's key without its hash, cut in the middle where it is too long: both ends say more."""
+    readable = key.rpartition("-")[0] or key
+    if len(readable) <= width:
+        return readable
+    end = max(width - 1, 2) // 2
+    return f"{readable[: max(width - 1 - end, 1)]}…{readable[-end:]}"
 
 
-def _running(snapshot: Snapshot, at_most: int) -> Table:
+def _running(snapshot: Snapshot, width: int, at_most: int) -> Table:
     shown = snapshot.running_cells
     if len(shown) > at_most or len(shown) < snapshot.running:
         shown = shown[: at_most - 1]
-    table = Table.grid(padding=(0, 2), expand=False)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    for _ in range(3):
-        table.add_column(no_wrap=True)
-    for cell in shown:
-        table.add_row(cell.key, cell.phase, _bar(cell), _of_total(cell))
+    counts = [f"{cell.finished}/{cell.total}" if cell.total else "" for cell in shown]
+    bar = WIDE_BAR if width >= WIDE else NARROW_BAR
+    left = width - len("starting") - max(map(len, counts), default=0) - bar - 3 * len(GAP)
+    table = Table.grid(padding=(0, len(GAP)))
+    for justify in ("left", "right", "left", "left"):
+        table.add_column(no_wrap=True, justify=justify)
+    for cell, count in zip(shown, counts, strict=True):
+        drawn = ProgressBar(total=max(cell.total, 1), completed=cell.finished, width=bar)
+        phase = f"{cell.phase:<{len('starting')}}"
+        table.add_row(phase, count, drawn, shortened(cell.key, left))
     if len(shown) < snapshot.running:
-        table.add_row(f"and {snapshot.running - len(shown)} more")
+        table.add_row("", "", "", f"and {snapshot.running - len(shown)} more")
     return table
-
-
-def _bar(cell: RunningCell) -> RenderableType:
-    return ProgressBar(total=cell.total, completed=cell.finished, width=BAR) if cell.total else ""
-
-
-def _of_total(cell: RunningCell) -> str:
-    return f"{cell.finished}/{cell.total}" if cell.total else ""
 
 
 def _share(value: float | None) -> str:
