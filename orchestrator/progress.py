@@ -17,6 +17,7 @@ from orchestrator.plan import Plan
 from search_spaces.cell import Cell
 
 MINUTE = 60.0
+ETA_EVERY = 5.0  # seconds: for tens of thousands of cells it costs a tenth of a second
 LISTED = 100  # running cells that a snapshot names; a large cluster runs more
 # Names in the order in which `Rates` has them (plan.py).
 FIT_NAMES, ATTACK_NAMES = ("dataset", "model", "head"), ("attack", "model", "dataset", "head")
@@ -87,6 +88,7 @@ class Progress:
         self._worst: tuple[str, float] | None = None
         self._lately: deque[tuple[float, int]] = deque()  # when how many examples were attacked
         self._estimator = _estimator(plan, self.fits)
+        self._eta: tuple[float, Left | None] | None = None  # when it was told, and what
         self._lock = threading.Lock()
 
     @property
@@ -121,7 +123,7 @@ class Progress:
                     for key, record in list(self._running.items())[:LISTED]
                 ],
                 examples_per_second=self._rate(now),
-                eta=self._estimator.left(now),
+                eta=self._left(now),
                 best=self._best,
                 worst=self._worst,
                 seconds=now - self.began,
@@ -188,6 +190,11 @@ class Progress:
         if examples > 0:
             self.attacked += examples
             self._lately.append((now, examples))
+
+    def _left(self, now: float) -> Left | None:
+        if self._eta is None or now - self._eta[0] >= ETA_EVERY or not self._estimator.open:
+            self._eta = now, self._estimator.left(now)
+        return self._eta[1]
 
     def _rate(self, now: float) -> float | None:
         """Examples attacked a second of the last minute, or of the sweep while it is younger."""

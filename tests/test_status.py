@@ -26,7 +26,7 @@ PATIENCE = 300.0  # seconds
 SMALL = [
     "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
     "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=40", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
+    "--set", "attack.examples=24", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
 ]  # fmt: skip
 
 
@@ -77,12 +77,12 @@ def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
     assert now["totals"]["done"] + now["totals"]["running"] + now["totals"]["todo"] == 2
     progress = now["sweep"]["progress"]
     assert (progress["space"], progress["cells"], progress["fits_done"]) == ("embedded", 2, 1)
-    assert {cell["phase"] for cell in progress["running_cells"]} == {"attack"}
+    assert "attack" in {cell["phase"] for cell in progress["running_cells"]}
     (part, *_) = [cell for cell in now["cells"] if not cell["final"]]
-    assert 0 < part["examples"] < part["examples_asked"] == 40
+    assert 0 < part["examples"] < part["examples_asked"] == 24
     assert "a sweep runs here since" in running.stdout
     (row,) = table(running.stdout)
-    assert "* (" in row and " of 40)" in row and LEGEND in running.stdout
+    assert "* (" in row and " of 24)" in row and LEGEND in running.stdout
 
     dead = sweep(tmp_path, *SMALL, "--status")
     assert dead.returncode == 0
