@@ -1,7 +1,8 @@
 """The driver of a sweep: run what a plan lacks, as the store's only driver, and log it.
 
 Ray lies behind `run_cells` (run.py), MLflow behind the uploader (upload.py), the terminal behind
-the view (live.py). Here they meet: what a trial reports goes to the view and to MLflow.
+the view (live.py). Here they meet: what a trial reports goes to the view, to MLflow, and with the
+driver's heartbeat into the store.
 """
 
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.lease import Lease
+from orchestrator.live import View
 from orchestrator.plan import Plan, make_plan
+from orchestrator.progress import Progress
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
@@ -53,9 +56,11 @@ def drive(
             for cell in finished:
                 uploader.add(cell)
             if plan.todo:
+                progress = Progress(plan)
+                lease.progress = lambda: progress.snapshot().to_json()
                 failures = _run_missing(
-                    plan, store, assets, console, uploader, finished, Stop(store, lease),
-                    ray_address, max_concurrent, verbose,
+                    plan, store, assets, View(progress, console), uploader, finished,
+                    Stop(store, lease), ray_address, max_concurrent, verbose,
                 )  # fmt: skip
             if finished:
                 done = make_plan(plan.space, assets, store)
@@ -87,7 +92,7 @@ def _run_missing(
     plan: Plan,
     store: Store,
     assets: Assets,
-    console: Console,
+    view: View,
     uploader: Uploader,
     finished: list[Cell],
     stop: Stop,
@@ -95,13 +100,12 @@ def _run_missing(
     max_concurrent: int | None,
     verbose: bool,
 ) -> dict[str, str]:
-    from orchestrator.live import View
     from orchestrator.run import run_cells
 
     failures: dict[str, str] = {}
-    fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
-    console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
-    with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
+    fits = len(view.progress.fits)
+    view.console.print(f"{len(plan.todo)} cells to run on {fits} new fits; {len(finished)} done")
+    with view:
 
         def listen(cell: Cell, progress: dict[str, Any]) -> None:
             view.update(cell, progress)

@@ -249,6 +249,8 @@ class Store:
         """What the drivers that write here say of themselves, by id."""
         found: dict[str, Record] = {}
         for name in self._names("drivers"):
+            if not name.endswith(".json"):
+                continue  # One that is just being written.
             try:
                 found[name.removesuffix(".json")] = self._read_json(f"drivers/{name}")
             except FileNotFoundError:
