@@ -47,20 +47,21 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
         axis: list(dict.fromkeys(result.cell.axes()[axis] for result in results.cells))
         for axis in AXES
     }
-    page = _Page(size)
+    page = _Page(most, size)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         found = list(threads.map(partial(_first, order=order, most=each), results.cells))
     for number in range(each + 1):
         page.add_round(results, found, number)
-    cells = [
-        [result.cell.key, *(axes[a].index(result.cell.axes()[a]) for a in AXES)]
-        for result in results.cells
-    ]
+    used = sorted({row[0] for row in page.examples})
+    cells = [results.cells[number].cell for number in used]
+    number_of = {number: place for place, number in enumerate(used)}
+    for row in page.examples:
+        row[0] = number_of[row[0]]
     return {
         "axes": axes,
         "labels": {r.cell.fit.dataset: r.cell.fit.data.labels for r in results.cells},
-        "cells": cells,
-        "originals": list(page.originals),
+        "cells": [[c.key, *(axes[a].index(c.axes()[a]) for a in AXES)] for c in cells],
+        "originals": page.originals,
         "examples": sorted(page.examples, key=lambda row: (row[1], row[0])),
         "shown": len(page.examples),
         "total": total,
@@ -105,10 +106,10 @@ def _first(
 
 
 class _Page:
-    """What is taken so far, and the room that is left."""
+    """What is taken so far, and the room that is left: for so many examples, for so many bytes."""
 
-    def __init__(self, size: int) -> None:
-        self.left = size
+    def __init__(self, most: int, size: int) -> None:
+        self.most, self.left = most, size
         self.originals: list[Row] = []
         self.examples: list[Row] = []
         self._numbers: dict[tuple[str, int, str], int] = {}
@@ -116,12 +117,12 @@ class _Page:
     def add_round(
         self, results: Results, found: list[dict[int, list[Record]]], number: int
     ) -> None:
-        """One example of each cell, where there is room for all of them; of some at the least."""
+        """One example of each cell where there is room for all; of the first, of some at least."""
         rows = list(self._rows(results, found, number))
         if self.examples and sum(size for *_, size in rows) > self.left:
             self.left = 0
         for original, name, row, size in rows:
-            if size > self.left:
+            if size > self.left or len(self.examples) == self.most:
                 self.left = 0
                 return
             self.left -= size
