@@ -2,6 +2,7 @@
 // Sorts tables, shows one table of many, and runs the browser of adversarial examples. Texts are
 // only ever set as text, never as HTML: an adversarial example may hold anything.
 
+const framed = self !== top;
 const element = (id) => document.getElementById(id);
 
 function make(tag, properties = {}, ...children) {
@@ -215,7 +216,7 @@ function show() {
 function change(changes) {
   Object.assign(state, { page: "1" }, changes);
   show();
-  history.replaceState(null, "", link(state));
+  if (!framed) history.replaceState(null, "", link(state));
 }
 
 function choice(name, values) {
@@ -251,13 +252,22 @@ function turn(by) {
   element("found").scrollIntoView();
 }
 
-function fromAddress() {
-  const [place, query] = location.hash.split("?");
-  if (place !== "#examples") return false;
-  const asked = new URLSearchParams(query ?? "");
+function fromAddress(address) {
+  const [place, query] = address.split("?");
+  if (place !== "#examples" || query === undefined) return false;
+  const asked = new URLSearchParams(query);
   for (const name of Object.keys(EMPTY)) state[name] = asked.get(name) ?? EMPTY[name];
   show();
-  return query !== undefined;
+  element("examples").scrollIntoView();
+  return true;
+}
+
+// In a frame, as MLflow shows it, the page has no address of its own that links could lead to.
+function follow(event) {
+  const address = event.target.closest("a")?.getAttribute("href") ?? "";
+  if (!address.startsWith("#")) return;
+  event.preventDefault();
+  if (!fromAddress(address)) element(address.slice(1)).scrollIntoView();
 }
 
 document.querySelectorAll("table").forEach(sortable);
@@ -265,12 +275,9 @@ document.querySelectorAll(".choice").forEach(choosable);
 filters();
 element("previous").addEventListener("click", () => turn(-1));
 element("next").addEventListener("click", () => turn(1));
-addEventListener("hashchange", () => {
-  if (fromAddress()) element("examples").scrollIntoView();
-});
-if (fromAddress()) {
-  element("examples").scrollIntoView();
-} else {
+addEventListener("hashchange", () => fromAddress(location.hash));
+if (framed) addEventListener("click", follow);
+if (!fromAddress(location.hash)) {
   if (examples.some((example) => example.status === "successful")) state.status = "successful";
   show();
 }

@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 TOGETHER = {
     "Comparison": ("summary", "accuracy", "robust-clean"),
     "The claim": ("claim", "reported"),
-    "Adversarial examples: quality": ("quality", "queries"),
+    "Quality of the attacks": ("quality", "queries"),
     "Time and cost": ("cost", "time"),
 }
 AFTER_EXAMPLES = ("not-run", "settings")
@@ -58,7 +58,13 @@ def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> by
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"inline": _inline, "csv": _csv, "latex": _latex, "parts": _parts}
+    environment.filters |= {
+        "inline": _inline,
+        "csv": _csv,
+        "latex": _latex,
+        "parts": _parts,
+        "with_intervals": _with_intervals,
+    }
     script = (HERE / "page.js").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(
         space=results.space,
@@ -135,6 +141,12 @@ def _parts(figure: Figure) -> tuple[str, str]:
     whole = figure if figure.low is None else replace(figure, show_interval=True)
     number, bracket, interval = whole.text().partition(" [")
     return number, bracket.strip() + interval
+
+
+def _with_intervals(table: Table) -> bool:
+    """Whether the page shows intervals where the table's other forms have none to explain."""
+    figures = [entry for row in table.rows for entry in row if isinstance(entry, Figure)]
+    return any(figure.low is not None and not figure.show_interval for figure in figures)
 
 
 def _csv(table: Table) -> str:
