@@ -40,7 +40,7 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
     """
     order = _order(results)
     total = sum(_attacked(result) for result in results.cells)
-    each = max(order and max(map(len, order.values())), 1)
+    each = max((len(ids) for ids in order.values()), default=1)
     if total > most:
         each = max(most // len(results.cells), 1)
     axes = {

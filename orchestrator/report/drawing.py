@@ -16,6 +16,7 @@ from orchestrator.report.results import Method
 from orchestrator.report.tables import Table
 
 WIDTH = 7.2  # inches: the text of a page, or two columns of a paper
+ROW, ROWS = 0.25, 30  # a row's height in inches, and how many a plot with a row a head has at most
 INK, FAINT, LINES = "#1a1a1a", "#595959", "#d4d4d4"
 
 # Okabe and Ito's colours, without the yellow that white paper swallows.

@@ -223,7 +223,13 @@ function choice(name, values) {
   const select = make("select", { name }, make("option", { value: "" }, "all"));
   select.append(...values.map((value) => make("option", { value }, value)));
   select.addEventListener("change", () => change({ [name]: select.value }));
-  return make("label", {}, NAMES[name] ?? name[0].toUpperCase() + name.slice(1), select);
+  return field(NAMES[name] ?? name[0].toUpperCase() + name.slice(1), select);
+}
+
+function field(name, control) {
+  control.id = `filter-${control.name}`;
+  const label = make("label", { htmlFor: control.id }, name);
+  return make("div", { className: `field ${control.type}` }, label, control);
 }
 
 function filters() {
@@ -238,7 +244,7 @@ function filters() {
     clearTimeout(waiting);
     waiting = setTimeout(() => change({ q: search.value }), 150);
   });
-  form.append(make("label", { className: "search" }, "Search in the texts", search));
+  form.append(field("Search in the texts", search));
   const single = make("button", { type: "button", id: "single" }, "Not only this text");
   single.addEventListener("click", () => change({ id: "", cell: "" }));
   form.append(single);

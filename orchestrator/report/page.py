@@ -23,11 +23,12 @@ from trainables.results import METRICS
 
 HERE = Path(__file__).parent
 
-# Tables and plots that have a section together: its title, and their names.
+# Tables and plots that have a section together: its title, and how their names begin.
 TOGETHER = {
     "Comparison": ("summary", "accuracy", "robust-clean"),
     "The claim": ("claim", "reported"),
     "Quality of the attacks": ("quality", "queries"),
+    "Transfer": ("transfer",),
     "Time and cost": ("cost", "time"),
 }
 AFTER_EXAMPLES = ("not-run", "settings")
@@ -84,18 +85,17 @@ def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> by
     return html.encode("utf-8", "replace")
 
 
-def _sections(
-    results: Results, tables: Sequence[Table], plots: Sequence[Plot]
-) -> list[Section]:
+def _sections(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> list[Section]:
     """In the order of the tables; what nothing is together with has a section of its own."""
     homes = {"-".join(home) for home in results.homes}
     found: dict[str, Section] = {}
-    for part in [*(plot for plot in plots if plot.name == "accuracy"), *tables, *plots]:
+    parts: list[Plot | Table] = [*(p for p in plots if p.name == "accuracy"), *tables, *plots]
+    for part in parts:
         if part.name in homes:
             title = "Each data set and model"
         else:
             own = part.title if isinstance(part, Table) else part.title.partition(" (")[0]
-            title = next((t for t, names in TOGETHER.items() if part.name in names), own)
+            title = next((t for t, names in TOGETHER.items() if part.name.startswith(names)), own)
         section = found.setdefault(title, Section(title, choose=part.name in homes))
         if isinstance(part, Table):
             section.tables.append(part)
