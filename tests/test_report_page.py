@@ -390,10 +390,10 @@ def test_filters_search_and_pages_work_by_keyboard_alone(opened: Callable[..., A
     assert found(tab) == 48
     press_to(tab, tab.get_by_label("Search in the texts", exact=True))
     tab.keyboard.type("Example 3")
-    tab.wait_for_function("document.getElementById('found').textContent.startsWith('6 ')")
+    tab.locator("#found", has_text="6 of 128").wait_for()
     for _ in "Example 3":
         tab.keyboard.press("Backspace")
-    tab.wait_for_function("document.getElementById('found').textContent.startsWith('48 ')")
+    tab.locator("#found", has_text="48 of 128").wait_for()
     assert tab.locator("#cards li").count() == 10
     press_to(tab, tab.get_by_role("button", name="Next"))
     tab.keyboard.press("Enter")
