@@ -1,6 +1,7 @@
 """What the commands of this package share: which space, changed how, which store, which assets."""
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from orchestrator.plan import Plan, make_plan
@@ -17,6 +18,17 @@ class Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see --help")
 
 
+def number_of(what: str) -> Callable[[str], int]:
+    """Reads an argument that is a whole number of something, 1 or more."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}, 1 or more")
+        return int(text)
+
+    return read
+
+
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that `open_plan` reads."""
     add = parser.add_argument
@@ -25,6 +37,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep only these values of an axis; repeatable")  # fmt: skip
     add("--set", action="append", default=[], metavar="PATH=VALUE",
         help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
+    add("--precision", type=float, metavar="SHARE",
+        help="stop a cell where its accuracy under attack is known to ± this")  # fmt: skip
     add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
     add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
     add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
@@ -38,7 +52,10 @@ def open_plan(
     provisional: plan for what the hub has without asking it.
     """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
-    space = load(arguments.space, arguments.only, arguments.set, seeds)
+    sets = [*arguments.set]
+    if arguments.precision is not None:
+        sets.append(f"attack.precision={arguments.precision}")
+    space = load(arguments.space, arguments.only, sets, seeds)
     assets = Assets(arguments.assets or space.assets, local_only=provisional)
     assets.check()
     store = Store(arguments.store)

@@ -12,6 +12,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from search_spaces.space import AttackSettings
+
 FORMAT = 2
 
 
@@ -59,6 +61,14 @@ def attack_identity(
         "threads": cpus,
         "versions": {"textattack": version("textattack")},
     }
+
+
+def cell_key(readable: str, log_identity: dict[str, Any], settings: AttackSettings) -> str:
+    """The key of a cell: its log, and which of the log's examples its figures are over."""
+    identity: dict[str, Any] = {"log": log_identity, "examples": settings.examples}
+    if settings.precision is not None:
+        identity["precision"] = settings.precision
+    return key(readable, identity)
 
 
 def key(readable: str, identity: dict[str, Any]) -> str:

@@ -204,7 +204,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
-                key=keys.key(readable, {"log": log_identity, "examples": space.attack.examples}),
+                key=keys.cell_key(readable, log_identity, space.attack),
                 log=keys.key(readable, log_identity),
                 fit=fit,
                 attack=attack,
@@ -212,6 +212,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 attack_settings=settings,
                 attack_resources=space.attack.resources,
                 examples=space.attack.examples,
+                precision=space.attack.precision,
                 resources=space.resources,
                 identity=log_identity,
             )

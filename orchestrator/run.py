@@ -1,22 +1,20 @@
 """Run the cells of a plan as one Ray Tune run, and say what became of them.
 
-Ray lives here, in listen.py and in schedule.py. The driver listens to every trial's reports: it
-feeds the view and hands finished cells to MLflow. Nothing is read back from Ray's own records: the
-store is.
+Ray lives here, in connect.py, in listen.py and in schedule.py. The driver listens to every trial's
+reports: it feeds the view and hands finished cells to MLflow. Nothing is read back from Ray's own
+records: the store is.
 """
 
-import logging
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from orchestrator.connect import check_fits_here, connect, prepare_environment
 from orchestrator.deaths import Deaths
 from orchestrator.plan import Plan
 from search_spaces.cell import Cell, Fit
-from search_spaces.errors import BadInput
 from trainables.scratch import scratch
 from trainables.store import Store
 
@@ -44,7 +42,7 @@ def run_cells(
     Raises BadInput where no Ray cluster answers at `ray_address` or not all of its nodes see the
     store, and where this machine, without a cluster, has not what a cell wants.
     """
-    _prepare_environment(ray_address, verbose)
+    prepare_environment(ray_address, verbose)
     import ray
     from ray import tune
 
@@ -54,13 +52,13 @@ def run_cells(
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
-    _connect(ray_address, verbose)
+    connect(ray_address, verbose)
     if ray_address is not None:
         check_store_on_nodes(store)
     else:
         for phase in PHASES:
             for wanted in sorted({shape(cell, phase) for cell in cells.values()}):
-                _check_fits_here(phase, *wanted)
+                check_fits_here(phase, *wanted)
     nodes = _Nodes()
     deaths = Deaths(nodes.living, ray.get_runtime_context().get_node_id())
     begun_on: dict[str, str] = {}
@@ -174,61 +172,3 @@ def _texts_per_row(fit: Fit) -> int:
     """What costs grow with, for want of measured rates."""
     prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
     return len(prompts.templates) if prompts else 1
-
-
-def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
-    """Raises BadInput where this machine has not what a phase wants, which would wait forever."""
-    import ray
-
-    for wanted, have, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):
-        # Not ray.cluster_resources(): in the first moments it may know of none.
-        here = sum(node["Resources"].get(have, 0.0) for node in ray.nodes() if node["Alive"])
-        if wanted > here:
-            raise BadInput(
-                f"each {phase} wants {wanted:g} {have}s and this machine has {here:g}; give "
-                f"--set resources.{phase}.{name}={here:g}, or --ray-address for a cluster that has"
-            )
-
-
-def _connect(address: str | None, verbose: bool) -> None:
-    """Connect to a cluster, or start Ray on this machine."""
-    import ray
-
-    try:
-        ray.init(
-            # "local" starts a Ray of our own; None would join one that was left running here.
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            configure_logging=True,
-        )
-    except ConnectionError as error:
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}); "
-            "leave --ray-address out to run on this machine"
-        ) from None
-
-
-def _prepare_environment(address: str | None, verbose: bool) -> None:
-    """What Ray reads from the environment when it is imported or started."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
-    # Tune's own loggers write a file a report; the store and MLflow have it already.
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # The searcher says how many trials wait. Tune's own limit, one, would also start them one by
-    # one, each with its 10 s of imports.
-    os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "100000")
-    # Tune's own records, for Tuner.restore: written at the end and never read.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
-    if address is None:
-        # Ray listens on all interfaces, so that others can join. Nobody joins a Ray of our own,
-        # and this is how Ray is told to keep to 127.0.0.1, on Linux too.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    if not verbose:
-        os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-        os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
-        # A death that is run again is no error, and one that is not is said by the sweep.
-        os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)

@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from orchestrator.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_label_words, check_ray_address, masked
 from orchestrator.driver import drive
 from orchestrator.explain import explain
@@ -133,7 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     add_plan_arguments(parser)
     add = parser.add_argument
     add_tracking_argument(parser)
-    add("--max-concurrent", type=_positive, metavar="N", help="trials at once (as many as fit)")
+    add(
+        "--max-concurrent",
+        type=number_of("trials"),
+        metavar="N",
+        help="trials at once (as many as fit)",
+    )
     add(
         "--ray-address",
         metavar="ADDRESS",
@@ -144,12 +149,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", action="store_true", help="print the plan as one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trials, 1 or more")
-    return int(text)
 
 
 if __name__ == "__main__":

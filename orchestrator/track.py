@@ -31,9 +31,9 @@ def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
     command = ["python", "-m", "orchestrator.track", "sync", "--space", arguments.space]
     for name in ("only", "set"):
         command += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
-    for name in ("seeds", "store", "assets", "tracking_uri"):
+    for name in ("precision", "seeds", "store", "assets", "tracking_uri"):
         value = getattr(arguments, name)
-        command += [] if value is None else [f"--{name.replace('_', '-')}", masked(value)]
+        command += [] if value is None else [f"--{name.replace('_', '-')}", masked(str(value))]
     cells = "1 finished cell is" if len(keys) == 1 else f"{len(keys)} finished cells are"
     return f"{cells} not uploaded to MLflow; upload later with: {shlex.join(command)}"
 

@@ -62,6 +62,12 @@ class AttackSettings(Settings):
     examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
     protocol: Protocol = "mvp"
     resources: str = "textattack"
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=0.5,
+        description="stop where the 95 % interval of accuracy under attack is +- this, a share",
+    )
 
 
 class PhaseResources(Settings):

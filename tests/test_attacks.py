@@ -20,6 +20,7 @@ from trainables.attacks.resources import NAMES as RESOURCES
 from trainables.attacks.resources import identity, masked_language_model, prepare_textattack
 from trainables.data import Example
 from trainables.heads.base import Head, Texts
+from trainables.results import attack_metrics
 
 prepare_textattack("embedded")
 
@@ -183,6 +184,61 @@ def test_only_the_attacked_column_changes() -> None:
     (record,) = attack_examples(attack, [example], ["question", "passage"], 0, "boolq", "m")
     assert record["status"] == "successful"
     assert record["perturbed_text"].startswith("is it a story\n")
+
+
+@every_attack
+def test_a_successful_example_says_how_alike_its_texts_are(name: str) -> None:
+    loose = {"min_window_sim": 0.0, "min_sentence_sim": 0.0}
+    text = "the film was a good story about a boy and his dog , and they liked it a lot"
+    record = run(name, KeywordHead({"good"}), text, **loose)
+    assert record["status"] == "successful"
+    first, second = offline.EmbeddedSentenceEncoder().encode([text, record["perturbed_text"]])
+    expected = float(first @ second / (first.norm() * second.norm()))
+    assert record["similarity"] == pytest.approx(expected, abs=1e-5)
+    assert 0 < record["similarity"] < 1
+    assert run(name, KeywordHead({"good"}), text, label=0)["similarity"] is None
+    assert attack_metrics([record])["avg_similarity"] == record["similarity"]
+
+
+def test_similarity_is_of_the_attacked_column_alone() -> None:
+    settings = {"max_words_changed_count": 1, "min_word_length": 4}
+    found = []
+    for question in ("is it a story", "a question that is much longer than that , and unlike it"):
+        attack = build_attack(
+            "misspellings", Victim(KeywordHead({"good"})), settings, "embedded",
+            masked_language_model("embedded"), ["question", "passage"], "passage",
+        )  # fmt: skip
+        example = Example(0, (question, "they all said that it was good indeed"), 1)
+        columns = ["question", "passage"]
+        (record,) = attack_examples(attack, [example], columns, 0, "boolq", "m", attacked="passage")
+        found.append(record["similarity"])
+    assert found[0] == found[1] and 0 < found[0] < 1
+
+
+def test_an_encoder_that_cannot_be_loaded_costs_the_similarity_and_nothing_else(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TextAttack's own, on a machine without TensorFlow: misspellings do without it."""
+    monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
+    settings = {"max_words_changed_count": 1, "min_word_length": 4}
+    attack = build_attack(
+        "misspellings", Victim(KeywordHead({"good"})), settings, "textattack",
+        ("", None), ["sentence"], "sentence",
+    )  # fmt: skip
+    examples = [Example(number, ("a good story",), 1) for number in range(3)]
+    records = list(
+        attack_examples(attack, examples, ["sentence"], 0, "sst2", "m", resources="textattack")
+    )
+    assert [(r["status"], r["similarity"]) for r in records] == [("successful", None)] * 3
+    assert attack_metrics(records)["avg_similarity"] is None
+    assert caplog.text.count("similarity is not measured") == 1
+
+
+def test_records_made_before_similarity_was_measured_are_left_out_of_its_mean() -> None:
+    record = run("misspellings", KeywordHead({"good"}), "a good story")
+    before = {name: value for name, value in record.items() if name != "similarity"}
+    assert attack_metrics([before])["avg_similarity"] is None
+    assert attack_metrics([before, record])["avg_similarity"] == record["similarity"]
 
 
 def test_word_vectors_have_synonyms_for_neighbours_and_no_antonyms() -> None:

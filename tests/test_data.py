@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.data import Example, attacked_examples, load_splits
+from trainables.data import Example, attacked_examples, load_splits, split_columns
 
 labels = st.lists(st.integers(0, 3), min_size=1, max_size=60)
 
@@ -38,3 +38,21 @@ def test_embedded_sst2_is_split_as_the_protocol_says() -> None:
     train, validation = ({e.id for e in part} for part in (splits.train, splits.validation))
     assert len(validation) == 90 and not train & validation
     assert all(text == text.lower() for example in splits.test for text in example.texts)
+
+
+lines = st.text(alphabet="ab \n", max_size=8)
+
+
+@given(st.lists(lines, min_size=1, max_size=3), lines, st.data())
+def test_joined_columns_are_split_exactly_whatever_line_breaks_they_hold(
+    original: list[str], perturbed: str, data: st.DataObject
+) -> None:
+    attacked = data.draw(st.integers(0, len(original) - 1))
+    after = (*original[:attacked], perturbed, *original[attacked + 1 :])
+    assert split_columns("\n".join(after), original, attacked) == after
+
+
+def test_joined_columns_of_which_another_was_changed_are_not_split() -> None:
+    assert split_columns("who\nit was him", ["who", "it was he"], 1) == ("who", "it was him")
+    assert split_columns("whom\nit was him", ["who", "it was he"], 1) is None
+    assert split_columns("a\nb", ["a\nb", ""], 1) is None

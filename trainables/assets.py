@@ -4,6 +4,10 @@ An asset source is `embedded` (ships with the package), `hub` (the Hugging Face 
 cache when offline), or a folder laid out as
 
     datasets/<name>/<split>.parquet      models/<name>/{config.json,model.safetensors,...}
+    textattack/...                       what TextAttack would download (attacks/downloads.py)
+
+where a split may also be several files, named as the hub names them:
+`<split>-00000-of-00002.parquet`. `python -m orchestrator.assets fetch` fills such a folder.
 
 Whatever the source, the rest of the code gets local files: one code path from here on. A model that
 ships with the package is found there whatever the source. Digests are of contents, so the same
@@ -42,14 +46,23 @@ class Assets:
     local_only: bool = False
 
     @property
+    def folder(self) -> Path | None:
+        """The folder, where the source is one."""
+        return None if self.source in ("embedded", "hub") else Path(self.source).absolute()
+
+    @property
     def location(self) -> str:
         """The source for a process that stands in another folder."""
-        named = self.source in ("embedded", "hub")
-        return self.source if named else str(Path(self.source).absolute())
+        return str(self.folder or self.source)
+
+    @property
+    def textattack_folder(self) -> Path | None:
+        """Where a folder source holds what TextAttack would download, if it does."""
+        return None if self.folder is None else self.folder / "textattack"
 
     def check(self) -> None:
         """Raises BadInput where the source is a folder that does not exist."""
-        if self.source not in ("embedded", "hub") and not Path(self.source).is_dir():
+        if self.folder is not None and not self.folder.is_dir():
             raise BadInput(
                 f"no assets folder at {self.source}; give embedded, hub or a folder that holds "
                 "datasets/<name>/<split>.parquet"
@@ -63,11 +76,20 @@ class Assets:
         splits = dataset.splits.sources()
         if self.source == "hub":
             return _hub_dataset_files(name, dataset, splits, self.local_only)
-        folder = self._folder() / "datasets" / name
-        files = {split: [folder / f"{split}.parquet"] for split in splits}
-        for (path,) in files.values():
-            if not path.is_file():
-                raise BadInput(f"data set {name!r}: no file {path}; {self._have('datasets')}")
+        folder = self._root() / "datasets" / name
+        files = {}
+        for split in splits:
+            whole, parts = folder / f"{split}.parquet", split_parts(folder, split)
+            if whole.is_file() and parts:
+                raise BadInput(
+                    f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
+                    "remove what is not meant"
+                )
+            if not whole.is_file() and not parts:
+                raise BadInput(f"data set {name!r}: no file {whole}; {self._have('datasets')}")
+            if lacking := _lacking(parts):
+                raise BadInput(f"data set {name!r}: {lacking}")
+            files[split] = parts or [whole]
         return files
 
     def model_folder(self, name: str, model: LanguageModel) -> Path:
@@ -76,29 +98,39 @@ class Assets:
             return EMBEDDED / model.packaged
         if self.source == "hub":
             assert model.hub is not None
-            return _hub_snapshot(
+            snapshot = _hub_snapshot(
                 model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
             )
-        folder = self._folder() / "models" / name
+            for needed in ("config.json", "*.safetensors"):
+                if not any(snapshot.glob(needed)):
+                    raise NotDownloaded(f"model {model.hub}: no {needed} in {snapshot}")
+            return snapshot
+        folder = self._root() / "models" / name
         if not (folder / "config.json").is_file():
             raise BadInput(f"model {name!r}: no {folder / 'config.json'}; {self._have('models')}")
         return folder
 
-    def _folder(self) -> Path:
+    def _root(self) -> Path:
         return EMBEDDED if self.source == "embedded" else Path(self.source).resolve()
 
     def _have(self, kind: str) -> str:
-        folder = self._folder() / kind
+        folder = self._root() / kind
         found = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
         return f"{folder} holds {', '.join(found) or 'nothing'}"
 
 
+PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
 MODEL_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
 
 
 def model_files(folder: Path) -> list[Path]:
     """The files of a model folder that determine what the model computes, sorted by name."""
     return sorted(path for path in folder.iterdir() if MODEL_FILES.fullmatch(path.name))
+
+
+def split_parts(folder: Path, split: str) -> list[Path]:
+    """The files of a split that is kept as the hub keeps it, in order."""
+    return sorted(folder.glob(f"{split}-*.parquet"))
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -139,8 +171,16 @@ def _hub_dataset_files(
         raise BadInput(f"data set {name!r} names no hub repository; use another --assets source")
     patterns = [f"{hub.folder}/{split}-*.parquet" for split in splits]
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
-    files = {split: sorted((snapshot / hub.folder).glob(f"{split}-*.parquet")) for split in splits}
+    files = {split: split_parts(snapshot / hub.folder, split) for split in splits}
     for split, paths in files.items():
+        # A snapshot in the cache holds what was once asked for, and what came before a break.
+        lacking = _lacking(paths)
+        if not paths and _offline(local_only):
+            lacking = f"no file of split {split} in {hub.folder}/"
+        if lacking:
+            raise NotDownloaded(
+                f"data set {hub.repository} is not whole in the local hub cache: {lacking}"
+            )
         if not paths:
             there = sorted(path.name.split("-")[0] for path in (snapshot / hub.folder).glob("*-*"))
             raise BadInput(
@@ -148,6 +188,21 @@ def _hub_dataset_files(
                 f"in {hub.folder}/; {nearest(split, there) if there else 'it holds none'}"
             )
     return files
+
+
+def _lacking(parts: list[Path]) -> str:
+    """What is wrong with the number of a split's files, by what their names say."""
+    for part in parts:
+        match = PART.search(part.name)
+        if match and int(match["count"]) != len(parts):
+            return f"{part} is one of {int(match['count'])} files, and {len(parts)} are there"
+    return ""
+
+
+def _offline(local_only: bool) -> bool:
+    from huggingface_hub import constants
+
+    return local_only or constants.HF_HUB_OFFLINE
 
 
 def _hub_snapshot(

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
+from trainables.precision import in_random_order, interval, until_narrow
 from trainables.results import attack_metrics
 from trainables.store import Store, StoreError
 
@@ -60,7 +62,7 @@ class Worker:
         from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 
         fit = cell.fit
-        _use_threads(cell.resources.fit.cpus)
+        use_threads(cell.resources.fit.cpus)
         if not self.store.has_fit(fit.key):
             head = fresh_head(fit, self.assets)
             for progress in fine_tune(fit, head, load_data(fit, self.assets)):
@@ -85,12 +87,8 @@ class Worker:
                 self.store.write_evaluation(fit.key, name, record)
 
     def _head(self, fit: Fit) -> Any:
-        from trainables.fit import fresh_head
-
         if self._fitted is None or self._fitted[0] != fit.key:
-            head = fresh_head(fit, self.assets)
-            head.load_bytes(self.store.read_weights(fit.key))
-            self._fitted = (fit.key, head)
+            self._fitted = (fit.key, load_head(fit, self.store, self.assets))
         return self._fitted[1]
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
@@ -98,11 +96,18 @@ class Worker:
         from trainables.fit import load_data
 
         sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
-        ids = [example.id for example in sample]
-        finished = self.store.attacked(cell.log, look_for=ids if begun else ())
-        missing = [e for e in sample if finished.get(e.id, ERROR)["status"] == "error"]
-        if missing:
-            yield from self._attack_missing(cell, missing, finished, len(sample))
+        if cell.precision is not None:
+            sample = in_random_order(sample)
+        asked = [example.id for example in sample]
+        finished = self.store.attacked(cell.log, look_for=asked if begun else ())
+        missing = (
+            example
+            for example in until_narrow(sample, finished, cell.precision)
+            if finished.get(example.id, ERROR)["status"] == "error"
+        )
+        if (first := next(missing, None)) is not None:
+            yield from self._attack_missing(cell, chain([first], missing), finished, asked)
+        ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
         _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
         metrics = attack_metrics(finished[id] for id in ids)
@@ -113,18 +118,22 @@ class Worker:
             "metrics": metrics,
         }
         result["sample"] = ids
+        if cell.precision is not None:
+            right = sum(finished[id]["status"] == "failed" for id in ids)
+            errors = int(metrics["num_errors"] or 0)
+            result["interval"] = interval(right, len(ids) - errors, len(sample) - errors)
         self.store.write_result(cell.key, result)
-        yield {"phase": "done", "finished": len(sample), "total": len(sample), **metrics}
+        yield {"phase": "done", "finished": len(ids), "total": len(ids), **metrics}
 
     def _attack_missing(
-        self, cell: Cell, missing: list[Any], finished: dict[int, Any], total: int
+        self, cell: Cell, missing: Iterable[Any], finished: dict[int, Any], asked: list[int]
     ) -> Iterator[dict[str, Any]]:
-        prepare_textattack(cell.attack_resources)
+        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
 
-        _use_threads(cell.resources.attack.cpus)
+        use_threads(cell.resources.attack.cpus)
         attack = build_attack(
             cell.attack_kind,
             Victim(self._head(cell.fit)),
@@ -142,6 +151,8 @@ class Worker:
             cell.fit.seed,
             cell.fit.dataset,
             cell.attack,
+            attacked=cell.fit.data.attacked,
+            resources=cell.attack_resources,
         ):
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -149,8 +160,17 @@ class Worker:
                 _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
-                done = total - len(missing) + sum(e.id in finished for e in missing)
-                yield {"phase": "attack", "finished": done, "total": total}
+                done = sum(id in finished for id in asked)
+                yield {"phase": "attack", "finished": done, "total": len(asked)}
+
+
+def load_head(fit: Fit, store: Store, assets: Assets) -> Any:
+    """A fit's head with its weights from the store."""
+    from trainables.fit import fresh_head
+
+    head = fresh_head(fit, assets)
+    head.load_bytes(store.read_weights(fit.key))
+    return head
 
 
 def evaluation_name(other: OtherDataset) -> str:
@@ -178,7 +198,8 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _use_threads(count: int) -> None:
+def use_threads(count: int) -> None:
+    """Have torch use so many threads from now on."""
     import torch
 
     # Fixed by the space, never by the machine: the number of threads can change the last bits.

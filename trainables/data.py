@@ -92,6 +92,20 @@ def attacked_examples(test: Sequence[Example], count: int) -> list[Example]:
     return sample
 
 
+def split_columns(joined: str, original: Sequence[str], attacked: int) -> tuple[str, ...] | None:
+    """A perturbed text's columns, from what an attack log keeps of it: all joined by line breaks.
+
+    original: the columns before the attack, which changed the one numbered `attacked` alone. Exact
+    whatever line breaks the texts hold themselves. None where another column changed too.
+    """
+    before = "".join(f"{text}\n" for text in original[:attacked])
+    after = "".join(f"\n{text}" for text in original[attacked + 1 :])
+    end = len(joined) - len(after)
+    if end < len(before) or not (joined.startswith(before) and joined.endswith(after)):
+        return None
+    return (*original[:attacked], joined[len(before) : end], *original[attacked + 1 :])
+
+
 def _read(name: str, dataset: Dataset, split: str, paths: list[Path]) -> list[Example]:
     columns = [*dataset.columns, dataset.label]
     table = pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])

@@ -14,6 +14,8 @@ METRICS = {
     "attack_success_rate": "successful / (successful + failed); skipped examples left out",
     "avg_queries": "mean queries to the model over successful and failed; cache hits count",
     "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
+    "avg_similarity": "mean cosine of the attacked texts' embeddings, before and after, over "
+    "successful; records from before this was measured left out",
     "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
     "num_errors": "examples whose attack raised an error; in no other figure",
@@ -31,6 +33,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
     records = [r for r in everything if r["status"] != "error"]
     attacked = [r for r in records if r["status"] != "skipped"]
     successful = [r for r in attacked if r["status"] == "successful"]
+    similarities = [r["similarity"] for r in successful if r.get("similarity") is not None]
     seconds = sum(r["seconds"] for r in records)
     return {
         "clean_accuracy": _ratio(len(attacked), len(records)),
@@ -40,6 +43,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
         "avg_perturbed_words_pct": _ratio(
             sum(100 * r["words_changed"] / max(r["words"], 1) for r in successful), len(successful)
         ),
+        "avg_similarity": _ratio(sum(similarities), len(similarities)),
         "num_examples": len(records),
         "num_skipped": len(records) - len(attacked),
         "num_errors": len(everything) - len(records),

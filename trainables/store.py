@@ -1,7 +1,8 @@
 """Every path and file format of the store, in one place. The store is the truth of a sweep.
 
     fits/<fit key>/     weights.safetensors, then fit.json (its marker: written last);
-                        on-<data set>-<digest>.json: its accuracy on another data set
+                        on-<data set>-<digest>.json: its accuracy on another data set;
+                        transfer.json: what examples found against other fits do to it
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
     drivers/            <id>.json: which sweep writes here now (orchestrator/lease.py)
@@ -128,6 +129,18 @@ class Store:
             for name in names
             if name.endswith(".json")
         }
+
+    def write_transfer(self, key: str, record: Record) -> None:
+        self._write_json(f"fits/{key}/transfer.json", record)
+
+    def transfer(self, key: str) -> Record:
+        """What became of adversarial examples replayed on a fit, by attack log; empty if none were.
+
+        An entry has ids of examples: `replayed`, of these `right_before` (the fit is right on the
+        original text), of these `fooled` (and wrong on the perturbed one).
+        """
+        name = f"fits/{key}/transfer.json"
+        return self._read_json(name) if self._exists(name) else {}
 
     # Attack logs
 

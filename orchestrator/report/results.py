@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from search_spaces.cell import Cell
+from search_spaces.cell import Cell, Fit
 
 Record = dict[str, Any]
 Method = tuple[str, str]  # head, training
@@ -95,6 +95,18 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Adversarial examples found by a cell and replayed on a fit: how many, of those the fit has
+    right on the original text how many, and of these how many fooled it."""
+
+    source: Cell
+    target: Fit
+    replayed: int
+    right_before: int
+    fooled: int
+
+
+@dataclass(frozen=True)
 class Results:
     """All that a space's report is made of. `source` says where it was read, for people."""
 
@@ -102,6 +114,7 @@ class Results:
     source: str
     cells: list[CellResult]
     absent: list[Absent] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
 
     @cached_property
     def methods(self) -> list[Method]:

@@ -14,6 +14,7 @@ class Figure:
     """A number in a table. Shares are given as shares and shown in percent (`percent`).
 
     spread: standard deviation over seeds. low, high: ends of a 95 % interval. best: set in bold.
+    count: of how many, where it differs from figure to figure.
     """
 
     value: float | None
@@ -26,6 +27,7 @@ class Figure:
     digits: int = 1
     signed: bool = False
     show_interval: bool = False
+    count: int | None = None
 
     def text(self, plus_minus: str = " ± ", minus: str = "−") -> str:
         if self.value is None:
@@ -36,6 +38,8 @@ class Figure:
         if self.show_interval and self.low is not None and self.high is not None:
             ends = [self._number(end, self.signed, minus) for end in (self.low, self.high)]
             shown += f" [{ends[0]}, {ends[1]}]"
+        if self.count is not None:
+            shown += f" ({self.count})"
         return shown if self.final else f"{shown}{NOT_FINAL}"
 
     def _number(self, value: float, signed: bool, minus: str) -> str:
@@ -140,7 +144,7 @@ def as_csv(table: Table) -> str:
     return out.getvalue()
 
 
-_BESIDE = {"sd": "spread", "low": "low", "high": "high", "final": "final"}
+_BESIDE = {"sd": "spread", "low": "low", "high": "high", "of": "count", "final": "final"}
 
 
 def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:

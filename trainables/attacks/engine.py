@@ -18,7 +18,8 @@ import torch
 from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
 from textattack.shared import AttackedText
 
-from trainables.data import Example
+from trainables.attacks.similarity import similarity
+from trainables.data import Example, split_columns
 from trainables.heads.base import Head
 
 QUERY_BATCH = 32
@@ -42,12 +43,17 @@ def attack_examples(
     seed: int,
     dataset: str,
     attack_name: str,
+    attacked: str | None = None,
+    resources: str = "embedded",
 ) -> Iterator[dict[str, Any]]:
     """Attack each example; yields its record (see `_record`) as soon as it is finished.
 
-    columns: names of the examples' text columns. seed: the cell's. An example that makes the attack
-    raise gets a record of status error, with the traceback, and the next one is attacked.
+    columns: names of the examples' text columns. seed: the cell's. attacked: the column that is
+    attacked (the first). resources: whose sentence encoder says how alike original and perturbed
+    text are; its time is not in the record's seconds. An example that makes the attack raise gets a
+    record of status error, with the traceback, and the next one is attacked.
     """
+    column = 0 if attacked is None else columns.index(attacked)
     for example in examples:
         started = time.perf_counter()
         seed_example(seed, dataset, example.id, attack_name)
@@ -56,7 +62,8 @@ def attack_examples(
             record = _record(example, attack.attack(text, example.label))
         except Exception as error:
             record = _error_record(example, error)
-        yield {**record, "seconds": round(time.perf_counter() - started, 4)}
+        record["seconds"] = round(time.perf_counter() - started, 4)
+        yield {**record, "similarity": _similarity(record, example, column, resources)}
 
 
 def _attacked_text(example: Example, columns: Sequence[str]) -> AttackedText:
@@ -95,6 +102,18 @@ def _record(example: Example, result: AttackResult) -> dict[str, Any]:
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
     }
+
+
+def _similarity(
+    record: dict[str, Any], example: Example, column: int, resources: str
+) -> float | None:
+    """Of the attacked column before and after; None for an example that is not successful."""
+    if record["status"] != "successful":
+        return None
+    perturbed = split_columns(record["perturbed_text"], example.texts, column)
+    if perturbed is None:
+        return None
+    return similarity(example.texts[column], perturbed[column], resources)
 
 
 def _error_record(example: Example, error: Exception) -> dict[str, Any]:

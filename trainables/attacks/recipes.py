@@ -25,7 +25,7 @@ from textattack.constraints.semantics.sentence_encoders import UniversalSentence
 from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 from textattack.search_methods import GreedySearch, GreedyWordSwapWIR
-from textattack.shared import WordEmbedding
+from textattack.shared import WordEmbedding, utils
 from textattack.transformations import (
     CompositeTransformation,
     WordSwapEmbedding,
@@ -37,12 +37,14 @@ from textattack.transformations import (
 )
 
 from trainables.attacks import KINDS
+from trainables.attacks.downloads import SENTENCE_ENCODER, WORD_VECTORS
 from trainables.attacks.faster import BertAttackSwap
 from trainables.attacks.offline import (
     EmbeddedPartOfSpeech,
     EmbeddedSentenceEncoder,
     word_vectors,
 )
+from trainables.attacks.resources import given
 from trainables.lookup import load_kind
 
 Settings = dict[str, Any]
@@ -200,10 +202,16 @@ def textfooler_stop_words() -> frozenset[str]:
 def _vectors(resources: str) -> Any:
     if resources == "embedded":
         return word_vectors()
-    return WordEmbedding.counterfitted_GLOVE_embedding()
+    folder = given(WORD_VECTORS)
+    if folder is None:
+        return WordEmbedding.counterfitted_GLOVE_embedding()
+    with patch.object(utils, "download_from_s3", lambda _: str(folder)):
+        return WordEmbedding.counterfitted_GLOVE_embedding()
 
 
 def _encoder(resources: str, **settings: Any) -> Any:
     if resources == "embedded":
         return EmbeddedSentenceEncoder(**settings)
-    return UniversalSentenceEncoder(**settings)
+    encoder = UniversalSentenceEncoder(**settings)
+    encoder._tfhub_url = str(given(SENTENCE_ENCODER) or encoder._tfhub_url)
+    return encoder

@@ -2,7 +2,8 @@
 
 `embedded`: counter-fitted GloVe vectors, stop words and a BERT that ship with the package, the
 multilingual Universal Sentence Encoder and a tagger from the package index. `textattack`: the
-library's own downloads. This module imports neither TextAttack nor torch when it is imported.
+library's own downloads, or an assets folder that holds them (downloads.py). This module imports
+neither TextAttack nor torch when it is imported.
 """
 
 import contextlib
@@ -11,14 +12,17 @@ import os
 import sys
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 from search_spaces.errors import BadInput, nearest
 from trainables.assets import EMBEDDED, digest, model_files
+from trainables.attacks.downloads import MASKED_LM, MASKED_LM_HUB, NLTK_DATA
 from trainables.scratch import scratch
 
 NAMES = ("embedded", "textattack")
+_folder: Path | None = None  # that holds what TextAttack would download
 
 
 def identity(resources: str) -> dict[str, str]:
@@ -40,23 +44,40 @@ def identity(resources: str) -> dict[str, str]:
     }
 
 
-def prepare_textattack(resources: str) -> None:
+def prepare_textattack(resources: str, folder: Path | None = None) -> None:
     """Import TextAttack so that it neither needs the network nor waits for it. Idempotent.
 
-    TextAttack downloads NLTK data when it is imported and fails without the stop words. The
-    packaged ones are put on NLTK's path, and its downloader is held still during the import.
+    TextAttack downloads NLTK data when it is imported and fails without the stop words. Those of
+    the package, or of `folder`, are put on NLTK's path, and its downloader is held still during the
+    import.
+
+    folder: what the resources `textattack` are read from, where it holds them: see downloads.py.
     """
+    global _folder
+    if resources == "textattack":
+        _folder = folder
     if "textattack" in sys.modules:
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if resources == "textattack":
-        import textattack
+    nltk_data = EMBEDDED / "nltk_data" if resources == "embedded" else given(NLTK_DATA)
+    if nltk_data is None:
+        import textattack  # noqa: F401
+    else:
+        _import_textattack(nltk_data)
 
-        return
+
+def given(name: str) -> Path | None:
+    """The folder of that name among the resources that `prepare_textattack` was given."""
+    path = None if _folder is None else _folder / name
+    return path if path is not None and path.is_dir() else None
+
+
+def _import_textattack(nltk_data: Path) -> None:
+    """Import TextAttack with what NLTK needs in that folder, and no download."""
     import huggingface_hub.constants  # noqa: F401  # Read before TextAttack's import sets HF_HOME.
     import nltk
 
-    nltk.data.path.insert(0, str(EMBEDDED / "nltk_data"))
+    nltk.data.path.insert(0, str(nltk_data))
     download = nltk.download
     nltk.download = lambda *_, **__: True
     try:
@@ -80,9 +101,9 @@ def prepare_textattack(resources: str) -> None:
 
 @cache
 def masked_language_model(resources: str) -> tuple[Any, Any]:
-    """Model and tokenizer for BERT-Attack, loaded once a process; hub names for `textattack`."""
+    """Model and tokenizer for BERT-Attack, loaded once a process; a name for `textattack`."""
     if resources == "textattack":
-        return "bert-base-uncased", None
+        return str(given(MASKED_LM) or MASKED_LM_HUB), None
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
     folder = EMBEDDED / "bert"

@@ -1,0 +1,110 @@
+"""`assets.json` of an assets folder: each fetched file's digest and size, and where it came from.
+
+{"assets": {"models/gpt2": {"origin": {"repository": "openai-community/gpt2",
+                                       "revision": "main", "commit": "607a30d7..."},
+                            "files": {"models/gpt2/config.json": {"sha256": ..., "size": 665}}}}}
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from search_spaces.errors import BadInput
+
+NAME = "assets.json"
+PART = ".part"  # ends the name of a file that is not whole yet
+CHUNK = 1 << 20
+
+
+def _inside(path: str) -> str:
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ValueError(f"{path!r} leads out of the folder")
+    return path
+
+
+class File(BaseModel):
+    """What a file must be: SHA-256 as 64 hexadecimal digits, size in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+    sha256: str
+    size: int
+
+
+class Fetched(BaseModel):
+    """One asset: its files, by path in the folder, and where they came from.
+
+    origin: `repository` and `revision` as asked for, with the `commit` it was then; or `url`; or
+    `folder`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    origin: dict[str, str]
+    files: dict[Annotated[str, AfterValidator(_inside)], File]
+
+    def is_from(self, origin: dict[str, str]) -> bool:
+        return {**self.origin, **origin} == self.origin
+
+
+class Manifest(BaseModel):
+    """All that was fetched into a folder, by asset."""
+
+    assets: dict[str, Fetched] = {}
+
+
+def read(folder: Path) -> Manifest | None:
+    """What was fetched into a folder, None where nothing ever was. Raises BadInput."""
+    path = folder / NAME
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadInput(f"{path} is no list of fetched files: {said}") from None
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    path = folder / NAME
+    partial = path.with_name(path.name + PART)
+    partial.write_text(manifest.model_dump_json(indent=1) + "\n")
+    partial.replace(path)
+
+
+def problems(folder: Path, fetched: Fetched) -> Iterator[str]:
+    """A line for each file of an asset that is missing, or is not what was fetched."""
+    for name, file in fetched.files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"missing: {name}"
+        elif path.stat().st_size != file.size:
+            yield f"damaged: {name} has {path.stat().st_size} bytes and not {file.size}"
+        elif of(path).sha256 != file.sha256:
+            yield f"damaged: {name} has other content than was fetched"
+
+
+def of(path: Path) -> File:
+    """A file's digest and size."""
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            content.update(chunk)
+    return File(sha256=content.hexdigest(), size=path.stat().st_size)
+
+
+def copy(source: Path, target: Path) -> File:
+    """Copy a file; `target` appears when it is whole and on the disk. Its digest and size."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + PART)
+    content = hashlib.sha256()
+    with source.open("rb") as read, partial.open("wb") as written:
+        while chunk := read.read(CHUNK):
+            content.update(chunk)
+            written.write(chunk)
+        written.flush()
+        os.fsync(written.fileno())
+    partial.replace(target)
+    return File(sha256=content.hexdigest(), size=target.stat().st_size)

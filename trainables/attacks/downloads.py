@@ -1,0 +1,103 @@
+"""What TextAttack downloads for the attacks: from where, and where its libraries keep it.
+
+In an assets folder each lies at `textattack/<name>`, unpacked, where `python -m orchestrator.assets
+fetch` puts it. Imports neither TextAttack nor TensorFlow.
+"""
+
+import hashlib
+import http.client
+import os
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+from search_spaces.errors import BadInput
+
+WORD_VECTORS = "word_embeddings/paragramcf"
+NLTK_DATA = "nltk_data"
+SENTENCE_ENCODER = "universal-sentence-encoder"
+MASKED_LM = "bert-base-uncased"
+MASKED_LM_HUB = "google-bert/bert-base-uncased"
+
+SENTENCE_ENCODER_URL = "https://tfhub.dev/google/universal-sentence-encoder/3"
+NLTK_URL = "https://raw.githubusercontent.com/nltk/nltk_data/gh-pages/packages"
+TIMEOUT = 60.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip or tar file that unpacks to the folder `name`."""
+
+    name: str
+    url: str
+
+
+ARCHIVES = (
+    Archive(WORD_VECTORS, f"https://textattack.s3.amazonaws.com/{WORD_VECTORS}"),
+    *(
+        Archive(f"{NLTK_DATA}/{name}", f"{NLTK_URL}/{name}.zip")
+        for name in (
+            "corpora/stopwords",
+            "taggers/averaged_perceptron_tagger_eng",
+            "taggers/universal_tagset",
+        )
+    ),
+    Archive(SENTENCE_ENCODER, f"{SENTENCE_ENCODER_URL}?tf-hub-format=compressed"),
+)
+
+
+def on_this_machine(archive: Archive) -> Path | None:
+    """The unpacked archive where TextAttack, NLTK or TensorFlow Hub left it on this machine."""
+    own_cache = os.environ.get("TA_CACHE_DIR")
+    if archive.name == SENTENCE_ENCODER:
+        modules = Path(tempfile.gettempdir()) / "tfhub_modules"
+        cache = os.environ.get("TFHUB_CACHE_DIR") or own_cache or modules
+        places = [Path(cache) / hashlib.sha1(SENTENCE_ENCODER_URL.encode()).hexdigest()]
+    elif archive.name.startswith(NLTK_DATA):
+        import nltk
+
+        below = archive.name.removeprefix(f"{NLTK_DATA}/")
+        places = [Path(folder) / below for folder in nltk.data.path]
+    else:
+        places = [Path(own_cache or Path.home() / ".cache/textattack") / archive.name]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def download(archive: Archive, target: Path) -> None:
+    """Download and unpack an archive; `target` appears when it is whole. Raises BadInput."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    packed = target.with_name(f"{target.name}.download.part")
+    unpacked = target.with_name(f"{target.name}.unpacked.part")
+    shutil.rmtree(unpacked, ignore_errors=True)
+    try:
+        with urlopen(archive.url, timeout=TIMEOUT) as response, packed.open("wb") as file:
+            shutil.copyfileobj(response, file)
+        promised = response.headers["Content-Length"]
+        if promised is not None and packed.stat().st_size != int(promised):
+            raise EOFError(f"{packed.stat().st_size} of {promised} bytes came")
+        _unpack(packed, unpacked)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+        raise BadInput(f"{archive.url} gave no whole zip or tar file: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise BadInput(
+            f"{archive.name} is not on this machine, and could not be downloaded from "
+            f"{archive.url}: {error}"
+        ) from None
+    inner = unpacked / target.name  # Some hold the folder itself, some what is in it.
+    shutil.rmtree(target, ignore_errors=True)
+    (inner if inner.is_dir() else unpacked).rename(target)
+    shutil.rmtree(unpacked, ignore_errors=True)
+    packed.unlink()
+
+
+def _unpack(packed: Path, to: Path) -> None:
+    if zipfile.is_zipfile(packed):
+        with zipfile.ZipFile(packed) as archive:
+            archive.extractall(to)
+    else:
+        with tarfile.open(packed) as archive:
+            archive.extractall(to, filter="data")
