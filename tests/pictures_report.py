@@ -22,7 +22,7 @@ def main(page: Path) -> None:
         tab.goto(page.resolve().as_uri())
         tab.screenshot(path=PICTURES / "report.png")
         tab.set_viewport_size({"width": 1180, "height": 680})
-        tab.goto(f"{page.resolve().as_uri()}#examples?dataset=ag_news&attack=bert_attack&status=")
+        tab.goto(f"{page.resolve().as_uri()}#examples?dataset=sst2&head=mvp&status=successful")
         tab.screenshot(path=PICTURES / "report-examples.png")
         browser.close()
 

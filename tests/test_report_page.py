@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan import make_plan
-from orchestrator.report.attack_plots import Transfer, transfer_plot
 from orchestrator.report.browser import as_json, browsed
 from orchestrator.report.changes import apply, edits
 from orchestrator.report.comparison import summary
@@ -24,7 +24,7 @@ from orchestrator.report.contents import files, tables
 from orchestrator.report.drawing import looks, spread
 from orchestrator.report.page import page
 from orchestrator.report.plots import plots
-from orchestrator.report.results import CellResult, Outcomes, Record, Results
+from orchestrator.report.results import CellResult, Outcomes, Record, Results, Transfer
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -304,11 +304,18 @@ def test_labels_do_not_overlap_and_keep_their_order(wanted: list[float]) -> None
     assert min(placed) > -1e-6 and max(placed) < 100 + 1e-6
 
 
-def test_transfer_is_drawn_with_its_figures() -> None:
-    pair = [("mlp_ft", "standard"), ("mvp", "adversarial")]
-    found = [Transfer(a, b, None if a == b else 0.42, 12) for a in pair for b in pair]
-    plot = transfer_plot("sst2", found)
-    assert ">42</text>" in plot.svg.decode() and ">mvp + adversarial</text>" in plot.svg.decode()
+def test_transfer_is_drawn_where_examples_were_replayed() -> None:
+    results = made(planned((*BINARY, "model=bert-embedded", "attack=textfooler")))
+    targets = [result.cell.fit for result in results.cells]
+    found = [
+        Transfer(result.cell, target, 10, 8, 6 if target.head == "mlp_ft" else 2)
+        for result in results.cells
+        for target in targets
+    ]
+    drawn = {plot.name: plot for plot in plots(replace(results, transfers=found), None)}
+    svg = drawn["transfer"].svg.decode()
+    assert svg.count(">75</text>") == 2 and svg.count(">25</text>") == 4
+    assert "transfer" not in {plot.name for plot in plots(results, None)}
 
 
 # In a browser

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from orchestrator.report.drawing import (
-    DISTINCT,
     INK,
     LINES,
     ROW,
@@ -23,6 +22,10 @@ from orchestrator.report.drawing import (
 from orchestrator.report.ground import Ground, cells_at, title_of
 from orchestrator.report.results import Method, Place, Results, name_of
 from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.transfer import matrices, transfer_tables
+
+SQUARE = 16  # heads in a heatmap at most
+POINTS = 300  # of a curve at most: a million examples must not make a million steps
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,10 @@ def _curves_panel(axes: Axes, curves: Sequence[_Curve], look: dict[Method, Look]
     labels = spread(ends, 7.6, 0, 100)
     for curve, end, label in zip(curves, ends, labels, strict=True):
         own = look[curve.method]
-        queries = np.concatenate([[1], curve.broken, [most]])
-        shares = np.concatenate([[0], np.arange(1, len(curve.broken) + 1), [len(curve.broken)]])
-        heights = 100 * shares / curve.attacked
+        queries = np.unique(np.concatenate([[1], curve.broken, [most]]))
+        if len(queries) > POINTS:
+            queries = np.unique(np.geomspace(1, most, POINTS).round())
+        heights = [100 * curve.share(each) for each in queries]
         axes.plot(queries, heights, ls=own.line, color=own.colour, lw=1.5, drawstyle="steps-post")
         axes.plot([most], [end], own.marker, color=own.colour, markersize=5, clip_on=False)
         axes.annotate(
@@ -124,28 +128,20 @@ def _curves_table(curves: Sequence[_Curve]) -> Table:
     return Table("queries", title, header, rows, texts=2)
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """Of the adversarial examples found against `source`, the share that fools `target` too."""
-
-    source: Method
-    target: Method
-    rate: float | None
-    examples: int
-
-
-def transfer_plot(dataset: str, transfers: Sequence[Transfer], final: bool = True) -> Plot:
-    """A heatmap of one data set: a row a source, a column a target."""
-    there = list(dict.fromkeys(m for each in transfers for m in (each.source, each.target)))
-    shown = there[: 2 * DISTINCT]
-    by_pair = {(each.source, each.target): each for each in transfers}
+def transfer(results: Results) -> Plot | None:
+    """A heatmap over all data sets: a row a head that examples were found against, a column a head
+    that they were replayed on. None without replays."""
+    tables = transfer_tables(results)
+    if not tables:
+        return None
+    matrix = matrices(results)[0]
+    shown = matrix.methods[:SQUARE]
+    names = [name_of(method) for method in shown]
     rates = np.full((len(shown), len(shown)), np.nan)
     for row, source in enumerate(shown):
         for column, target in enumerate(shown):
-            found = by_pair.get((source, target))
-            if found is not None and found.rate is not None:
-                rates[row, column] = 100 * found.rate
-    names = [name_of(method) for method in shown]
+            rate = matrix.rate(source, target)
+            rates[row, column] = np.nan if rate is None else 100 * rate
 
     def onto(drawing: Drawing) -> None:
         axes = drawing.subplots()
@@ -162,16 +158,9 @@ def transfer_plot(dataset: str, transfers: Sequence[Transfer], final: bool = Tru
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
 
-    rows: list[list[Entry]] = [
-        [name_of(each.source), name_of(each.target), Figure(each.rate), f"{each.examples:,}"]
-        for each in transfers
-    ]
-    header = ["found against", "replayed on", "fooled", "examples"]
-    capped = f" (the first {len(shown)} of {len(there)} heads)" if len(shown) < len(there) else ""
-    title = f"Transfer on {dataset}{capped}{'' if final else ' (not final)'}"
+    title = title_of(f"Transfer, {matrix.title}", results.cells, len(shown), len(matrix.methods))
     about = (
-        "Of the adversarial examples found against one head (row), the share in % that fools "
-        f"another (column) too, on {dataset}."
+        f"Of the adversarial examples found against one head (row), the share in % that fools "
+        f"another (column) too; {matrix.title}. Blank: none replayed."
     )
-    data = Table(f"transfer-{dataset}", f"Transfer on {dataset}, in %", header, rows, texts=2)
-    return draw(f"transfer-{dataset}", title, about, data, ROW * len(shown) * 1.2 + 2, onto)
+    return draw("transfer", title, about, tables[0], ROW * len(shown) * 1.2 + 2, onto)

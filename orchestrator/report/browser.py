@@ -138,7 +138,7 @@ class _Page:
         new: set[tuple[str, int, str]] = set()
         for cell, (result, records) in enumerate(zip(results.cells, found, strict=True)):
             for record in records.get(number, []):
-                dataset, text = result.cell.fit.dataset, record["original_text"][:LONGEST]
+                dataset, text = result.cell.fit.dataset, _cut(record["original_text"])
                 name = (dataset, record["id"], text)
                 original = [dataset, record["id"], record.get("label"), text]
                 row = _row(cell, record, text)
@@ -152,7 +152,7 @@ class _Page:
 def _row(cell: int, record: Record, original: str) -> Row:
     row = [cell, 0, STATUSES.index(record["status"])]
     if record["status"] == "error":
-        return [*row, str(record.get("error", ""))[:LONGEST]]
+        return [*row, _cut(record.get("error", ""))]
     similarity = record.get("similarity")
     return [
         *row,
@@ -163,8 +163,12 @@ def _row(cell: int, record: Record, original: str) -> Row:
         record.get("original_output"),
         record.get("perturbed_output"),
         _scores(record),
-        edits(original, record["perturbed_text"][:LONGEST]),
+        edits(original, _cut(record["perturbed_text"])),
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _scores(record: Record) -> list[list[int]]:

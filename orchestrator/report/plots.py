@@ -5,7 +5,7 @@ where most was run, and says so. Figures that are not final are marked in the ti
 """
 
 from orchestrator.report.accuracy_plots import accuracy, robust_against_clean
-from orchestrator.report.attack_plots import success_by_queries
+from orchestrator.report.attack_plots import success_by_queries, transfer
 from orchestrator.report.drawing import Plot
 from orchestrator.report.ground import ground_of
 from orchestrator.report.results import Results
@@ -22,6 +22,7 @@ def plots(results: Results, summary: Table | None) -> list[Plot]:
         accuracy(results, ground, summary),
         robust_against_clean(results),
         success_by_queries(results, ground),
+        transfer(results),
         time(results),
     ]
     return [plot for plot in found if plot is not None]
