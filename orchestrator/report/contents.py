@@ -6,6 +6,8 @@ from pathlib import Path
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
+from orchestrator.report.page import page
+from orchestrator.report.plots import plots
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
@@ -37,14 +39,20 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
 
 
 def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:
-    """The report's files by name: report.md, tables/*.csv, tables/*.tex."""
+    """The report's files by name: index.html, report.md, tables/*.csv and *.tex, plots/*."""
     shown = tables(results, baseline, paper)
+    drawn = plots(results, next((table for table in shown if table.name == "summary"), None))
     made: dict[str, str] = {"report.md": report_markdown(results, shown)}
     for table in shown:
         made[f"tables/{table.name}.csv"] = as_csv(table)
         made[f"tables/{table.name}.tex"] = latex(table)
     made["tables/cells.csv"] = as_csv(provenance.cells(results))
-    return {name: text.encode() for name, text in made.items()}
+    files = {name: text.encode() for name, text in made.items()}
+    files["index.html"] = page(results, shown, drawn)
+    for plot in drawn:
+        files[f"plots/{plot.name}.svg"] = plot.svg
+        files[f"plots/{plot.name}.pdf"] = plot.pdf
+    return files
 
 
 def report_markdown(results: Results, shown: list[Table]) -> str:
