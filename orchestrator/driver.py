@@ -10,8 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
+from orchestrator.environment import environment
 from orchestrator.lease import Lease
+from orchestrator.logged import sweep_files
 from orchestrator.plan import Plan, make_plan
+from orchestrator.track import summary
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
@@ -35,14 +38,11 @@ def drive(
     Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
     Raises BadInput before anything is run.
     """
-    from orchestrator.report.comparison import as_markdown
-    from orchestrator.report.from_store import read
-
     store.check_writable()
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
-        tracker = open_tracker(plan.space.name, store, tracking_uri, bool(plan.todo))
+        tracker = open_tracker(plan.space.name, store, assets, tracking_uri, bool(plan.todo))
         finished = plan.with_status("done")
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
@@ -50,6 +50,9 @@ def drive(
         left_out: list[str] = []
         say = partial(console.print, markup=False, soft_wrap=True)
         with Uploader(tracker, store, say) as uploader:
+            if plan.todo:
+                store.write_environment(plan.space.name, environment())
+                uploader.begin(sweep_files(plan, store))
             for cell in finished:
                 uploader.add(cell)
             if plan.todo:
@@ -58,8 +61,9 @@ def drive(
                     ray_address, max_concurrent, verbose,
                 )  # fmt: skip
             if finished:
-                done = make_plan(plan.space, assets, store)
-                left_out = uploader.finish(as_markdown(read(done, store)))
+                left_out = uploader.finish(
+                    lambda: summary(make_plan(plan.space, assets, store), store)
+                )
     return failures, left_out
 
 

@@ -11,11 +11,21 @@ import sys
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
-from orchestrator.report.comparison import as_markdown
+from orchestrator.logged import Summary, sweep_files
+from orchestrator.plan import Plan
+from orchestrator.report.comparison import as_markdown, headline, resources
 from orchestrator.report.from_store import read
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.errors import BadInput
+from trainables.store import Store
+
+# Stands below the comparison on the pages of the experiment and of the sweep's run.
+HOW_TO_READ = [
+    "A run is a cell of the grid; the run `sweep` holds the plan, the space, the environment and "
+    'the report. Search `params.attack = "textfooler"`, group by `head`, or tick runs and compare '
+    "them. Each run has its adversarial examples as the table `examples.json`.",
+]
 
 
 def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +34,14 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="MLflow server or database (a database in the store)",
     )
+
+
+def summary(plan: Plan, store: Store) -> Summary:
+    """What the sweep's run in MLflow shows of a plan that has been run, as far as it went."""
+    results = read(plan, store)
+    note = "\n".join([headline(results), *resources(results), "", *HOW_TO_READ])
+    report = {"comparison.md": as_markdown(results).encode()}
+    return Summary(note, {**report, **sweep_files(plan, store)})
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
@@ -47,16 +65,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    plan, store, _ = open_plan(arguments, provisional=True)
+    plan, store, assets = open_plan(arguments, provisional=True)
     done, space = plan.with_status("done"), plan.space.name
     if not done:
         print(f"nothing to do: no cell of {space} is finished yet")
         return 0
-    tracker = open_tracker(space, store, arguments.tracking_uri, to_write=False)
+    tracker = open_tracker(space, store, assets, arguments.tracking_uri, to_write=False)
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        left_out = uploader.finish(as_markdown(read(plan, store)))
+        left_out = uploader.finish(lambda: summary(plan, store))
     where = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {where}")

@@ -1,21 +1,28 @@
 """The only module that talks to MLflow, from the driver alone.
 
 Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key.
-All that is logged comes from the store, so whatever a dead driver or an unreachable server left out
-is logged later. Every call may be made again after any failure, an answer that was lost included:
-a run is searched for before it is made, metrics carry their run's start as timestamp (the same
-point logged again is the same point), and a run is FINISHED when all of it is there. The parent is
-RUNNING as long as its comparison is older than its cells.
+What a run holds stands in logged.py, and all of it comes from the store, so whatever a dead driver
+or an unreachable server left out is logged later. Every call may be made again after any failure,
+an answer that was lost included: a run is searched for before it is made, metrics carry their run's
+start as timestamp (the same point logged again is the same point), a file is put whole, and a run
+is FINISHED when all of it is there. The parent is RUNNING as long as its report is older than its
+cells. A run of an older format (the tag `log_format`) counts as not finished: it is completed.
 """
 
-import json
 import logging
 import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from orchestrator import logged
 from orchestrator.checks import check_tracking_server, masked
+from orchestrator.logged import FORMAT, Summary
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
+from trainables.assets import Assets
 from trainables.store import Store
 
 # MLflow's own client tries for minutes by itself, and a call it repeats can make a second run.
@@ -34,7 +41,9 @@ def tracking_uri(store: Store, given: str | None) -> str:
     return given or f"sqlite:///{store.local_folder or '.'}/mlflow.db"
 
 
-def open_tracker(space: str, store: Store, given_uri: str | None, to_write: bool) -> "Tracker":
+def open_tracker(
+    space: str, store: Store, assets: Assets, given_uri: str | None, to_write: bool
+) -> "Tracker":
     """Reach MLflow; where there is something to log, show that it can be written.
 
     Raises BadInput where that fails. Artifacts go through a tracking server, else into the store.
@@ -45,7 +54,7 @@ def open_tracker(space: str, store: Store, given_uri: str | None, to_write: bool
     artifacts = None
     if not served and store.local_folder is not None:
         artifacts = f"{store.local_folder}/mlflow-artifacts"
-    tracker = Tracker(uri, space, artifacts)
+    tracker = Tracker(uri, space, artifacts, assets)
     tracker.open(to_write)
     return tracker
 
@@ -75,15 +84,18 @@ def line(error: Exception) -> str:
 class Tracker:
     """Logs finished cells of one space. Methods raise whatever MLflow does, unless they say so."""
 
-    def __init__(self, uri: str, space: str, artifacts: str | None) -> None:
-        """artifacts: where MLflow keeps files; None leaves that to the tracking server."""
+    def __init__(self, uri: str, space: str, artifacts: str | None, assets: Assets) -> None:
+        """artifacts: where MLflow keeps files; None leaves that to the tracking server.
+
+        assets: where the cells' data sets were read, for the runs' inputs.
+        """
         for name, value in CLIENT.items():
             os.environ.setdefault(name, value)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        self.uri, self.space, self.artifacts = uri, space, artifacts
+        self.uri, self.space, self.artifacts, self.assets = uri, space, artifacts, assets
         self.shown_uri = masked(uri)
         self._experiment_id = ""
-        self._parent_id = ""
+        self._parent: Any = None
         self._complete: set[str] | None = None
 
     def open(self, to_write: bool) -> None:
@@ -106,8 +118,17 @@ class Tracker:
         except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
             raise BadInput(self._why(error)) from None
 
+    def log_sweep(self, files: Mapping[str, bytes]) -> None:
+        """Put files on the parent run, which is marked as running."""
+        try:
+            parent = self._begin()
+            self._put(parent, files)
+        except Exception:
+            self._forget()
+            raise
+
     def log_cell(self, cell: Cell, store: Store) -> bool:
-        """Log one finished cell: axes and settings, metrics, the fit's curve, the examples.
+        """Log one finished cell: params, metrics, its fit's curve, data sets, examples.
 
         Returns False for a cell that is logged already. What a dead driver left is completed.
         """
@@ -115,21 +136,33 @@ class Tracker:
             complete = self._complete_cells()
             if cell.key in complete:
                 return False
-            logged = self._log_cell(cell, store)
+            done = self._log_cell(cell, store)
         except Exception:
             self._forget()
             raise
         complete.add(cell.key)
-        return logged
+        return done
 
-    def log_summary(self, table: str) -> bool:
-        """Put the comparison on the parent run; returns False where it is up to date."""
+    def log_summary(self, make: Callable[[], Summary], environment: dict[str, Any] | None) -> bool:
+        """Put the report on the parent run; returns False where it is up to date.
+
+        make: called where it is not. environment: as the store keeps it.
+        """
         try:
             parent = self._find_parent()
-            if parent is not None and parent.info.status == "FINISHED":
+            if parent is not None and _is_complete(parent):
                 return False
-            run_id = self._begin()
-            self.client.log_text(run_id, table, "comparison.md")
+            summary = make()
+            parent = self._begin()
+            run_id = str(parent.info.run_id)
+            self._remove_others(parent, summary.files)
+            self._put(parent, summary.files)
+            tags = {"mlflow.note.content": summary.short_note, "log_format": FORMAT}
+            tags |= logged.sweep_tags(environment)
+            self.client.log_batch(run_id, tags=_run_tags(tags))
+            self.client.set_experiment_tag(
+                self._experiment(), "mlflow.note.content", summary.short_note
+            )
             self.client.set_terminated(run_id, "FINISHED")
         finally:
             self._forget()
@@ -140,34 +173,73 @@ class Tracker:
 
         result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
         others = store.evaluations(cell.fit.key)
-        records = store.attacked(cell.log)
-        parent_id = self._begin()
+        attacked = store.attacked(cell.log)
+        files = {
+            logged.EXAMPLES: logged.table([attacked[id] for id in result["sample"]]).encode(),
+            logged.CELL: logged.cell_record(cell, result, fit, others).encode(),
+        }
+        parent = self._begin()
+        seconds = float(result["metrics"]["attack_seconds"] or 0.0)
         run = self._keep_one(self._search(f"tags.cell_key = '{cell.key}'"))
-        if run is not None and run.info.status == "FINISHED":
+        if run is not None and _is_complete(run):
             return False
-        run = run or self._create(cell, parent_id)
-        run_id = str(run.info.run_id)
-        params = [Param(name, str(value)) for name, value in _params(cell).items()]
-        elsewhere = {f"accuracy_on_{r['dataset']}": r["accuracy"] for r in others.values()}
-        metrics = _metrics({**result["metrics"], **elsewhere}, fit, run.info.start_time)
-        self.client.log_batch(run_id, metrics=metrics, params=params)
-        lines = [json.dumps(records[id], ensure_ascii=False) + "\n" for id in result["sample"]]
-        self.client.log_text(run_id, "".join(lines), "examples.jsonl")
-        self.client.set_terminated(run_id, "FINISHED")
+        if run is None:
+            run = self._create(cell, parent, seconds)
+        else:
+            self._reopen(run, files)
+        run_id, start = str(run.info.run_id), int(run.info.start_time)
+        self._put(run, files)
+        self.client.log_batch(
+            run_id,
+            metrics=_metrics(logged.metrics(result, fit, others), logged.curve(fit), start),
+            params=[Param(name, str(value)) for name, value in logged.params(cell).items()],
+            tags=_run_tags({**logged.tags(cell), "log_format": FORMAT}),
+        )
+        self.client.log_inputs(run_id, logged.inputs(cell, self.assets))
+        self.client.set_terminated(run_id, "FINISHED", end_time=start + round(1000 * seconds))
         return True
 
-    def _create(self, cell: Cell, parent_id: str) -> Any:
+    def _create(self, cell: Cell, parent: Any, seconds: float) -> Any:
+        """A new run of a cell. MLflow then shows its attack's seconds as its duration."""
         return self.client.create_run(
             self._experiment(),
-            run_name=cell.key,
+            start_time=round(1000 * (time.time() - seconds)),
+            run_name=logged.run_name(cell),
             tags={
                 "kind": "cell",
                 "cell_key": cell.key,
-                "fit_key": cell.fit.key,
-                "attack_resources": cell.attack_resources,
-                "mlflow.parentRunId": parent_id,
+                "mlflow.parentRunId": parent.info.run_id,
             },
         )
+
+    def _put(self, run: Any, files: Mapping[str, bytes]) -> None:
+        """Write artifacts of a run, each whole."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self._artifacts_of(run).log_artifacts(folder)
+
+    def _reopen(self, run: Any, files: Mapping[str, bytes]) -> None:
+        """Make a run that is not complete ready to be logged again."""
+        if run.info.status != "RUNNING":
+            self.client.update_run(run.info.run_id, status="RUNNING")
+        self._remove_others(run, files)
+
+    def _remove_others(self, run: Any, files: Mapping[str, bytes]) -> None:
+        """Remove what an older format or an older report left among a run's artifacts."""
+        artifacts = self._artifacts_of(run)
+        kept = {name.partition("/")[0] for name in files}
+        for found in artifacts.list_artifacts():
+            if found.path not in kept:
+                artifacts.delete_artifacts(found.path)
+
+    def _artifacts_of(self, run: Any) -> Any:
+        """The client's own way asks the server for the run again."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
 
     def _complete_cells(self) -> set[str]:
         """Keys of the cells whose runs are complete, read once."""
@@ -176,19 +248,21 @@ class Tracker:
             for run in self._search("tags.kind = 'cell'"):
                 runs.setdefault(run.data.tags["cell_key"], []).append(run)
             kept = {key: self._keep_one(same) for key, same in runs.items()}
-            self._complete = {key for key, run in kept.items() if run.info.status == "FINISHED"}
+            self._complete = {key for key, run in kept.items() if _is_complete(run)}
         return self._complete
 
-    def _begin(self) -> str:
-        """The id of the parent run, which is made where there is none, and marked as running."""
-        if not self._parent_id:
+    def _begin(self) -> Any:
+        """The parent run, which is made where there is none, and marked as running."""
+        if self._parent is None:
             parent = self._find_parent() or self.client.create_run(
-                self._experiment(), run_name="sweep", tags={"kind": "sweep"}
+                self._experiment(),
+                run_name="sweep",
+                tags={"kind": "sweep", **logged.source_tags()},
             )
             if parent.info.status != "RUNNING":
                 self.client.update_run(parent.info.run_id, status="RUNNING")
-            self._parent_id = str(parent.info.run_id)
-        return self._parent_id
+            self._parent = parent
+        return self._parent
 
     def _find_parent(self) -> Any:
         """The one parent run, or None; children of parents that are too many move to it."""
@@ -225,7 +299,7 @@ class Tracker:
 
     def _forget(self) -> None:
         """Look up by name again what runs and experiments there are, and mark the parent again."""
-        self._experiment_id = self._parent_id = ""
+        self._experiment_id, self._parent = "", None
 
     def _search(self, filter_string: str) -> list[Any]:
         runs: list[Any] = []
@@ -263,32 +337,29 @@ class Tracker:
         return f"--tracking-uri {self.shown_uri}: cannot be used: {line(error)}"
 
 
-def _params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
-    settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
-    return {**cell.axes(), **settings}
-
-
-def _metrics(metrics: dict[str, Any], fit: dict[str, Any], timestamp: int) -> list[Any]:
-    """MLflow's metrics of a cell and of its fit's curve; timestamp in milliseconds."""
+def _metrics(
+    single: Mapping[str, float], curve: list[tuple[str, float, int]], timestamp: int
+) -> list[Any]:
+    """As MLflow's metrics; timestamp in milliseconds."""
     from mlflow.entities import Metric
 
-    single = {
-        **metrics,
-        "validation_accuracy": fit["validation_accuracy"],
-        "test_accuracy": fit["test_accuracy"],
-        "fit_seconds": fit["seconds"],
-    }
-    logged = [Metric(k, float(v), timestamp, 0) for k, v in single.items() if v is not None]
-    for point in fit["curve"]:
-        step = int(point["examples_seen"])
-        for name in ("train_loss", "validation_accuracy"):
-            logged.append(Metric(f"curve/{name}", float(point[name]), timestamp, step))
-    return logged
+    points = [(name, value, 0) for name, value in single.items()] + curve
+    return [Metric(name, value, timestamp, step) for name, value, step in points]
 
 
-def _rank(run: Any) -> tuple[bool, int, str]:
-    return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
+def _run_tags(tags: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in tags.items()]
+
+
+def _is_complete(run: Any) -> bool:
+    return run.info.status == "FINISHED" and run.data.tags.get("log_format") == FORMAT
+
+
+def _rank(run: Any) -> tuple[bool, bool, int, str]:
+    finished = run.info.status == "FINISHED"
+    return not _is_complete(run), not finished, run.info.start_time, run.info.run_id
 
 
 def _http_status(error: Exception) -> int | None:
