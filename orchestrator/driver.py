@@ -12,9 +12,8 @@ from rich.console import Console
 
 from orchestrator.environment import environment
 from orchestrator.lease import Lease
-from orchestrator.logged import sweep_files
 from orchestrator.plan import Plan, make_plan
-from orchestrator.track import summary
+from orchestrator.track import beginning, summary
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
@@ -52,7 +51,7 @@ def drive(
         with Uploader(tracker, store, say) as uploader:
             if plan.todo:
                 store.write_environment(plan.space.name, environment())
-                uploader.begin(sweep_files(plan, store))
+                uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
             if plan.todo:

@@ -9,7 +9,7 @@ made without the store. Talks to nobody: tracking.py does.
 import getpass
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -30,24 +30,26 @@ LONGEST_NOTE = 8000  # characters of a run's tag
 
 # First what one reads, then what one looks up.
 COLUMNS = (
-    "id", "status", "label", "original_output", "perturbed_output", "original_text",
-    "perturbed_text", "words", "words_changed", "queries",
+    "id", "status", "original_text", "perturbed_text", "queries", "words_changed", "words", "label",
+    "original_output", "perturbed_output",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What the sweep's run shows: a description in Markdown, and files by name."""
+    """What the sweep's run shows: a description in Markdown, and files by name.
+
+    datasets: those of the space, each of which gets its views (views.py).
+    """
 
     note: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes]
+    datasets: Sequence[str]
 
-    @property
-    def short_note(self) -> str:
-        """The description, cut at a line where MLflow's limit is."""
-        if len(self.note) <= LONGEST_NOTE:
-            return self.note
-        return self.note[:LONGEST_NOTE].rpartition("\n")[0]
+
+def short(note: str) -> str:
+    """A description, cut at a line where MLflow's limit is."""
+    return note if len(note) <= LONGEST_NOTE else note[:LONGEST_NOTE].rpartition("\n")[0]
 
 
 def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
@@ -64,22 +66,13 @@ def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
 
 
 def sweep_tags(environment: Record | None) -> dict[str, str]:
-    """MLflow's own tags for where a run comes from."""
+    """Of the sweep's own run; the commit by MLflow's own names, where it is known."""
+    tags = {**_source_tags(), "kind": "sweep", "log_format": FORMAT}
     git = (environment or {}).get("git")
-    if git is None:
-        return {}
-    return {
-        "mlflow.source.git.commit": git["commit"],
-        "mlflow.source.git.dirty": str(git["dirty"]).lower(),
-    }
-
-
-def source_tags() -> dict[str, str]:
-    tags = {"mlflow.source.name": "orchestrator.sweep", "mlflow.source.type": "LOCAL"}
-    try:
-        return {**tags, "mlflow.user": getpass.getuser()}
-    except (KeyError, OSError):  # a user id without a name, as in many containers
-        return tags
+    if git is not None:
+        tags["mlflow.source.git.commit"] = git["commit"]
+        tags["mlflow.source.git.dirty"] = str(git["dirty"]).lower()
+    return tags
 
 
 def run_name(cell: Cell) -> str:
@@ -91,8 +84,9 @@ def run_name(cell: Cell) -> str:
 
 def tags(cell: Cell) -> dict[str, str]:
     return {
-        **source_tags(),
+        **_source_tags(),
         "kind": "cell",
+        "log_format": FORMAT,
         "cell_key": cell.key,
         "fit_key": cell.fit.key,
         "attack_resources": cell.attack_resources,
@@ -169,6 +163,14 @@ def cell_record(cell: Cell, result: Record, fit: Record, evaluations: dict[str, 
         "evaluations": evaluations,
     }
     return json.dumps(record, ensure_ascii=False, indent=1)
+
+
+def _source_tags() -> dict[str, str]:
+    tags = {"mlflow.source.name": "orchestrator.sweep", "mlflow.source.type": "LOCAL"}
+    try:
+        return {**tags, "mlflow.user": getpass.getuser()}
+    except (KeyError, OSError):  # a user id without a name, as in many containers
+        return tags
 
 
 def _input(assets: Assets, name: str, data: Dataset, digest: str, role: str, context: str) -> Any:

@@ -20,11 +20,9 @@ from orchestrator.upload import Uploader
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
-# Stands below the comparison on the pages of the experiment and of the sweep's run.
 HOW_TO_READ = [
-    "A run is a cell of the grid; the run `sweep` holds the plan, the space, the environment and "
-    'the report. Search `params.attack = "textfooler"`, group by `head`, or tick runs and compare '
-    "them. Each run has its adversarial examples as the table `examples.json`.",
+    "A run is a cell of the grid; the run *sweep* has the plan, the environment and the report.",
+    "MLflow averages groups over the runs it has loaded, 100 at first; these are over all:",
 ]
 
 
@@ -36,12 +34,17 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def beginning(plan: Plan, store: Store) -> Summary:
+    """What the sweep's run in MLflow shows while its cells run."""
+    return Summary("Running.", sweep_files(plan, store), plan.space.axes.dataset)
+
+
 def summary(plan: Plan, store: Store) -> Summary:
-    """What the sweep's run in MLflow shows of a plan that has been run, as far as it went."""
+    """What it shows of a plan that has been run, as far as it went."""
     results = read(plan, store)
-    note = "\n".join([headline(results), *resources(results), "", *HOW_TO_READ])
+    note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
     report = {"comparison.md": as_markdown(results).encode()}
-    return Summary(note, {**report, **sweep_files(plan, store)})
+    return Summary(note, {**report, **sweep_files(plan, store)}, plan.space.axes.dataset)
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator import logged
+from orchestrator import logged, views
 from orchestrator.checks import check_tracking_server, masked
 from orchestrator.logged import FORMAT, Summary
 from search_spaces.cell import Cell
@@ -32,6 +32,7 @@ CLIENT = {
     # Every failure is raised too, and said in one line here; what it prints of runs is no news.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
@@ -57,6 +58,77 @@ def open_tracker(
     tracker = Tracker(uri, space, artifacts, assets)
     tracker.open(to_write)
     return tracker
+
+
+def connect(uri: str) -> Any:
+    """MLflow's client. Raises what is wrong with a database; of a server nothing is asked yet."""
+    for name, value in CLIENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    if not uri.startswith(("http://", "https://")):
+        _connect_once(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises where a server or a database cannot be used."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError, ImportError
+
+
+def search(client: Any, experiment_id: str, filter_string: str) -> list[Any]:
+    """All runs of an experiment that match, however many."""
+    runs: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], filter_string, max_results=1000, page_token=token
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def artifacts_of(run: Any, uri: str) -> Any:
+    """Where a run keeps its files. The client's own way asks the server for the run again."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+
+
+def is_complete(run: Any) -> bool:
+    """Whether all of a run is there, in the present format."""
+    return run.info.status == "FINISHED" and run.data.tags.get("log_format") == FORMAT
+
+
+def why(error: Exception, uri: str, space: str) -> str:
+    """What is wrong with a server at the start, and what to do, in one line."""
+    uri = masked(uri)
+    from mlflow.exceptions import MlflowException, RestException
+
+    status = _http_status(error)
+    if status == 401:
+        return (
+            f"the tracking server {uri} wants another user or password; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    if status == 403:
+        return (
+            f"the tracking server {uri} does not let this user write to the "
+            f"experiment {space}; ask for the permission EDIT"
+        )
+    if isinstance(error, RestException):
+        strange = "error_code" not in error.json
+    else:
+        strange = isinstance(error, MlflowException) and "API request to end" in error.message
+    if strange:
+        return f"the server at {uri} does not answer as MLflow does"
+    return f"--tracking-uri {uri}: cannot be used: {line(error)}"
 
 
 def may_pass(error: Exception) -> bool:
@@ -89,9 +161,6 @@ class Tracker:
 
         assets: where the cells' data sets were read, for the runs' inputs.
         """
-        for name, value in CLIENT.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         self.uri, self.space, self.artifacts, self.assets = uri, space, artifacts, assets
         self.shown_uri = masked(uri)
         self._experiment_id = ""
@@ -103,26 +172,19 @@ class Tracker:
 
         to_write: mark the parent run as running too, so that a missing permission shows now.
         """
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
-            if not self.uri.startswith(("http://", "https://")):
-                _connect_once(self.uri)
-            self.client = MlflowClient(tracking_uri=self.uri)
+            self.client = connect(self.uri)
             if not self._experiment():
                 raise BadInput(f"the server at {self.shown_uri} does not answer as MLflow does")
             if to_write:
                 self._begin()
-        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            raise BadInput(self._why(error)) from None
+        except failures() as error:
+            raise BadInput(why(error, self.uri, self.space)) from None
 
-    def log_sweep(self, files: Mapping[str, bytes]) -> None:
-        """Put files on the parent run, which is marked as running."""
+    def log_sweep(self, summary: Summary) -> None:
+        """Show a sweep that is beginning; its run is marked as running."""
         try:
-            parent = self._begin()
-            self._put(parent, files)
+            self._show(self._begin(), summary)
         except Exception:
             self._forget()
             raise
@@ -150,19 +212,14 @@ class Tracker:
         """
         try:
             parent = self._find_parent()
-            if parent is not None and _is_complete(parent):
+            if parent is not None and is_complete(parent):
                 return False
             summary = make()
             parent = self._begin()
-            run_id = str(parent.info.run_id)
             self._remove_others(parent, summary.files)
-            self._put(parent, summary.files)
-            tags = {"mlflow.note.content": summary.short_note, "log_format": FORMAT}
-            tags |= logged.sweep_tags(environment)
-            self.client.log_batch(run_id, tags=_run_tags(tags))
-            self.client.set_experiment_tag(
-                self._experiment(), "mlflow.note.content", summary.short_note
-            )
+            self._show(parent, summary)
+            run_id = str(parent.info.run_id)
+            self.client.log_batch(run_id, tags=_run_tags(logged.sweep_tags(environment)))
             self.client.set_terminated(run_id, "FINISHED")
         finally:
             self._forget()
@@ -181,19 +238,18 @@ class Tracker:
         parent = self._begin()
         seconds = float(result["metrics"]["attack_seconds"] or 0.0)
         run = self._keep_one(self._search(f"tags.cell_key = '{cell.key}'"))
-        if run is not None and _is_complete(run):
+        if run is not None and is_complete(run):
             return False
         if run is None:
             run = self._create(cell, parent, seconds)
         else:
-            self._reopen(run, files)
+            self._reopen(run, logged.tags(cell), files)
         run_id, start = str(run.info.run_id), int(run.info.start_time)
         self._put(run, files)
         self.client.log_batch(
             run_id,
             metrics=_metrics(logged.metrics(result, fit, others), logged.curve(fit), start),
             params=[Param(name, str(value)) for name, value in logged.params(cell).items()],
-            tags=_run_tags({**logged.tags(cell), "log_format": FORMAT}),
         )
         self.client.log_inputs(run_id, logged.inputs(cell, self.assets))
         self.client.set_terminated(run_id, "FINISHED", end_time=start + round(1000 * seconds))
@@ -205,12 +261,20 @@ class Tracker:
             self._experiment(),
             start_time=round(1000 * (time.time() - seconds)),
             run_name=logged.run_name(cell),
-            tags={
-                "kind": "cell",
-                "cell_key": cell.key,
-                "mlflow.parentRunId": parent.info.run_id,
-            },
+            tags={**logged.tags(cell), "mlflow.parentRunId": parent.info.run_id},
         )
+
+    def _show(self, parent: Any, summary: Summary) -> None:
+        """The summary on the pages of the sweep's run and of the experiment."""
+        self._put(parent, summary.files)
+        experiment = self.client.get_experiment(self._experiment())
+        note = logged.short(
+            f"{views.links(experiment.experiment_id, summary.datasets)}\n\n{summary.note}"
+        )
+        for name, value in {"mlflow.note.content": note, **views.tags(summary.datasets)}.items():
+            if experiment.tags.get(name) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, name, value)
+        self.client.set_tag(parent.info.run_id, "mlflow.note.content", logged.short(summary.note))
 
     def _put(self, run: Any, files: Mapping[str, bytes]) -> None:
         """Write artifacts of a run, each whole."""
@@ -219,27 +283,22 @@ class Tracker:
                 path = Path(folder, name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-            self._artifacts_of(run).log_artifacts(folder)
+            artifacts_of(run, self.uri).log_artifacts(folder)
 
-    def _reopen(self, run: Any, files: Mapping[str, bytes]) -> None:
-        """Make a run that is not complete ready to be logged again."""
+    def _reopen(self, run: Any, tags: Mapping[str, str], files: Mapping[str, bytes]) -> None:
+        """Make a run that is not complete ready to be logged again, in the present format."""
         if run.info.status != "RUNNING":
             self.client.update_run(run.info.run_id, status="RUNNING")
+        self.client.log_batch(run.info.run_id, tags=_run_tags(tags))
         self._remove_others(run, files)
 
     def _remove_others(self, run: Any, files: Mapping[str, bytes]) -> None:
         """Remove what an older format or an older report left among a run's artifacts."""
-        artifacts = self._artifacts_of(run)
+        artifacts = artifacts_of(run, self.uri)
         kept = {name.partition("/")[0] for name in files}
         for found in artifacts.list_artifacts():
             if found.path not in kept:
                 artifacts.delete_artifacts(found.path)
-
-    def _artifacts_of(self, run: Any) -> Any:
-        """The client's own way asks the server for the run again."""
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
 
     def _complete_cells(self) -> set[str]:
         """Keys of the cells whose runs are complete, read once."""
@@ -248,7 +307,7 @@ class Tracker:
             for run in self._search("tags.kind = 'cell'"):
                 runs.setdefault(run.data.tags["cell_key"], []).append(run)
             kept = {key: self._keep_one(same) for key, same in runs.items()}
-            self._complete = {key for key, run in kept.items() if _is_complete(run)}
+            self._complete = {key for key, run in kept.items() if is_complete(run)}
         return self._complete
 
     def _begin(self) -> Any:
@@ -257,7 +316,7 @@ class Tracker:
             parent = self._find_parent() or self.client.create_run(
                 self._experiment(),
                 run_name="sweep",
-                tags={"kind": "sweep", **logged.source_tags()},
+                tags=logged.sweep_tags(None),
             )
             if parent.info.status != "RUNNING":
                 self.client.update_run(parent.info.run_id, status="RUNNING")
@@ -302,39 +361,7 @@ class Tracker:
         self._experiment_id, self._parent = "", None
 
     def _search(self, filter_string: str) -> list[Any]:
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self._experiment()], filter_string, max_results=1000, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
-
-    def _why(self, error: Exception) -> str:
-        """What is wrong with a server at the start, and what to do, in one line."""
-        from mlflow.exceptions import MlflowException, RestException
-
-        status = _http_status(error)
-        if status == 401:
-            return (
-                f"the tracking server {self.shown_uri} wants another user or password; set "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            )
-        if status == 403:
-            return (
-                f"the tracking server {self.shown_uri} does not let this user write to the "
-                f"experiment {self.space}; ask for the permission EDIT"
-            )
-        if isinstance(error, RestException):
-            strange = "error_code" not in error.json
-        else:
-            strange = isinstance(error, MlflowException) and "API request to end" in error.message
-        if strange:
-            return f"the server at {self.shown_uri} does not answer as MLflow does"
-        return f"--tracking-uri {self.shown_uri}: cannot be used: {line(error)}"
+        return search(self.client, self._experiment(), filter_string)
 
 
 def _metrics(
@@ -353,13 +380,9 @@ def _run_tags(tags: Mapping[str, str]) -> list[Any]:
     return [RunTag(name, value) for name, value in tags.items()]
 
 
-def _is_complete(run: Any) -> bool:
-    return run.info.status == "FINISHED" and run.data.tags.get("log_format") == FORMAT
-
-
 def _rank(run: Any) -> tuple[bool, bool, int, str]:
     finished = run.info.status == "FINISHED"
-    return not _is_complete(run), not finished, run.info.start_time, run.info.run_id
+    return not is_complete(run), not finished, run.info.start_time, run.info.run_id
 
 
 def _http_status(error: Exception) -> int | None:

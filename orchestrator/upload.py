@@ -7,7 +7,7 @@ store, from which `python -m orchestrator.track sync` uploads it later.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from types import TracebackType
@@ -67,11 +67,11 @@ class Uploader:
         # A call that hangs ends with the process.
         self._thread.join(timeout=1.0)
 
-    def begin(self, files: Mapping[str, bytes]) -> None:
-        """Queue files for the sweep's own run, before its cells; returns at once."""
+    def begin(self, summary: Summary) -> None:
+        """Queue what the sweep's own run shows while it runs; returns at once."""
 
         def log() -> bool:
-            self.tracker.log_sweep(files)
+            self.tracker.log_sweep(summary)
             return True
 
         self._add(Job("the plan", log))
