@@ -243,7 +243,7 @@ class Tracker:
         if run is None:
             run = self._create(cell, parent, seconds)
         else:
-            self._reopen(run, logged.tags(cell), files)
+            self._reopen(run, cell, files)
         run_id, start = str(run.info.run_id), int(run.info.start_time)
         self._put(run, files)
         self.client.log_batch(
@@ -285,11 +285,11 @@ class Tracker:
                 path.write_bytes(content)
             artifacts_of(run, self.uri).log_artifacts(folder)
 
-    def _reopen(self, run: Any, tags: Mapping[str, str], files: Mapping[str, bytes]) -> None:
+    def _reopen(self, run: Any, cell: Cell, files: Mapping[str, bytes]) -> None:
         """Make a run that is not complete ready to be logged again, in the present format."""
-        if run.info.status != "RUNNING":
-            self.client.update_run(run.info.run_id, status="RUNNING")
-        self.client.log_batch(run.info.run_id, tags=_run_tags(tags))
+        run_id = run.info.run_id
+        self.client.update_run(run_id, status="RUNNING", name=logged.run_name(cell))
+        self.client.log_batch(run_id, tags=_run_tags(logged.tags(cell)))
         self._remove_others(run, files)
 
     def _remove_others(self, run: Any, files: Mapping[str, bytes]) -> None:
