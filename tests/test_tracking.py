@@ -3,7 +3,6 @@
 The store is written by hand (one fit, two attacked cells); server, network and processes are real.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from finished_store import SMALL, write_finished
 from tracking_server import (
     PASSWORD,
     USER,
@@ -29,7 +29,6 @@ from tracking_server import (
 )
 
 from orchestrator import upload
-from orchestrator.arguments import add_plan_arguments, open_plan
 from orchestrator.checks import check_tracking_server
 from orchestrator.environment import environment
 from orchestrator.from_mlflow import read_runs
@@ -40,42 +39,9 @@ from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.results import attack_metrics
 from trainables.store import Store
 
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=2", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
 ASSETS = Assets("embedded")
-CURVE = [
-    {"examples_seen": seen, "train_loss": 0.7 - seen / 100, "validation_accuracy": 0.5}
-    for seen in (16, 32)
-]
-
-
-def write_finished(folder: Path) -> tuple[list[Cell], Store]:
-    """A store in which all cells of SMALL are finished."""
-    parser = argparse.ArgumentParser()
-    add_plan_arguments(parser)
-    plan, store, _ = open_plan(parser.parse_args([*SMALL, "--store", str(folder)]))
-    cells = plan.todo
-    for cell in cells:
-        if not store.has_fit(cell.fit.key):
-            record = {"validation_accuracy": 0.6, "test_accuracy": 0.5, "seconds": 1.5}
-            spec = json.loads(cell.fit.model_dump_json())
-            store.write_fit(cell.fit.key, b"", {**record, "curve": CURVE, "spec": spec})
-        for id in (3, 5):
-            store.add_attacked(cell.log, {
-                "id": id, "status": "successful", "queries": 7, "words": 9, "words_changed": 1,
-                "seconds": 0.1, "original_text": "naïve", "perturbed_text": "naive",
-            })  # fmt: skip
-        store.merge_log(cell.log, store.attacked(cell.log))
-        metrics = attack_metrics(store.attacked(cell.log).values())
-        result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
-        store.write_result(cell.key, {**result, "sample": [3, 5]})
-    return cells, store
 
 
 @pytest.fixture(scope="module")
