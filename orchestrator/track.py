@@ -36,7 +36,7 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
 
 def beginning(plan: Plan, store: Store) -> Summary:
     """What the sweep's run in MLflow shows while its cells run."""
-    return Summary("Running.", sweep_files(plan, store), plan.space.axes.dataset)
+    return Summary("Running.", sweep_files(plan, store), plan.space.axes.model_dump())
 
 
 def summary(plan: Plan, store: Store) -> Summary:
@@ -44,7 +44,7 @@ def summary(plan: Plan, store: Store) -> Summary:
     results = read(plan, store)
     note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
     report = {"comparison.md": as_markdown(results).encode()}
-    return Summary(note, {**report, **sweep_files(plan, store)}, plan.space.axes.dataset)
+    return Summary(note, {**report, **sweep_files(plan, store)}, plan.space.axes.model_dump())
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
