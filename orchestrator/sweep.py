@@ -111,6 +111,7 @@ def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
     from orchestrator.report.comparison import headline
+    from orchestrator.report.contents import folder_of
     from orchestrator.report.from_store import read
 
     done = plan.with_status("done")
@@ -124,6 +125,9 @@ def _show_end(
         f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
     )
     console.print(f"results: {store.local_folder or store.url}")
+    if done:
+        report = folder_of(plan.space.name, store) / "index.html"
+        console.print(f"report:  {report}", soft_wrap=True)
     if arguments.tracking_uri is None:
         console.print(
             f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
