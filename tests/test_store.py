@@ -236,3 +236,11 @@ def test_a_write_that_fails_names_the_store_and_the_reason(tmp_path: Path) -> No
     (tmp_path / "cells").write_text("a file where a folder should be")
     with pytest.raises(StoreError, match=f"the store {tmp_path} cannot be written: .*Not a dir"):
         Store(str(tmp_path)).write_cell("cell", {})
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\r", "\n"])
+def test_texts_may_hold_any_line_separator(separator: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    records = {id: {"id": id, "text": f"one{separator}two"} for id in range(3)}
+    store.merge_log("log", records)
+    assert store.attacked("log") == records

@@ -152,7 +152,8 @@ class Store:
         """
         records = {}
         if self._exists(f"attacks/{log}/examples.jsonl"):
-            for line in self._read(f"attacks/{log}/examples.jsonl").decode().splitlines():
+            # As bytes, whose lines end at \n alone: texts may hold other line separators.
+            for line in self._read(f"attacks/{log}/examples.jsonl").splitlines():
                 record = json.loads(line)
                 records[_example_id(record)] = record
         names = {name for name in self._names(f"attacks/{log}") if name.endswith(".json")}
