@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from search_spaces.catalog import Dataset, LanguageModel
@@ -100,6 +101,21 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
             origin={"url": archive.url},
             archive=archive,
         )
+
+
+def check_attack_resources(space: Space, assets: Assets) -> None:
+    """Raises BadInput where attacks would look for TextAttack's own resources in vain."""
+    if space.attack.resources != "textattack":
+        return
+    if find_spec("tensorflow_hub") is None:
+        raise BadInput(
+            "attack.resources textattack has a sentence encoder that runs on TensorFlow: install "
+            "the extra `textattack`, or give --set attack.resources=embedded"
+        )
+    if assets.textattack_folder is not None:
+        for asset in needed(space, assets):
+            if asset.name.startswith("textattack/"):
+                asset.locate(assets)
 
 
 def _from_hub(repository: str, revision: str) -> dict[str, str]:

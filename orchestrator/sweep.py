@@ -11,6 +11,7 @@ from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_p
 from orchestrator.checks import check_label_words, check_ray_address, masked
 from orchestrator.driver import drive
 from orchestrator.explain import explain
+from orchestrator.needed import check_attack_resources
 from orchestrator.plan import NOT_HERE, Plan, make_plan
 from orchestrator.track import add_tracking_argument, not_uploaded
 from orchestrator.tracking import tracking_uri
@@ -49,6 +50,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         print(explain(arguments.explain, plan, store))
         return 0
     check_label_words(plan.todo, assets)
+    if plan.todo and not arguments.dry_run:
+        check_attack_resources(plan.space, assets)
     if arguments.dry_run:
         print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
         return 0

@@ -1,21 +1,18 @@
 """`python -m orchestrator.transfer`: do examples that fool one fit fool the others as well?
 
 The adversarial examples found against each fit are replayed on every fit of the same data set. The
-store keeps what became of them; `transfer_matrix` reads it. Neither torch nor Ray is needed for
-that.
+store keeps what became of them, and the report shows it (report/transfer.py).
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterable
-from typing import NamedTuple
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_ray_address
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
-from search_spaces.cell import Cell, Fit
+from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.data import Example, load_splits
@@ -31,44 +28,6 @@ A data set with F fits and L attack logs takes F × L × N predictions at most, 
 original text: the paper's space, 5 data sets with F = 45 and L = 180, some 2 million with N = 50.
 """
 EXIT_CODES = "exit codes: 0 all replayed, 1 some fits failed, 2 bad input (nothing was run)"
-
-
-class Transfer(NamedTuple):
-    """What the examples found in a source cell do to a target fit: numbers of examples.
-
-    replayed: all of them. right_before: of these, the target is right on the original text.
-    fooled: of these, it is wrong on the perturbed one.
-    """
-
-    source: Cell
-    target: Fit
-    replayed: int
-    right_before: int
-    fooled: int
-
-
-def transfer_matrix(cells: Iterable[Cell], store: Store) -> list[Transfer]:
-    """All pairs of a source cell and a target fit of its data set, the source's own among them.
-
-    Cells must be finished. Of a source only the examples in its own sample count. A pair of which
-    nothing was replayed (no example was found, or it was never asked for) is left out.
-    """
-    cells = list(cells)
-    fits = {cell.fit.key: cell.fit for cell in cells}
-    records = {key: store.transfer(key) for key in fits}
-    found = []
-    for source in cells:
-        sample = set(store.read_result(source.key)["sample"])
-        for target in fits.values():
-            entry = records[target.key].get(source.log)
-            if entry and target.dataset == source.fit.dataset:
-                counts = [
-                    len(sample.intersection(entry[name]))
-                    for name in ("replayed", "right_before", "fooled")
-                ]
-                if counts[0]:
-                    found.append(Transfer(source, target, *counts))
-    return found
 
 
 def transfer(arguments: argparse.Namespace) -> int:

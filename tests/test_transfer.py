@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from orchestrator.plan import make_plan
-from orchestrator.transfer import transfer_matrix
+from orchestrator.report.from_store import read
+from orchestrator.report.results import Transfer
+from orchestrator.report.transfer import matrices
 from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.cell import Cell
 from search_spaces.space import load
@@ -125,13 +127,22 @@ def test_every_example_fools_the_fit_it_was_found_against(
     transferred: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     folder, _ = transferred
-    matrix = transfer_matrix(finished(folder), Store(str(folder)))
+    plan = make_plan(load("embedded", ONLY, SETS), ASSETS, Store(str(folder)))
+    results = read(plan, Store(str(folder)))
+    matrix: list[Transfer] = results.transfers
     own = [pair for pair in matrix if pair.source.fit.key == pair.target.key]
     assert own and len(matrix) == 2 * len(own)
     for pair in own:
         assert pair.replayed == pair.right_before == pair.fooled > 0
     others = [pair for pair in matrix if pair.source.fit.key != pair.target.key]
     assert all(pair.replayed >= pair.right_before >= pair.fooled for pair in others)
+    (table,) = matrices(results)
+    one, another = table.methods
+    # With one fit a head, a head's own examples are left out.
+    assert table.rate(one, one) is table.rate(another, another) is None
+    fooled = sum(pair.fooled for pair in others if pair.source.fit.head == one[0])
+    right = sum(pair.right_before for pair in others if pair.source.fit.head == one[0])
+    assert table.rate(one, another) == fooled / right
     assert any(pair.fooled < pair.replayed for pair in others), "nothing to tell the fits apart"
 
 

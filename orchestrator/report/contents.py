@@ -9,6 +9,7 @@ from orchestrator.report.baseline import against
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
+from orchestrator.report.transfer import transfer_tables
 
 Files = dict[str, bytes]
 
@@ -26,6 +27,7 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
         *comparison.place_tables(results),
         ablations(results),
         quality.quality(results),
+        *transfer_tables(results),
         quality.elsewhere(results),
         quality.cost(results),
         provenance.not_run(results),

@@ -6,12 +6,13 @@ looked for by all else that was asked for: the same names and settings.
 """
 
 import json
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from orchestrator.plan import Plan, PlannedCell
-from orchestrator.report.results import Absent, CellResult, Outcomes, Record, Results
+from orchestrator.report.results import Absent, CellResult, Outcomes, Record, Results, Transfer
 from search_spaces.cell import Cell
 from trainables.results import attack_metrics
 from trainables.store import Store
@@ -27,12 +28,41 @@ def read(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
     here = _Here(plan, store, from_elsewhere)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         found = list(threads.map(partial(_read, store, here), plan.cells))
-    return Results(
-        plan.space.name,
-        store.url,
-        [each for each in found if isinstance(each, CellResult)],
-        [each for each in found if isinstance(each, Absent)],
+    cells = [each for each in found if isinstance(each, CellResult)]
+    absent = [each for each in found if isinstance(each, Absent)]
+    finished = (each for each in cells if each.final)
+    return Results(plan.space.name, store.url, cells, absent, transfers(finished, store))
+
+
+def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:
+    """All pairs of a source cell and a target fit of its data set, the source's own among them.
+
+    Of a source only the examples in its own sample count. A pair of which nothing was replayed (no
+    example was found, or it was never asked for) is left out.
+    """
+    by_dataset: dict[str, list[CellResult]] = {}
+    for result in cells:
+        by_dataset.setdefault(result.cell.fit.dataset, []).append(result)
+    found = []
+    for sources in by_dataset.values():
+        targets = {source.cell.fit.key: source.cell.fit for source in sources}
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            records = list(threads.map(store.transfer, targets))
+        for source in sources:
+            sample = set(source.outcomes.ids.tolist())
+            for target, record in zip(targets.values(), records, strict=True):
+                if counts := _counts(record.get(source.cell.log), sample):
+                    found.append(Transfer(source.cell, target, *counts))
+    return found
+
+
+def _counts(entry: Record | None, sample: set[int]) -> tuple[int, int, int] | None:
+    if entry is None:
+        return None
+    replayed, right_before, fooled = (
+        len(sample.intersection(entry[name])) for name in ("replayed", "right_before", "fooled")
     )
+    return (replayed, right_before, fooled) if replayed else None
 
 
 def read_all(store: Store, like: Results) -> Results:
