@@ -1,23 +1,32 @@
 """The driver of a sweep: run what a plan lacks, as the store's only driver, and log it.
 
 Ray lies behind `run_cells` (run.py), MLflow behind the uploader (upload.py), the terminal behind
-the view (live.py). Here they meet: what a trial reports goes to the view and to MLflow.
+the view (live.py). Here they meet: what a trial reports goes to the view, to MLflow, and with the
+driver's heartbeat into the store.
 """
 
 import sys
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from orchestrator.environment import environment
 from orchestrator.lease import Lease
+from orchestrator.live import View
 from orchestrator.plan import Plan, make_plan
+from orchestrator.progress import Progress
+from orchestrator.track import beginning, summary
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
 from trainables.assets import Assets
 from trainables.scratch import remove_leftovers
 from trainables.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.report.contents import Report
 
 
 def drive(
@@ -35,14 +44,13 @@ def drive(
     Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
     Raises BadInput before anything is run.
     """
-    from orchestrator.report.comparison import as_markdown
-    from orchestrator.report.from_store import read
+    from orchestrator.report import contents  # With matplotlib, which takes a second to import.
 
     store.check_writable()
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
-        tracker = open_tracker(plan.space.name, store, tracking_uri, bool(plan.todo))
+        tracker = open_tracker(plan.space.name, store, assets, tracking_uri, bool(plan.todo))
         finished = plan.with_status("done")
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
@@ -50,17 +58,34 @@ def drive(
         left_out: list[str] = []
         say = partial(console.print, markup=False, soft_wrap=True)
         with Uploader(tracker, store, say) as uploader:
+            if plan.todo:
+                store.write_environment(plan.space.name, environment())
+                uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
             if plan.todo:
+                progress = Progress(plan)
+                lease.progress = lambda: progress.snapshot().to_json()
                 failures = _run_missing(
-                    plan, store, assets, console, uploader, finished, Stop(store, lease),
-                    ray_address, max_concurrent, verbose,
+                    plan, store, assets, View(progress, console), uploader, finished,
+                    Stop(store, lease), ray_address, max_concurrent, verbose,
                 )  # fmt: skip
             if finished:
-                done = make_plan(plan.space, assets, store)
-                left_out = uploader.finish(as_markdown(read(done, store)))
+                last = make_plan(plan.space, assets, store)
+                report = cache(partial(contents.make, last, store))
+                if plan.todo:
+                    _write(report(), store, say)
+                left_out = uploader.finish(lambda: summary(last, store, report()))
     return failures, left_out
+
+
+def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
+    from orchestrator.report import contents
+
+    try:
+        contents.write(report.files, contents.folder_of(report.results.space, store))
+    except OSError as error:
+        say(f"the report cannot be written: {error}; python -m orchestrator.report makes it later")
 
 
 class Stop:
@@ -87,7 +112,7 @@ def _run_missing(
     plan: Plan,
     store: Store,
     assets: Assets,
-    console: Console,
+    view: View,
     uploader: Uploader,
     finished: list[Cell],
     stop: Stop,
@@ -95,13 +120,12 @@ def _run_missing(
     max_concurrent: int | None,
     verbose: bool,
 ) -> dict[str, str]:
-    from orchestrator.live import View
     from orchestrator.run import run_cells
 
     failures: dict[str, str] = {}
-    fits = {cell.fit.key for cell in plan.todo} - plan.fits_done
-    console.print(f"{len(plan.todo)} cells to run on {len(fits)} new fits; {len(finished)} done")
-    with View(len(plan.todo), len(fits), plan.estimated_seconds(), console) as view:
+    fits = len(view.progress.fits)
+    view.console.print(f"{len(plan.todo)} cells to run on {fits} new fits; {len(finished)} done")
+    with view:
 
         def listen(cell: Cell, progress: dict[str, Any]) -> None:
             view.update(cell, progress)

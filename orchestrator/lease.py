@@ -5,6 +5,8 @@ dead when its process is gone from this machine, or when it has not counted on f
 seconds of another's watching: clocks are never compared. A driver says first that it wants the
 store, looks for others, and only then holds it; of two that want it at once, the one with the
 smaller id gets it. So two never hold it together, on a disk as on an object store.
+
+The file also has the sweep's progress, for `--status`; the lease does not depend on it.
 """
 
 import os
@@ -12,6 +14,7 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,8 @@ class Lease:
     """A context manager: within it this process is the store's only driver.
 
     Entering raises BadInput where another one is alive. `lost` is set when another took the store
-    over, which happens only to a driver that stood still for long: it must stop then.
+    over, which happens only to a driver that stood still for long: it must stop then. `progress`,
+    once set, is asked at each heartbeat for what others may read of this sweep.
     """
 
     def __init__(self, store: Store) -> None:
@@ -38,6 +42,7 @@ class Lease:
         self.lost = threading.Event()
         self.left = threading.Event()
         self.writing = threading.Lock()
+        self.progress: Callable[[], dict[str, Any]] | None = None
         self.says: dict[str, Any] = {"machine": _this_machine(), "pid": os.getpid(), "count": 0}
 
     def __enter__(self) -> "Lease":
@@ -67,6 +72,10 @@ class Lease:
 
     def _say(self, state: str) -> None:
         self.says |= {"state": state, "count": self.says["count"] + 1}
+        if self.progress is not None:
+            # Whatever is wrong with it must not stop the heart: a silent driver is taken for dead.
+            with suppress(Exception):
+                self.says["progress"] = self.progress()
         self.store.write_driver(self.id, self.says)
 
     def _beat(self) -> None:
@@ -99,7 +108,7 @@ class Watch:
             if driver["count"] != count:
                 self.alive.add(id)
                 self.counts[id] = (driver["count"], time.monotonic())
-            elif _is_gone(driver) or time.monotonic() - since > DEAD_AFTER:
+            elif is_gone(driver) or time.monotonic() - since > DEAD_AFTER:
                 self.store.remove_driver(id)
                 continue
             found.append((id, driver))
@@ -124,6 +133,11 @@ def _this_machine() -> str:
     return " ".join(names)
 
 
-def _is_gone(driver: dict[str, Any]) -> bool:
+def is_gone(driver: dict[str, Any]) -> bool:
     """Whether the driver's process is known not to be there any more."""
-    return driver["machine"] == _this_machine() and not is_alive(driver["pid"])
+    return is_here(driver) and not is_alive(driver["pid"])
+
+
+def is_here(driver: dict[str, Any]) -> bool:
+    """Whether the driver runs, or ran, on this machine: its process id means the same here."""
+    return bool(driver["machine"] == _this_machine())

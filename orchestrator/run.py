@@ -37,6 +37,9 @@ def run_cells(
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
 
+    Besides those of trainables/cell.py there are the phases `begun` (on some node), and `died` (its
+    process; it will be run again, or reported as failed).
+
     When `stopped` gives a reason, no more cells are begun.
 
     Raises BadInput where no Ray cluster answers at `ray_address` or not all of its nodes see the
@@ -81,12 +84,12 @@ def run_cells(
     def hear(key: str, report: dict[str, Any]) -> None:
         if report["phase"] == "begun":
             begun_on[key] = report["node"]
-        else:
-            listener(cells[key], report)
+        listener(cells[key], report)
 
     def died(key: str, error: str) -> None:
         deaths.record(key, begun_on.pop(key, None))
         last_words[key] = error
+        listener(cells[key], {"phase": "died"})
 
     def again(cell: Cell) -> bool | None:
         verdict = deaths.again(cell.key)

@@ -13,6 +13,7 @@ from orchestrator.driver import drive
 from orchestrator.explain import explain
 from orchestrator.needed import check_attack_resources
 from orchestrator.plan import NOT_HERE, Plan, make_plan
+from orchestrator.status import show
 from orchestrator.track import add_tracking_argument, not_uploaded
 from orchestrator.tracking import tracking_uri
 from search_spaces.errors import BadInput
@@ -22,6 +23,7 @@ EXAMPLES = """\
 examples:
   python -m orchestrator.sweep                                  the embedded grid, on this machine
   python -m orchestrator.sweep --dry-run                        the plan, without running anything
+  python -m orchestrator.sweep --status                         how far it is, from any terminal
   python -m orchestrator.sweep --only head=mvp,mlp_ft --only dataset=sst2
   python -m orchestrator.sweep --set attack.examples=100 --seeds 0-2
   python -m orchestrator.sweep --space my_space.yaml --assets /data/assets --store /shared/results
@@ -44,10 +46,14 @@ def sweep(arguments: argparse.Namespace) -> int:
     if arguments.ray_address is not None:
         check_ray_address(arguments.ray_address)
     plan, store, assets = open_plan(
-        arguments, provisional=arguments.dry_run or arguments.explain is not None
+        arguments,
+        provisional=arguments.dry_run or arguments.status or arguments.explain is not None,
     )
     if arguments.explain is not None:
         print(explain(arguments.explain, plan, store))
+        return 0
+    if arguments.status:
+        print(show(plan, store, arguments.json))
         return 0
     check_label_words(plan.todo, assets)
     if plan.todo and not arguments.dry_run:
@@ -105,6 +111,7 @@ def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
     from orchestrator.report.comparison import headline
+    from orchestrator.report.contents import folder_of
     from orchestrator.report.from_store import read
 
     done = plan.with_status("done")
@@ -118,6 +125,9 @@ def _show_end(
         f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
     )
     console.print(f"results: {store.local_folder or store.url}")
+    if done:
+        report = folder_of(plan.space.name, store) / "index.html"
+        console.print(f"report:  {report}", soft_wrap=True)
     if arguments.tracking_uri is None:
         console.print(
             f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
@@ -147,9 +157,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="a running Ray cluster, e.g. auto (none: start one)",
     )
-    add("--dry-run", action="store_true", help="print the plan and stop")
-    add("--explain", metavar="KEY", help="what a cell's key covers, and why it is run again")
-    add("--json", action="store_true", help="print the plan as one JSON object on standard output")
+    instead = parser.add_mutually_exclusive_group().add_argument
+    instead("--dry-run", action="store_true", help="print the plan and stop")
+    instead("--status", action="store_true", help="how far the sweep is that runs in this store")
+    instead("--explain", metavar="KEY", help="what a cell's key covers, and why it is run again")
+    add("--json", action="store_true", help="print one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser
 

@@ -8,14 +8,25 @@ of the space, 1 some could not be uploaded, 2 bad input.
 import argparse
 import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
-from orchestrator.report.comparison import as_markdown
-from orchestrator.report.from_store import read
+from orchestrator.logged import Summary, sweep_files
+from orchestrator.plan import Plan
+from orchestrator.report.comparison import headline, resources
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.errors import BadInput
+from trainables.store import Store
+
+if TYPE_CHECKING:
+    from orchestrator.report.contents import Report
+
+HOW_TO_READ = [
+    "A run is a cell of the grid; the run *sweep* has the plan, the environment and the report.",
+    "MLflow averages groups over the runs it has loaded, 100 at first; these are over all:",
+]
 
 
 def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +35,19 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="MLflow server or database (a database in the store)",
     )
+
+
+def beginning(plan: Plan, store: Store) -> Summary:
+    """What the sweep's run in MLflow shows while its cells run."""
+    return Summary("Running.", sweep_files(plan, store), plan.space.axes.dataset)
+
+
+def summary(plan: Plan, store: Store, report: "Report") -> Summary:
+    """What it shows of a plan that has been run, as far as it went."""
+    results = report.results
+    note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
+    files = {f"report/{name}": content for name, content in report.files.items()}
+    return Summary(note, {**files, **sweep_files(plan, store)}, plan.space.axes.dataset)
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
@@ -47,16 +71,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    plan, store, _ = open_plan(arguments, provisional=True)
+    from orchestrator.report import contents
+
+    plan, store, assets = open_plan(arguments, provisional=True)
     done, space = plan.with_status("done"), plan.space.name
     if not done:
         print(f"nothing to do: no cell of {space} is finished yet")
         return 0
-    tracker = open_tracker(space, store, arguments.tracking_uri, to_write=False)
+    tracker = open_tracker(space, store, assets, arguments.tracking_uri, to_write=False)
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        left_out = uploader.finish(as_markdown(read(plan, store)))
+        left_out = uploader.finish(lambda: summary(plan, store, contents.make(plan, store)))
     where = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {where}")

@@ -1,21 +1,28 @@
 """The only module that talks to MLflow, from the driver alone.
 
 Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key.
-All that is logged comes from the store, so whatever a dead driver or an unreachable server left out
-is logged later. Every call may be made again after any failure, an answer that was lost included:
-a run is searched for before it is made, metrics carry their run's start as timestamp (the same
-point logged again is the same point), and a run is FINISHED when all of it is there. The parent is
-RUNNING as long as its comparison is older than its cells.
+What a run holds stands in logged.py, and all of it comes from the store, so whatever a dead driver
+or an unreachable server left out is logged later. Every call may be made again after any failure,
+an answer that was lost included: a run is searched for before it is made, metrics carry their run's
+start as timestamp (the same point logged again is the same point), a file is put whole, and a run
+is FINISHED when all of it is there. The parent is RUNNING as long as its report is older than its
+cells. A run of an older format (the tag `log_format`) counts as not finished: it is completed.
 """
 
-import json
 import logging
 import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from orchestrator import logged, views
 from orchestrator.checks import check_tracking_server, masked
+from orchestrator.logged import FORMAT, Summary
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
+from trainables.assets import Assets
 from trainables.store import Store
 
 # MLflow's own client tries for minutes by itself, and a call it repeats can make a second run.
@@ -25,6 +32,7 @@ CLIENT = {
     # Every failure is raised too, and said in one line here; what it prints of runs is no news.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
@@ -34,7 +42,9 @@ def tracking_uri(store: Store, given: str | None) -> str:
     return given or f"sqlite:///{store.local_folder or '.'}/mlflow.db"
 
 
-def open_tracker(space: str, store: Store, given_uri: str | None, to_write: bool) -> "Tracker":
+def open_tracker(
+    space: str, store: Store, assets: Assets, given_uri: str | None, to_write: bool
+) -> "Tracker":
     """Reach MLflow; where there is something to log, show that it can be written.
 
     Raises BadInput where that fails. Artifacts go through a tracking server, else into the store.
@@ -45,9 +55,80 @@ def open_tracker(space: str, store: Store, given_uri: str | None, to_write: bool
     artifacts = None
     if not served and store.local_folder is not None:
         artifacts = f"{store.local_folder}/mlflow-artifacts"
-    tracker = Tracker(uri, space, artifacts)
+    tracker = Tracker(uri, space, artifacts, assets)
     tracker.open(to_write)
     return tracker
+
+
+def connect(uri: str) -> Any:
+    """MLflow's client. Raises what is wrong with a database; of a server nothing is asked yet."""
+    for name, value in CLIENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    if not uri.startswith(("http://", "https://")):
+        _connect_once(uri)
+    return MlflowClient(tracking_uri=uri)
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What MLflow raises where a server or a database cannot be used."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError, ImportError
+
+
+def search(client: Any, experiment_id: str, filter_string: str) -> list[Any]:
+    """All runs of an experiment that match, however many."""
+    runs: list[Any] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id], filter_string, max_results=1000, page_token=token
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def artifacts_of(run: Any, uri: str) -> Any:
+    """Where a run keeps its files. The client's own way asks the server for the run again."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+
+
+def is_complete(run: Any) -> bool:
+    """Whether all of a run is there, in the present format."""
+    return run.info.status == "FINISHED" and run.data.tags.get("log_format") == FORMAT
+
+
+def why(error: Exception, uri: str, space: str) -> str:
+    """What is wrong with a server at the start, and what to do, in one line."""
+    uri = masked(uri)
+    from mlflow.exceptions import MlflowException, RestException
+
+    status = _http_status(error)
+    if status == 401:
+        return (
+            f"the tracking server {uri} wants another user or password; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    if status == 403:
+        return (
+            f"the tracking server {uri} does not let this user write to the "
+            f"experiment {space}; ask for the permission EDIT"
+        )
+    if isinstance(error, RestException):
+        strange = "error_code" not in error.json
+    else:
+        strange = isinstance(error, MlflowException) and "API request to end" in error.message
+    if strange:
+        return f"the server at {uri} does not answer as MLflow does"
+    return f"--tracking-uri {uri}: cannot be used: {line(error)}"
 
 
 def may_pass(error: Exception) -> bool:
@@ -75,15 +156,15 @@ def line(error: Exception) -> str:
 class Tracker:
     """Logs finished cells of one space. Methods raise whatever MLflow does, unless they say so."""
 
-    def __init__(self, uri: str, space: str, artifacts: str | None) -> None:
-        """artifacts: where MLflow keeps files; None leaves that to the tracking server."""
-        for name, value in CLIENT.items():
-            os.environ.setdefault(name, value)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        self.uri, self.space, self.artifacts = uri, space, artifacts
+    def __init__(self, uri: str, space: str, artifacts: str | None, assets: Assets) -> None:
+        """artifacts: where MLflow keeps files; None leaves that to the tracking server.
+
+        assets: where the cells' data sets were read, for the runs' inputs.
+        """
+        self.uri, self.space, self.artifacts, self.assets = uri, space, artifacts, assets
         self.shown_uri = masked(uri)
         self._experiment_id = ""
-        self._parent_id = ""
+        self._parent: Any = None
         self._complete: set[str] | None = None
 
     def open(self, to_write: bool) -> None:
@@ -91,23 +172,25 @@ class Tracker:
 
         to_write: mark the parent run as running too, so that a missing permission shows now.
         """
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
-            if not self.uri.startswith(("http://", "https://")):
-                _connect_once(self.uri)
-            self.client = MlflowClient(tracking_uri=self.uri)
+            self.client = connect(self.uri)
             if not self._experiment():
                 raise BadInput(f"the server at {self.shown_uri} does not answer as MLflow does")
             if to_write:
                 self._begin()
-        except (MlflowException, SQLAlchemyError, OSError, ImportError) as error:
-            raise BadInput(self._why(error)) from None
+        except failures() as error:
+            raise BadInput(why(error, self.uri, self.space)) from None
+
+    def log_sweep(self, summary: Summary) -> None:
+        """Show a sweep that is beginning; its run is marked as running."""
+        try:
+            self._show(self._begin(), summary)
+        except Exception:
+            self._forget()
+            raise
 
     def log_cell(self, cell: Cell, store: Store) -> bool:
-        """Log one finished cell: axes and settings, metrics, the fit's curve, the examples.
+        """Log one finished cell: params, metrics, its fit's curve, data sets, examples.
 
         Returns False for a cell that is logged already. What a dead driver left is completed.
         """
@@ -115,21 +198,28 @@ class Tracker:
             complete = self._complete_cells()
             if cell.key in complete:
                 return False
-            logged = self._log_cell(cell, store)
+            done = self._log_cell(cell, store)
         except Exception:
             self._forget()
             raise
         complete.add(cell.key)
-        return logged
+        return done
 
-    def log_summary(self, table: str) -> bool:
-        """Put the comparison on the parent run; returns False where it is up to date."""
+    def log_summary(self, make: Callable[[], Summary], environment: dict[str, Any] | None) -> bool:
+        """Put the report on the parent run; returns False where it is up to date.
+
+        make: called where it is not. environment: as the store keeps it.
+        """
         try:
             parent = self._find_parent()
-            if parent is not None and parent.info.status == "FINISHED":
+            if parent is not None and is_complete(parent):
                 return False
-            run_id = self._begin()
-            self.client.log_text(run_id, table, "comparison.md")
+            summary = make()
+            parent = self._begin()
+            self._remove_others(parent, summary.files)
+            self._show(parent, summary)
+            run_id = str(parent.info.run_id)
+            self.client.log_batch(run_id, tags=_run_tags(logged.sweep_tags(environment)))
             self.client.set_terminated(run_id, "FINISHED")
         finally:
             self._forget()
@@ -140,34 +230,75 @@ class Tracker:
 
         result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
         others = store.evaluations(cell.fit.key)
-        records = store.attacked(cell.log)
-        parent_id = self._begin()
+        attacked = store.attacked(cell.log)
+        files = {
+            logged.EXAMPLES: logged.table([attacked[id] for id in result["sample"]]).encode(),
+            logged.CELL: logged.cell_record(cell, result, fit, others).encode(),
+        }
+        parent = self._begin()
+        seconds = float(result["metrics"]["attack_seconds"] or 0.0)
         run = self._keep_one(self._search(f"tags.cell_key = '{cell.key}'"))
-        if run is not None and run.info.status == "FINISHED":
+        if run is not None and is_complete(run):
             return False
-        run = run or self._create(cell, parent_id)
-        run_id = str(run.info.run_id)
-        params = [Param(name, str(value)) for name, value in _params(cell).items()]
-        elsewhere = {f"accuracy_on_{r['dataset']}": r["accuracy"] for r in others.values()}
-        metrics = _metrics({**result["metrics"], **elsewhere}, fit, run.info.start_time)
-        self.client.log_batch(run_id, metrics=metrics, params=params)
-        lines = [json.dumps(records[id], ensure_ascii=False) + "\n" for id in result["sample"]]
-        self.client.log_text(run_id, "".join(lines), "examples.jsonl")
-        self.client.set_terminated(run_id, "FINISHED")
+        if run is None:
+            run = self._create(cell, parent, seconds)
+        else:
+            self._reopen(run, cell, files)
+        run_id, start = str(run.info.run_id), int(run.info.start_time)
+        self._put(run, files)
+        self.client.log_batch(
+            run_id,
+            metrics=_metrics(logged.metrics(result, fit, others), logged.curve(fit), start),
+            params=[Param(name, str(value)) for name, value in logged.params(cell).items()],
+        )
+        self.client.log_inputs(run_id, logged.inputs(cell, self.assets))
+        self.client.set_terminated(run_id, "FINISHED", end_time=start + round(1000 * seconds))
         return True
 
-    def _create(self, cell: Cell, parent_id: str) -> Any:
+    def _create(self, cell: Cell, parent: Any, seconds: float) -> Any:
+        """A new run of a cell. MLflow then shows its attack's seconds as its duration."""
         return self.client.create_run(
             self._experiment(),
-            run_name=cell.key,
-            tags={
-                "kind": "cell",
-                "cell_key": cell.key,
-                "fit_key": cell.fit.key,
-                "attack_resources": cell.attack_resources,
-                "mlflow.parentRunId": parent_id,
-            },
+            start_time=round(1000 * (time.time() - seconds)),
+            run_name=logged.run_name(cell),
+            tags={**logged.tags(cell), "mlflow.parentRunId": parent.info.run_id},
         )
+
+    def _show(self, parent: Any, summary: Summary) -> None:
+        """The summary on the pages of the sweep's run and of the experiment."""
+        self._put(parent, summary.files)
+        experiment = self.client.get_experiment(self._experiment())
+        note = logged.short(
+            f"{views.links(experiment.experiment_id, summary.datasets)}\n\n{summary.note}"
+        )
+        for name, value in {"mlflow.note.content": note, **views.tags(summary.datasets)}.items():
+            if experiment.tags.get(name) != value:
+                self.client.set_experiment_tag(experiment.experiment_id, name, value)
+        self.client.set_tag(parent.info.run_id, "mlflow.note.content", logged.short(summary.note))
+
+    def _put(self, run: Any, files: Mapping[str, bytes]) -> None:
+        """Write artifacts of a run, each whole."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            artifacts_of(run, self.uri).log_artifacts(folder)
+
+    def _reopen(self, run: Any, cell: Cell, files: Mapping[str, bytes]) -> None:
+        """Make a run that is not complete ready to be logged again, in the present format."""
+        run_id = run.info.run_id
+        self.client.update_run(run_id, status="RUNNING", name=logged.run_name(cell))
+        self.client.log_batch(run_id, tags=_run_tags(logged.tags(cell)))
+        self._remove_others(run, files)
+
+    def _remove_others(self, run: Any, files: Mapping[str, bytes]) -> None:
+        """Remove what an older format or an older report left among a run's artifacts."""
+        artifacts = artifacts_of(run, self.uri)
+        kept = {name.partition("/")[0] for name in files}
+        for found in artifacts.list_artifacts():
+            if found.path not in kept:
+                artifacts.delete_artifacts(found.path)
 
     def _complete_cells(self) -> set[str]:
         """Keys of the cells whose runs are complete, read once."""
@@ -176,19 +307,21 @@ class Tracker:
             for run in self._search("tags.kind = 'cell'"):
                 runs.setdefault(run.data.tags["cell_key"], []).append(run)
             kept = {key: self._keep_one(same) for key, same in runs.items()}
-            self._complete = {key for key, run in kept.items() if run.info.status == "FINISHED"}
+            self._complete = {key for key, run in kept.items() if is_complete(run)}
         return self._complete
 
-    def _begin(self) -> str:
-        """The id of the parent run, which is made where there is none, and marked as running."""
-        if not self._parent_id:
+    def _begin(self) -> Any:
+        """The parent run, which is made where there is none, and marked as running."""
+        if self._parent is None:
             parent = self._find_parent() or self.client.create_run(
-                self._experiment(), run_name="sweep", tags={"kind": "sweep"}
+                self._experiment(),
+                run_name="sweep",
+                tags=logged.sweep_tags(None),
             )
             if parent.info.status != "RUNNING":
                 self.client.update_run(parent.info.run_id, status="RUNNING")
-            self._parent_id = str(parent.info.run_id)
-        return self._parent_id
+            self._parent = parent
+        return self._parent
 
     def _find_parent(self) -> Any:
         """The one parent run, or None; children of parents that are too many move to it."""
@@ -225,70 +358,31 @@ class Tracker:
 
     def _forget(self) -> None:
         """Look up by name again what runs and experiments there are, and mark the parent again."""
-        self._experiment_id = self._parent_id = ""
+        self._experiment_id, self._parent = "", None
 
     def _search(self, filter_string: str) -> list[Any]:
-        runs: list[Any] = []
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self._experiment()], filter_string, max_results=1000, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
-
-    def _why(self, error: Exception) -> str:
-        """What is wrong with a server at the start, and what to do, in one line."""
-        from mlflow.exceptions import MlflowException, RestException
-
-        status = _http_status(error)
-        if status == 401:
-            return (
-                f"the tracking server {self.shown_uri} wants another user or password; set "
-                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-            )
-        if status == 403:
-            return (
-                f"the tracking server {self.shown_uri} does not let this user write to the "
-                f"experiment {self.space}; ask for the permission EDIT"
-            )
-        if isinstance(error, RestException):
-            strange = "error_code" not in error.json
-        else:
-            strange = isinstance(error, MlflowException) and "API request to end" in error.message
-        if strange:
-            return f"the server at {self.shown_uri} does not answer as MLflow does"
-        return f"--tracking-uri {self.shown_uri}: cannot be used: {line(error)}"
+        return search(self.client, self._experiment(), filter_string)
 
 
-def _params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
-    settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
-    return {**cell.axes(), **settings}
-
-
-def _metrics(metrics: dict[str, Any], fit: dict[str, Any], timestamp: int) -> list[Any]:
-    """MLflow's metrics of a cell and of its fit's curve; timestamp in milliseconds."""
+def _metrics(
+    single: Mapping[str, float], curve: list[tuple[str, float, int]], timestamp: int
+) -> list[Any]:
+    """As MLflow's metrics; timestamp in milliseconds."""
     from mlflow.entities import Metric
 
-    single = {
-        **metrics,
-        "validation_accuracy": fit["validation_accuracy"],
-        "test_accuracy": fit["test_accuracy"],
-        "fit_seconds": fit["seconds"],
-    }
-    logged = [Metric(k, float(v), timestamp, 0) for k, v in single.items() if v is not None]
-    for point in fit["curve"]:
-        step = int(point["examples_seen"])
-        for name in ("train_loss", "validation_accuracy"):
-            logged.append(Metric(f"curve/{name}", float(point[name]), timestamp, step))
-    return logged
+    points = [(name, value, 0) for name, value in single.items()] + curve
+    return [Metric(name, value, timestamp, step) for name, value, step in points]
 
 
-def _rank(run: Any) -> tuple[bool, int, str]:
-    return run.info.status != "FINISHED", run.info.start_time, run.info.run_id
+def _run_tags(tags: Mapping[str, str]) -> list[Any]:
+    from mlflow.entities import RunTag
+
+    return [RunTag(name, value) for name, value in tags.items()]
+
+
+def _rank(run: Any) -> tuple[bool, bool, int, str]:
+    finished = run.info.status == "FINISHED"
+    return not is_complete(run), not finished, run.info.start_time, run.info.run_id
 
 
 def _http_status(error: Exception) -> int | None:

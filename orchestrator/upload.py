@@ -8,14 +8,25 @@ store, from which `python -m orchestrator.track sync` uploads it later.
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from types import TracebackType
 
+from orchestrator.logged import Summary
 from orchestrator.tracking import Tracker, line, may_pass
 from search_spaces.cell import Cell
 from trainables.store import Store
 
 RETRY_AFTER = 5.0  # seconds between tries while the server is away
 GIVE_UP_AFTER = 60.0  # seconds without any success, once nothing else is left to do
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to upload: its name for people, and what does it (False: it was there already)."""
+
+    name: str
+    log: Callable[[], bool]
 
 
 class Uploader:
@@ -29,10 +40,12 @@ class Uploader:
         self.tracker, self.store, self.say = tracker, store, say
         self.uploaded = 0
         self.summary_uploaded = False
-        self._pending: dict[str, Cell] = {}
+        self._cells: set[str] = set()
+        self._pending: dict[str, Job] = {}
         self._refused: dict[str, str] = {}
-        self._summary: str | None = None
+        self._last: Job | None = None
         self._succeeded_at = time.monotonic()
+        self._making = False
         self._away = False
         self._stopped = False
         self._changed = threading.Condition()
@@ -54,27 +67,57 @@ class Uploader:
         # A call that hangs ends with the process.
         self._thread.join(timeout=1.0)
 
+    def begin(self, summary: Summary) -> None:
+        """Queue what the sweep's own run shows while it runs; returns at once."""
+
+        def log() -> bool:
+            self.tracker.log_sweep(summary)
+            return True
+
+        self._add(Job("the plan", log))
+
     def add(self, cell: Cell) -> None:
         """Queue a finished cell; returns at once. What MLflow has already is not uploaded again."""
-        with self._changed:
-            self._pending[cell.key] = cell
-            self._changed.notify_all()
+        self._cells.add(cell.key)
+        self._add(Job(cell.key, partial(self.tracker.log_cell, cell, self.store)))
 
-    def finish(self, summary: str) -> list[str]:
+    def finish(self, make: Callable[[], Summary]) -> list[str]:
         """Upload what is left and then the summary; returns the keys of cells not uploaded.
 
-        Returns in any case when nothing could be uploaded for `GIVE_UP_AFTER` seconds.
+        make: called at most once, in the thread, and only where MLflow lacks the summary. Returns
+        in any case when nothing could be uploaded for `GIVE_UP_AFTER` seconds.
         """
+        make = cache(partial(self._make, make))
         with self._changed:
-            self._summary = summary
+            self._last = Job(
+                "the comparison",
+                lambda: self.tracker.log_summary(
+                    make, self.store.read_environment(self.tracker.space)
+                ),
+            )
             self._succeeded_at = time.monotonic()
             self._changed.notify_all()
-            while self._pending or self._summary is not None:
+            while self._pending or self._last is not None:
                 left = self._succeeded_at + GIVE_UP_AFTER - time.monotonic()
-                if left <= 0:
+                if left <= 0 and not self._making:
                     break
-                self._changed.wait(left)
-            return [*self._refused, *self._pending]
+                self._changed.wait(max(left, 1.0))
+            return [key for key in (*self._refused, *self._pending) if key in self._cells]
+
+    def _add(self, job: Job) -> None:
+        with self._changed:
+            self._pending[job.name] = job
+            self._changed.notify_all()
+
+    def _make(self, make: Callable[[], Summary]) -> Summary:
+        """Make the summary; the server is not to blame for the time it takes."""
+        self._making = True
+        try:
+            return make()
+        finally:
+            with self._changed:
+                self._making = False
+                self._succeeded_at = time.monotonic()
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -88,59 +131,51 @@ class Uploader:
             else:
                 self._succeed(job, done)
 
-    def _next(self) -> Cell | str | None:
-        """The next cell, after all cells the summary, or None at the end."""
+    def _next(self) -> Job | None:
+        """The next job, after all others the summary, or None at the end."""
         with self._changed:
-            while not (self._pending or self._summary is not None or self._stopped):
+            while not (self._pending or self._last is not None or self._stopped):
                 self._changed.wait()
             if self._stopped:
                 return None
-            return next(iter(self._pending.values()), self._summary)
+            return next(iter(self._pending.values()), self._last)
 
-    def _upload(self, job: Cell | str) -> bool:
+    def _upload(self, job: Job) -> bool:
         try:
-            return self._log(job)
+            return job.log()
         except Exception as error:
             if may_pass(error):
                 raise
             # What the server refuses may be due to what was known of it: all is read anew.
-            return self._log(job)
+            return job.log()
 
-    def _log(self, job: Cell | str) -> bool:
-        if isinstance(job, Cell):
-            return self.tracker.log_cell(job, self.store)
-        return self.tracker.log_summary(job)
-
-    def _succeed(self, job: Cell | str, done: bool) -> None:
+    def _succeed(self, job: Job, done: bool) -> None:
         if self._away:
             self.say(f"MLflow at {self.tracker.shown_uri} answers again")
         with self._changed:
             self._away = False
             self._succeeded_at = time.monotonic()
-            if isinstance(job, Cell):
-                self.uploaded += done
-            else:
+            if job is self._last:
                 self.summary_uploaded = done
+            self.uploaded += done and job.name in self._cells
             self._drop(job)
 
-    def _refuse(self, job: Cell | str, error: Exception) -> None:
+    def _refuse(self, job: Job, error: Exception) -> None:
         reason = line(error)
         if reason not in self._refused.values():
-            what = job.key if isinstance(job, Cell) else "the comparison"
-            self.say(f"not uploaded to MLflow: {what}: {reason}")
+            self.say(f"not uploaded to MLflow: {job.name}: {reason}")
         with self._changed:
-            if isinstance(job, Cell):
-                self._refused[job.key] = reason
+            self._refused[job.name] = reason
             self._drop(job)
 
-    def _drop(self, job: Cell | str) -> None:
-        if isinstance(job, Cell):
-            del self._pending[job.key]
+    def _drop(self, job: Job) -> None:
+        if job is self._last:
+            self._last = None
         else:
-            self._summary = None
+            del self._pending[job.name]
         self._changed.notify_all()
 
-    def _wait(self, job: Cell | str, error: Exception) -> None:
+    def _wait(self, job: Job, error: Exception) -> None:
         if not self._away:
             self.say(
                 f"MLflow at {self.tracker.shown_uri} cannot be written ({line(error)}); "
@@ -148,7 +183,7 @@ class Uploader:
             )
         with self._changed:
             self._away = True
-            if isinstance(job, Cell):
+            if job is not self._last:
                 # To the end of the queue: one cell that never passes must not hold up the others.
-                self._pending[job.key] = self._pending.pop(job.key)
+                self._pending[job.name] = self._pending.pop(job.name)
             self._changed.wait_for(lambda: self._stopped, timeout=RETRY_AFTER)

@@ -31,7 +31,13 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make lint": ".ci/run",
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
     "ray up cluster-onprem.yaml": "tests/cluster",
+    "python -m orchestrator.assets list --space paper": "test_assets_command",
+    "python -m orchestrator.assets fetch --space paper --to paper_assets": "test_assets_command",
+    "python -m orchestrator.assets verify paper_assets": "test_assets_command",
+    "python -m orchestrator.sweep --space paper --assets paper_assets": "test_assets_command",
 }
+ON_RESULTS = ("sweep", "report", "transfer", "track")  # take the small sweep's settings
+SAYS = {"report": "report: ", "transfer": "replayed", "track": "all 2 finished cells"}
 
 
 def commands(page: Path = REPOSITORY / "README.md") -> list[str]:
@@ -73,15 +79,21 @@ def test_the_readme_has_the_two_commands() -> None:
     assert "make test" in (REPOSITORY / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c not in RUN_BY])
-def test_a_readme_command_runs(command: str, folder: Path) -> None:
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "orchestrator" / "README.md"]
+COMMANDS = dict.fromkeys(c for page in PAGES for c in commands(page) if c not in RUN_BY)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_pages_runs(command: str, folder: Path) -> None:
     if "CELL" in command:
         cell = next(folder.glob("results/cells/*/cell.json")).parent.name
         command = command.replace("CELL", cell)
-    if "orchestrator.sweep" in command and "--dry-run" not in command:
+    module = command.removeprefix("python -m orchestrator.").split()[0]
+    if module in ON_RESULTS and "--dry-run" not in command:
         command = f"{command} {SMALL}"
     done = run(command, folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert SAYS.get(module, "") in done.stdout
 
 
 def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
@@ -98,10 +110,17 @@ def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
     assert {"lost_letters", "two_misspellings"} <= set(table.splitlines()[0].split(","))
 
 
-PAGES = [page for page in REPOSITORY.rglob("README.md") if ".venv" not in page.parts]
+OURS = [
+    "*.md",
+    "search_spaces/**/*.md",
+    "trainables/**/*.md",
+    "orchestrator/**/*.md",
+    "benchmarks/*",
+]
+LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target}"

@@ -1,11 +1,16 @@
 """The view of a running sweep: lines in a pipe, a living table in a terminal."""
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from orchestrator.live import View
-from orchestrator.plan import make_plan
+from orchestrator import live
+from orchestrator.eta import Left
+from orchestrator.live import Drawing, View
+from orchestrator.plan import Plan, make_plan
+from orchestrator.progress import Progress, RunningCell, Snapshot
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -13,11 +18,21 @@ from trainables.store import Store
 DONE = {"phase": "done", "finished": 4, "total": 4, "clean_accuracy": 0.75}
 
 
+def three_cells(store: str = "/nonexistent") -> Plan:
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft"]
+    only += ["attack=textfooler,textbugger,misspellings"]
+    space = load("embedded", only=only, sets=["attack.examples=4"])
+    return make_plan(space, Assets("embedded"), Store(store))
+
+
 def watched(terminal: bool) -> str:
-    cells = make_plan(load("embedded"), Assets("embedded"), Store("/nonexistent")).todo[:3]
+    plan = three_cells()
+    cells = plan.todo
     output = io.StringIO()
     console = Console(file=output, force_terminal=terminal, width=160, highlight=False)
-    with View(3, 1, None, console) as view:
+    with View(Progress(plan), console) as view:
+        for cell in cells:
+            view.update(cell, {"phase": "begun", "node": "1"})
         view.update(
             cells[0], {"phase": "fit", "finished": 500, "total": 900, "validation_accuracy": 0.8}
         )
@@ -26,7 +41,6 @@ def watched(terminal: bool) -> str:
         view.update(cells[0], {**DONE, "accuracy_under_attack": 0.25})
         view.update(cells[1], {**DONE, "accuracy_under_attack": 0.5})
         view.update(cells[2], {"phase": "failed", "error": "FloatingPointError: nan"})
-        assert view.attacked == 8 and view.fits_done == 1
     return output.getvalue()
 
 
@@ -38,8 +52,141 @@ def test_a_pipe_gets_plain_lines() -> None:
     assert "FAILED" in lines[3] and "FloatingPointError: nan" in lines[3]
 
 
+def test_a_pipe_gets_a_summary_from_time_to_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "SUMMARY_EVERY", 0.05)
+    output = io.StringIO()
+    plan = three_cells()
+    view = View(Progress(plan), Console(file=output, width=80))
+    with view:
+        view.update(plan.todo[0], {"phase": "begun", "node": "1"})
+        while "running" not in output.getvalue():
+            view._left.wait(0.01)
+    (line, *_) = output.getvalue().splitlines()
+    assert "0 of 3 cells done" in line and "time left unknown yet" in line
+
+
 def test_a_terminal_gets_the_state_of_all_cells() -> None:
     shown = watched(terminal=True)
-    assert "3 of 3 cells done, 0 running, 1 failed" in shown
+    assert "3 of 3 cells done" in shown and "0 running" in shown and "1 failed" in shown
     assert "1 of 1 fits" in shown
-    assert "best 50.0%" in shown and "worst 25.0%" in shown
+    assert "best under attack so far: 50.0%" in shown
+    assert "worst under attack so far: 25.0%" in shown
+
+
+KEY = "ag_news-roberta-embedded-untrained_mlp_ft-standard-textfooler-s0-0123456789"
+
+
+def a_snapshot(running: int) -> Snapshot:
+    cells = [RunningCell(f"{n:02d}-{KEY}", "attack", n % 6, 5) for n in range(running)]
+    return Snapshot(
+        space="embedded", cells=420, done=57, failed=3, fits=105, fits_done=31,
+        running=running, running_cells=cells[:100], examples_per_second=12.34,
+        eta=Left(530.0, 700.0, 1000.0), best=(KEY, 0.8), worst=(KEY, 0.0),
+        seconds=330.0, started="2026-01-01T00:00:00+00:00", updated="2026-01-01T00:05:30+00:00",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("running", [0, 2, 16, 500])
+def test_a_terminal_of_any_width_shows_whole_facts_and_as_many_cells_as_fit(
+    width: int, running: int
+) -> None:
+    height = 24
+    output = io.StringIO()
+    console = Console(
+        file=output, force_terminal=True, color_system=None, width=width, height=height
+    )
+    console.print(Drawing(a_snapshot(running)))
+    lines = [line.rstrip() for line in output.getvalue().splitlines()]
+    assert len(lines) < height and max(map(len, lines)) <= width
+    for fact in (
+        "60 of 420 cells done", f"{running} running", "3 failed", "31 of 105 fits",
+        "12.3 examples/s in the last minute", "5.5 min so far", "about 12 min left (8.8 to 17)",
+    ):  # fmt: skip
+        assert any(fact in line for line in lines), fact
+    cells = [line for line in lines if line.startswith("attack ")]
+    more = [line.strip() for line in lines if line.strip().startswith("and ")]
+    if running <= height - live.ROOM_FOR_THE_REST:
+        assert len(cells) == running and not more
+    else:
+        assert more == [f"and {running - len(cells)} more"] and len(cells) > 10
+    assert all("/5" in line and line.endswith("er-s0") for line in cells)
+
+
+class Clock:
+    """Seconds that pass only when told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_examples_a_second_are_those_of_the_last_minute() -> None:
+    clock = Clock()
+    plan = three_cells()
+    progress = Progress(plan, clock)
+    cell = plan.todo[0]
+    progress.update(cell, {"phase": "begun"})
+    assert progress.snapshot().examples_per_second is None
+    clock.now = 10.0
+    progress.update(cell, {"phase": "attack", "fit_done": True, "finished": 0, "total": 4})
+    progress.update(cell, {"phase": "attack", "finished": 3, "total": 4})
+    assert progress.snapshot().examples_per_second == pytest.approx(3 / 10)
+    clock.now = 65.0
+    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    assert progress.snapshot().examples_per_second == pytest.approx(4 / 60)
+    clock.now = 75.0
+    assert progress.snapshot().examples_per_second == pytest.approx(1 / 60)
+
+
+def test_examples_that_were_attacked_before_are_not_counted_again() -> None:
+    plan = three_cells()
+    progress = Progress(plan)
+    cell = plan.todo[0]
+    for _ in range(2):  # Its process dies once.
+        progress.update(cell, {"phase": "begun"})
+        progress.update(cell, {"phase": "attack", "fit_done": True, "finished": 0, "total": 4})
+        progress.update(cell, {"phase": "attack", "finished": 2, "total": 4, "found": 2})
+        progress.update(cell, {"phase": "died"})
+    assert progress.snapshot().running == 0
+    progress.update(cell, {"phase": "begun"})
+    progress.update(cell, {"phase": "attack", "finished": 2, "total": 4, "found": 2})
+    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    assert progress.attacked == 2
+
+
+def test_a_trial_that_ends_with_its_fit_runs_no_more() -> None:
+    plan = three_cells()
+    progress = Progress(plan)
+    cell = plan.todo[0]
+    fitted = {"phase": "attack", "fit_done": True, "finished": 0, "total": 4, "done": True}
+    progress.update(cell, {"phase": "fit", "finished": 1, "total": 1, "validation_accuracy": 0.5})
+    assert progress.snapshot().running == 1
+    progress.update(cell, fitted)
+    now = progress.snapshot()
+    assert (now.running, now.fits_done, now.done) == (0, 1, 0)
+
+
+def test_all_of_a_sweep_can_be_told_and_nothing_is_left_at_its_end(tmp_path: Path) -> None:
+    clock = Clock()
+    plan = three_cells()
+    progress = Progress(plan, clock)
+    metrics = {"accuracy_under_attack": 0.5, "attack_seconds": 4.0, "num_examples": 4}
+    for number, cell in enumerate(plan.todo):
+        progress.update(cell, {"phase": "begun"})
+        clock.now += 10
+        start = {"phase": "attack", "fit_done": True, "finished": 0, "total": 4}
+        if number == 0:
+            progress.update(
+                cell, {"phase": "fit", "finished": 1, "total": 1, "validation_accuracy": 0.5}
+            )
+            start["fit_seconds"] = 8.0
+        progress.update(cell, start)
+        clock.now += 5
+        told = progress.snapshot()
+        assert Snapshot.from_json(told.to_json()) == told
+        progress.update(cell, {**DONE, **metrics})
+    assert (told.done, told.running, told.fits_done) == (2, 1, 1)
+    assert progress.snapshot().eta == Left(0, 0, 0)

@@ -1,4 +1,4 @@
-"""A wheel holds all that the space `embedded` needs, and the Makefile's promises are kept."""
+"""A wheel holds all that the space `embedded` and its report need."""
 
 import subprocess
 import sys
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
-NEEDED = (".yaml", ".parquet", ".npz", ".safetensors", ".json", ".txt", "english")
+NEEDED = (".yaml", ".parquet", ".npz", ".safetensors", ".json", ".txt", "english",
+          ".html", ".css", ".js")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def in_wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def test_a_wheel_holds_the_yaml_and_the_embedded_assets(in_wheel: set[str]) -> None:
     needed = {
         str(path.relative_to(REPOSITORY))
-        for package in ("search_spaces", "trainables")
+        for package in ("search_spaces", "trainables", "orchestrator")
         for path in (REPOSITORY / package).rglob("*")
         if path.is_file() and path.name.endswith(NEEDED)
     }

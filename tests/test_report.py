@@ -5,11 +5,11 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stored import EXAMPLES, Status, write
 
 from orchestrator.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
@@ -24,11 +24,7 @@ from orchestrator.report.tables import Figure, Table, as_csv, latex, markdown
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.results import attack_metrics
 from trainables.store import Store
-
-EXAMPLES = 20
-Status = Callable[[Cell, int], str]  # of a cell's example
 
 
 def plan(
@@ -36,32 +32,6 @@ def plan(
 ) -> Plan:
     space = load("embedded", only=only, sets=[f"attack.examples={examples}"], seeds=seeds)
     return make_plan(space, Assets("embedded"), store)
-
-
-def record(id: int, status: str) -> dict[str, Any]:
-    texts = {"original_text": f"a fine text {id}", "perturbed_text": f"a dull text {id}"}
-    scores = {"original_scores": [0.1, 0.9], "perturbed_scores": [0.6, 0.4]}
-    outputs = {"label": 1, "original_output": 1, "perturbed_output": 0}
-    counts = {"queries": 10 + id, "words": 4, "words_changed": 1, "seconds": 0.5}
-    return {"id": id, "status": status, **texts, **scores, **outputs, **counts}
-
-
-def write(cell: Cell, store: Store, status: Status, finished: int = EXAMPLES) -> None:
-    """Store a cell as a trial does; with fewer examples `finished`, as one in mid-attack does."""
-    fit = {"spec": json.loads(cell.fit.model_dump_json()), "seconds": 8.0, "curve": []}
-    if not store.has_fit(cell.fit.key):
-        accuracies = {"validation_accuracy": 0.9, "test_accuracy": 0.8}
-        store.write_fit(cell.fit.key, b"", {"key": cell.fit.key, **fit, **accuracies})
-    store.write_cell(cell.key, json.loads(cell.model_dump_json()))
-    records = {id: record(id, status(cell, id)) for id in range(finished)}
-    if finished < EXAMPLES:
-        for each in records.values():
-            store.add_attacked(cell.log, each)
-        return
-    store.merge_log(cell.log, records)
-    metrics = attack_metrics(records.values())
-    result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
-    store.write_result(cell.key, {**result, "sample": sorted(records)})
 
 
 def results(folder: Path, status: Status, **planned: Any) -> Results:

@@ -3,11 +3,11 @@
 The store is written by hand (one fit, two attacked cells); server, network and processes are real.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from finished_store import SMALL, write_finished
 from tracking_server import (
     PASSWORD,
     USER,
@@ -28,47 +29,19 @@ from tracking_server import (
 )
 
 from orchestrator import upload
-from orchestrator.arguments import add_plan_arguments, open_plan
 from orchestrator.checks import check_tracking_server
+from orchestrator.environment import environment
+from orchestrator.from_mlflow import read_runs
+from orchestrator.logged import Summary, records_of, table
 from orchestrator.tracking import Tracker
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
-from trainables.results import attack_metrics
+from search_spaces.space import load
+from trainables.assets import Assets
 from trainables.store import Store
 
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=2", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
-CURVE = [
-    {"examples_seen": seen, "train_loss": 0.7 - seen / 100, "validation_accuracy": 0.5}
-    for seen in (16, 32)
-]
-
-
-def write_finished(folder: Path) -> tuple[list[Cell], Store]:
-    """A store in which all cells of SMALL are finished."""
-    parser = argparse.ArgumentParser()
-    add_plan_arguments(parser)
-    plan, store, _ = open_plan(parser.parse_args([*SMALL, "--store", str(folder)]))
-    cells = plan.todo
-    for cell in cells:
-        if not store.has_fit(cell.fit.key):
-            record = {"validation_accuracy": 0.6, "test_accuracy": 0.5, "seconds": 1.5}
-            spec = json.loads(cell.fit.model_dump_json())
-            store.write_fit(cell.fit.key, b"", {**record, "curve": CURVE, "spec": spec})
-        for id in (3, 5):
-            store.add_attacked(cell.log, {
-                "id": id, "status": "successful", "queries": 7, "words": 9, "words_changed": 1,
-                "seconds": 0.1, "original_text": "naïve", "perturbed_text": "naive",
-            })  # fmt: skip
-        store.merge_log(cell.log, store.attacked(cell.log))
-        metrics = attack_metrics(store.attacked(cell.log).values())
-        result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
-        store.write_result(cell.key, {**result, "sample": [3, 5]})
-    return cells, store
+ASSETS = Assets("embedded")
 
 
 @pytest.fixture(scope="module")
@@ -102,15 +75,20 @@ def command(name: str, *arguments: str, **environment: str) -> subprocess.Comple
     )  # fmt: skip
 
 
+def shown() -> Summary:
+    return Summary("| the | table |", {"report/report.md": b"| the | table |"}, ["sst2"])
+
+
 def sync(uri: str, space: str, cells: list[Cell], store: Store) -> tuple[int, list[str], list[str]]:
     """Upload in this process; returns how many cells were, the keys left out, what was said."""
     said: list[str] = []
-    tracker = Tracker(uri, space, None)
+    tracker = Tracker(uri, space, None, ASSETS)
     tracker.open(to_write=True)
     with Uploader(tracker, store, said.append) as uploader:
+        uploader.begin(shown())
         for cell in cells:
             uploader.add(cell)
-        left_out = uploader.finish("| the | table |")
+        left_out = uploader.finish(shown)
     return uploader.uploaded, left_out, said
 
 
@@ -136,13 +114,13 @@ def test_lost_requests_and_answers_leave_every_run_complete_and_once(
     monkeypatch.setattr(upload, "RETRY_AFTER", 0.05)
     fates = random.Random(0)
     for round in range(3):
-        tracker = Tracker(network.uri, f"lost-{round}", None)
+        tracker = Tracker(network.uri, f"lost-{round}", None, ASSETS)
         tracker.open(to_write=False)
         network.reset(lambda n: fates.choice(["pass"] * 9 + ["drop", "lose", "fail"]))
         with Uploader(tracker, store, lambda line: None) as uploader:
             for cell in cells:
                 uploader.add(cell)
-            assert uploader.finish("| the | table |") == []
+            assert uploader.finish(shown) == []
         network.reset()
         check_all_is_there_once(network.uri, f"lost-{round}", cells, store)
 
@@ -177,15 +155,15 @@ def test_a_server_that_stays_away_ends_the_wait_and_the_next_sync_catches_up(
 ) -> None:
     cells, store = finished
     monkeypatch.setattr(upload, "RETRY_AFTER", 0.05)
-    monkeypatch.setattr(upload, "GIVE_UP_AFTER", 1.0)
-    tracker = Tracker(network.uri, "away", None)
+    tracker = Tracker(network.uri, "away", None, ASSETS)
     tracker.open(to_write=True)
     network.reset(lambda n: "drop")
     said: list[str] = []
-    with Uploader(tracker, store, said.append) as uploader:
+    with monkeypatch.context() as soon, Uploader(tracker, store, said.append) as uploader:
+        soon.setattr(upload, "GIVE_UP_AFTER", 1.0)
         for cell in cells:
             uploader.add(cell)
-        assert set(uploader.finish("| the | table |")) == {cell.key for cell in cells}
+        assert set(uploader.finish(shown)) == {cell.key for cell in cells}
     assert len(said) == 1 and "cannot be written" in said[0]
     assert network.requests > 5
     network.reset()
@@ -199,12 +177,12 @@ def test_a_server_that_hangs_holds_up_neither_the_sweep_nor_its_end(
 ) -> None:
     cells, store = finished
     monkeypatch.setattr(upload, "GIVE_UP_AFTER", 1.0)
-    tracker = Tracker(network.uri, "hangs", None)
+    tracker = Tracker(network.uri, "hangs", None, ASSETS)
     tracker.open(to_write=False)
     network.reset(lambda n: "hang")
     with Uploader(tracker, store, lambda line: None) as uploader:
         uploader.add(cells[0])
-        assert uploader.finish("| the | table |") == [cells[0].key]
+        assert uploader.finish(shown) == [cells[0].key]
     assert network.requests == 1, "the first request timed out before the end was reached"
 
 
@@ -228,6 +206,81 @@ def test_runs_that_are_there_twice_become_one(
     check_all_is_there_once(server.uri, "twice", cells, store)
     left = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
     assert left == finished_before
+
+
+def test_runs_of_an_older_version_are_logged_anew_in_place(
+    server: Server, finished: tuple[list[Cell], Store]
+) -> None:
+    from mlflow import MlflowClient
+
+    cells, store = finished
+    client = MlflowClient(tracking_uri=server.uri)
+    experiment = client.create_experiment("old")
+    parent = client.create_run(experiment, tags={"kind": "sweep"}).info.run_id
+    before = [parent]
+    for cell in cells:
+        tags = {"kind": "cell", "cell_key": cell.key, "mlflow.parentRunId": parent}
+        run = client.create_run(experiment, tags=tags)
+        client.log_param(run.info.run_id, "attack", cell.attack)
+        client.log_text(run.info.run_id, "{}", "examples.jsonl")
+        before.append(run.info.run_id)
+    for run_id in before:
+        client.set_terminated(run_id)
+    with pytest.raises(BadInput, match=r"2 of 2 runs of old .* older version; log them"):
+        read_runs("old", server.uri)
+    assert sync(server.uri, "old", cells, store) == (2, [], [])
+    check_all_is_there_once(server.uri, "old", cells, store)
+    assert {run.info.run_id for run in client.search_runs([experiment])} == set(before)
+    assert sync(server.uri, "old", cells, store) == (0, [], [])
+
+
+def test_the_sweeps_run_has_the_plan_the_space_and_the_environment(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    cells, store = write_finished(tmp_path)
+    store.write_environment("embedded", environment())
+    uri = f"sqlite:///{tmp_path}/runs.db"
+    done = command("track", "sync", *SMALL, "--store", store.url, "--tracking-uri", uri)
+    assert done.returncode == 0, done.stderr
+    check_all_is_there_once(uri, "embedded", cells, store)
+    logged = read_runs("embedded", uri)
+    assert logged.plan is not None
+    planned = {each["key"]: each["status"] for each in logged.plan["cells"]}
+    assert planned == {cell.key: "done" for cell in cells}
+    client = MlflowClient(tracking_uri=uri)
+    (parent,) = client.search_runs(["1"], "tags.kind = 'sweep'")
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"report", "plan.json", "space.yaml", "environment.json"}
+    file = client.download_artifacts(parent.info.run_id, "environment.json")
+    kept = json.loads(Path(file).read_text())
+    assert kept["versions"]["textattack"] and kept["hardware"]["cores"] >= 1
+    space = client.download_artifacts(parent.info.run_id, "space.yaml")
+    assert load(shutil.copy(space, tmp_path / "again.yaml")).axes.dataset == ["sst2"]
+    if kept["git"] is not None:
+        assert parent.data.tags["mlflow.source.git.commit"] == kept["git"]["commit"]
+
+
+def test_what_a_table_cannot_say_is_left_out_of_no_record() -> None:
+    records = [
+        {"id": 4, "status": "error", "original_text": 'naïve \n"x"', "error": "E: no", "label": 1},
+        {"id": 2, "status": "failed", "original_text": "", "scores": [0.1, 0.9], "queries": 7},
+    ]
+    shown = json.loads(table(records))
+    assert shown["columns"][:3] == ["id", "status", "original_text"]
+    assert records_of(table(records)) == records
+    assert records_of(table([])) == []
+
+
+def test_what_cannot_be_read_from_mlflow_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
+    Tracker(f"sqlite:///{tmp_path}/runs.db", "embedded", None, ASSETS).open(to_write=False)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BadInput, match=r"no experiment 'embeded' .* did you mean embedded"):
+        read_runs("embeded", f"sqlite:///{tmp_path}/runs.db")
+    with pytest.raises(BadInput, match="no such file"):
+        read_runs("embedded", f"sqlite:///{tmp_path}/other.db")
+    with pytest.raises(BadInput, match="does not answer"):
+        read_runs("embedded", f"http://127.0.0.1:{free_port()}")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_result_that_cannot_be_read_is_said_once_and_holds_up_nothing(
@@ -352,8 +405,14 @@ mount -t tmpfs -o size=3m none {tmp_path}
 sync="{sys.executable} -m orchestrator.track sync {" ".join(SMALL)} --store {store.url}"
 sync="$sync --tracking-uri sqlite:///{tmp_path}/runs.db"
 {sys.executable} -c "
+from orchestrator.environment import environment
+from orchestrator.from_mlflow import read_runs
+from orchestrator.logged import Summary, records_of, table
 from orchestrator.tracking import Tracker
-Tracker('sqlite:///{tmp_path}/runs.db', 'embedded', '{tmp_path}/artifacts').open(to_write=True)"
+from trainables.assets import Assets
+assets = Assets('embedded')
+tracker = Tracker('sqlite:///{tmp_path}/runs.db', 'embedded', '{tmp_path}/artifacts', assets)
+tracker.open(to_write=True)"
 cat /dev/zero > {tmp_path}/full 2> /dev/null || true
 {sys.executable} -c "
 import sys

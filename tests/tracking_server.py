@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.from_mlflow import LoggedCell, read_runs
 from search_spaces.cell import Cell
 from trainables.store import Store
 
@@ -46,34 +47,68 @@ def check_all_is_there_once(uri: str, space: str, cells: list[Cell], store: Stor
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(space)
     assert experiment is not None
+    assert "viewStateShareKey=cells" in experiment.tags["mlflow.note.content"]
     runs = client.search_runs([experiment.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED"] * (len(cells) + 1)
     by_key = {run.data.tags.get("cell_key", "sweep"): run for run in runs}
-    parent = by_key.pop("sweep").info.run_id
-    assert [file.path for file in client.list_artifacts(parent)] == ["comparison.md"]
+    parent = by_key.pop("sweep")
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files >= {"report"}
+    assert parent.data.tags["mlflow.note.content"]
     assert set(by_key) == {cell.key for cell in cells}
+    logged = {each.cell["key"]: each for each in read_runs(space, uri).cells}
     for cell in cells:
-        run, result = by_key[cell.key], store.read_result(cell.key)
-        fit = store.read_fit(cell.fit.key)
-        assert run.data.tags["mlflow.parentRunId"] == parent
-        assert run.data.params.items() >= {k: str(v) for k, v in cell.axes().items()}.items()
-        expected = {(name, 0): value for name, value in result["metrics"].items()}
-        expected |= {(name, 0): fit[name] for name in ("validation_accuracy", "test_accuracy")}
-        expected["fit_seconds", 0] = fit["seconds"]
-        for point in fit["curve"]:
-            for name in ("train_loss", "validation_accuracy"):
-                expected[f"curve/{name}", point["examples_seen"]] = point[name]
-        points = [
-            ((name, point.step), point.value)
-            for name in run.data.metrics
-            for point in client.get_metric_history(run.info.run_id, name)
-        ]
-        assert len(dict(points)) == len(points)
-        assert dict(points) == pytest.approx({k: v for k, v in expected.items() if v is not None})
-        assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["examples.jsonl"]
-        file = client.download_artifacts(run.info.run_id, "examples.jsonl")
-        records = [json.loads(line) for line in Path(file).read_text().splitlines()]
-        assert [record["id"] for record in records] == result["sample"]
+        run = by_key[cell.key]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        check_figures(client, run, cell, store)
+        check_inputs(run, cell)
+        files = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert files == {"cell.json", "examples.json"}
+        check_read_back(logged[cell.key], cell, store)
+
+
+def check_figures(client: Any, run: Any, cell: Cell, store: Store) -> None:
+    result, fit = store.read_result(cell.key), store.read_fit(cell.fit.key)
+    assert run.data.params.items() >= {k: str(v) for k, v in cell.axes().items()}.items()
+    assert run.data.params["fit.max_epochs"] == str(cell.fit.settings.max_epochs)
+    expected = {(name, 0): value for name, value in result["metrics"].items()}
+    expected |= {(name, 0): fit[name] for name in ("validation_accuracy", "test_accuracy")}
+    expected["fit_seconds", 0] = fit["seconds"]
+    for point in fit["curve"]:
+        for name in ("train_loss", "validation_accuracy"):
+            expected[f"curve/{name}", point["examples_seen"]] = point[name]
+    points = [
+        ((name, point.step), point.value)
+        for name in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, name)
+    ]
+    assert len(dict(points)) == len(points)
+    assert dict(points) == pytest.approx({k: v for k, v in expected.items() if v is not None})
+
+
+def check_inputs(run: Any, cell: Cell) -> None:
+    inputs = {each.tags[0].value: each.dataset for each in run.inputs.dataset_inputs}
+    assert len(inputs) == len(run.inputs.dataset_inputs)
+    names = {context: dataset.name for context, dataset in inputs.items()}
+    fit = cell.fit
+    assert names == {"training": f"{fit.dataset}-train", "attack": f"{fit.dataset}-test"}
+    for dataset in inputs.values():
+        assert fit.dataset_digest.startswith(dataset.digest)
+        columns = [each["name"] for each in json.loads(dataset.schema)["mlflow_colspec"]]
+        assert columns == [*fit.data.columns, fit.data.label]
+        profile = json.loads(dataset.profile)
+        assert profile["num_rows"] > 0 and profile["labels"] == fit.data.labels
+
+
+def check_read_back(logged: LoggedCell, cell: Cell, store: Store) -> None:
+    """Exactly what the store has, without the store."""
+    assert Cell.model_validate(logged.cell) == cell
+    assert logged.result == store.read_result(cell.key)
+    fit = store.read_fit(cell.fit.key)
+    assert logged.fit == {name: value for name, value in fit.items() if name != "spec"}
+    assert logged.evaluations == store.evaluations(cell.fit.key)
+    attacked = store.attacked(cell.log)
+    assert logged.examples() == [attacked[id] for id in logged.result["sample"]]
 
 
 class Server:

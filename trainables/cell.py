@@ -44,8 +44,10 @@ class Worker:
         """Run a cell; yields progress records.
 
         Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
-        has `fit_done`. The last has `phase` done, or failed with `error`, its last line; the
-        traceback is then in the store, if that can be written. Nothing is raised.
+        has `fit_done`, and `fit_seconds` where it was trained here; the next has `found`, how many
+        examples were attacked before, where some were. The last has `phase` done, or failed with
+        `error`, its last line; the traceback is then in the store, if that can be written. Nothing
+        is raised.
         """
         try:
             begun = self.store.has_cell(cell.key)
@@ -63,6 +65,7 @@ class Worker:
 
         fit = cell.fit
         use_threads(cell.resources.fit.cpus)
+        trained = {}
         if not self.store.has_fit(fit.key):
             head = fresh_head(fit, self.assets)
             for progress in fine_tune(fit, head, load_data(fit, self.assets)):
@@ -71,10 +74,12 @@ class Worker:
                     record = {**progress.record, "spec": spec}
                     self.store.write_fit(fit.key, head.to_bytes(), record)
                     self._fitted = (fit.key, head)
+                    trained = {"fit_seconds": record["seconds"]}
                 else:
                     yield progress
         self._evaluate_also(fit)
-        yield {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+        start = {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
+        yield {**start, **trained}
 
     def _evaluate_also(self, fit: Fit) -> None:
         from trainables.fit import evaluate_on
@@ -105,6 +110,8 @@ class Worker:
             for example in until_narrow(sample, finished, cell.precision)
             if finished.get(example.id, ERROR)["status"] == "error"
         )
+        if found := sum(finished.get(id, ERROR)["status"] != "error" for id in asked):
+            yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
         if (first := next(missing, None)) is not None:
             yield from self._attack_missing(cell, chain([first], missing), finished, asked)
         ids = [example.id for example in until_narrow(sample, finished, cell.precision)]

@@ -6,6 +6,7 @@
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
     drivers/            <id>.json: which sweep writes here now (orchestrator/lease.py)
+    environments/       <space>.json: what its last sweep ran with (orchestrator/environment.py)
     notes/              small files that nodes leave for each other and remove
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
@@ -249,6 +250,8 @@ class Store:
         """What the drivers that write here say of themselves, by id."""
         found: dict[str, Record] = {}
         for name in self._names("drivers"):
+            if not name.endswith(".json"):
+                continue  # One that is just being written.
             try:
                 found[name.removesuffix(".json")] = self._read_json(f"drivers/{name}")
             except FileNotFoundError:
@@ -258,6 +261,16 @@ class Store:
     def remove_driver(self, id: str) -> None:
         if self._exists(f"drivers/{id}.json"):
             self._delete(f"drivers/{id}.json")
+
+    # Environments
+
+    def write_environment(self, space: str, record: Record) -> None:
+        self._write_json(f"environments/{space}.json", record)
+
+    def read_environment(self, space: str) -> Record | None:
+        """What the last sweep of a space ran with; None in a store that is older than this."""
+        name = f"environments/{space}.json"
+        return self._read_json(name) if self._exists(name) else None
 
     # Notes, by which processes find out whether they see the same store
 

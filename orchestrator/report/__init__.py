@@ -6,4 +6,8 @@ comparison.py    heads × attacks                     claim.py        the paper'
 ablations.py     what each part is worth             quality.py      examples, time and cost
 provenance.py    every cell, settings, what is not run
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
+plots.py         all plots: accuracy_plots.py, attack_plots.py, time_plot.py
+drawing.py       how plots look                      ground.py       what each is over
+page.py          the HTML page (page.html .css .js)  browser.py      its adversarial examples
+changes.py       what an attack changed in a text
 """

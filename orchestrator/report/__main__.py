@@ -34,7 +34,7 @@ def _report(arguments: argparse.Namespace) -> int:
         print("no cell of this space has any results yet")
         return 0
     baseline = None if arguments.baseline is None else _baseline(arguments.baseline, results)
-    folder = Path(arguments.out) if arguments.out else default_folder(results, store)
+    folder = Path(arguments.out) if arguments.out else contents.folder_of(results.space, store)
     try:
         contents.write(contents.files(results, baseline, arguments.paper), folder)
     except OSError as error:
@@ -44,7 +44,7 @@ def _report(arguments: argparse.Namespace) -> int:
         print("\n".join(markdown(table) for table in against(results, baseline)))
     if arguments.paper:
         print(markdown(beside_measured(results)))
-    print(f"\nreport: {folder}")
+    print(f"\nreport: {folder / 'index.html'}")
     return 0
 
 
@@ -54,11 +54,6 @@ def _baseline(name: str, results: Results) -> Results:
     if not baseline.cells:
         raise BadInput(f"--baseline {name}: holds no finished cell at any place of this space")
     return baseline
-
-
-def default_folder(results: Results, store: Store) -> Path:
-    """In the store where that is a folder, else here."""
-    return Path(store.local_folder or ".") / "report" / results.space
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -36,7 +36,7 @@ def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
     changes: list[Entry] = []
     for outcome in (CLEAN, UNDER_ATTACK):
         found = estimate(differences(results, variant, base, places, outcome))
-        final = all(r.final for m in (variant, base) for p in places for r in results.at(m, p))
+        final = all(results.is_final(method, places) for method in (variant, base))
         changes.append(change(found, final))
     under_attack = differences(results, variant, base, places)
     p_value = Figure(sign_flip_p_value(under_attack), percent=False, digits=3)

@@ -7,7 +7,6 @@ example by example, else as two shares.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from orchestrator.report.comparison import change, values
 from orchestrator.report.provenance import settings_of
@@ -38,6 +37,8 @@ class Pair:
     def p_value(self) -> float:
         if self.paired:
             return sign_flip_p_value([values([self.now]).minus(values([self.before]))])
+        from scipy.stats import fisher_exact  # A second to import, and seldom needed.
+
         counts = [
             [int(outcomes.sum()), int((~outcomes).sum())]
             for outcomes in (getattr(r.outcomes, UNDER_ATTACK) for r in (self.before, self.now))

@@ -81,7 +81,6 @@ def _gain(
     both = [place for place in ours if place in theirs]
     one_only = [place for place in dict.fromkeys([*ours, *theirs]) if place not in both]
     found = differences(results, first, second, both, outcome)
-    cells = [result for m in (first, second) for place in both for result in results.at(m, place)]
     return Gain(
         first,
         second,
@@ -92,7 +91,7 @@ def _gain(
         estimate(found),
         sign_flip_p_value(found),
         discordant(found),
-        all(result.final for result in cells),
+        results.is_final(first, both) and results.is_final(second, both),
     )
 
 

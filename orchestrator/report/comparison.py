@@ -64,9 +64,7 @@ def best(
         method: mean(_mean(results.at(method, place), outcome) for place in places)
         for method in methods
     }
-    if len(means) < 2 or any(
-        not r.final for m in methods for p in places for r in results.at(m, p)
-    ):
+    if len(means) < 2 or not all(results.is_final(method, places) for method in methods):
         return None
     leader = max(means, key=lambda method: means[method])
     p_values = {
@@ -109,7 +107,7 @@ def summary(results: Results) -> Table | None:
         for (outcome, where), leader in zip(columns, leaders, strict=True):
             cells = [results.at(method, place) for place in where]
             average = estimate([values(at, outcome) for at in cells])
-            final = all(result.final for at in cells for result in at)
+            final = results.is_final(method, where)
             row.append(_average(average, method == leader, final))
         rows.append(row)
     every = ["all attacks"] if len(results.attacks) > 1 else []
@@ -133,10 +131,13 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
     rows: list[list[Entry]] = []
     for method in methods:
         cells = [results.at(method, place) for place in places]
-        clean = max(cells, key=lambda at: sum(len(result.outcomes.ids) for result in at))
-        row: list[Entry] = [name_of(method), _over_seeds(clean, CLEAN)]
+        # With --precision, cells of one row are over more or fewer of the same examples.
+        clean = max(places, key=lambda place: _count(results.at(method, place)))
+        final = results.is_final(method, [clean])
+        row: list[Entry] = [name_of(method), _over_seeds(results.at(method, clean), CLEAN, final)]
         for place, at in zip(places, cells, strict=True):
-            row.append(_over_seeds(at, UNDER_ATTACK, leaders[place] == method))
+            final = results.is_final(method, [place])
+            row.append(_over_seeds(at, UNDER_ATTACK, final, leaders[place] == method))
         rows.append([*row, _examples(cells), _range(len(at) for at in cells if at)])
     header = ["head", "clean", *results.attacks, "examples", "seeds"]
     return Table("-".join(home), " · ".join(home), header, rows, notes=_bold_note(leaders.values()))
@@ -179,11 +180,17 @@ def _average(found: Estimate | None, is_best: bool, final: bool) -> Figure:
     return Figure(found.mean, low=found.low, high=found.high, best=is_best, final=final)
 
 
+def _count(at: Sequence[CellResult]) -> int:
+    return sum(len(result.outcomes.ids) for result in at)
+
+
 def _mean(at: Sequence[CellResult], outcome: str) -> float:
     return mean(float(getattr(result.outcomes, outcome).mean()) for result in at)
 
 
-def _over_seeds(at: Sequence[CellResult], outcome: str, is_best: bool = False) -> Figure:
+def _over_seeds(
+    at: Sequence[CellResult], outcome: str, final: bool, is_best: bool = False
+) -> Figure:
     """Mean and standard deviation over seeds."""
     shares = [
         float(getattr(result.outcomes, outcome).mean()) for result in at if len(result.outcomes.ids)
@@ -192,7 +199,7 @@ def _over_seeds(at: Sequence[CellResult], outcome: str, is_best: bool = False) -
         mean(shares) if shares else None,
         spread=stdev(shares) if len(shares) > 1 else None,
         best=is_best,
-        final=all(result.final for result in at),
+        final=final,
     )
 
 

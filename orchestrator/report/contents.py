@@ -1,17 +1,37 @@
 """What stands in a report, in which order, and the files it is written to."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.plan import Plan
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
+from orchestrator.report.from_store import read
+from orchestrator.report.page import page
+from orchestrator.report.plots import plots
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
+from trainables.store import Store
 
 Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: what it is made of, and its files by name."""
+
+    results: Results
+    files: Files
+
+
+def make(plan: Plan, store: Store) -> Report:
+    """The report of a plan's cells, as far as they went."""
+    results = read(plan, store)
+    return Report(results, files(results))
 
 
 def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
@@ -37,14 +57,20 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
 
 
 def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:
-    """The report's files by name: report.md, tables/*.csv, tables/*.tex."""
+    """The report's files by name: index.html, report.md, tables/*.csv and *.tex, plots/*."""
     shown = tables(results, baseline, paper)
+    drawn = plots(results, next((table for table in shown if table.name == "summary"), None))
     made: dict[str, str] = {"report.md": report_markdown(results, shown)}
     for table in shown:
         made[f"tables/{table.name}.csv"] = as_csv(table)
         made[f"tables/{table.name}.tex"] = latex(table)
     made["tables/cells.csv"] = as_csv(provenance.cells(results))
-    return {name: text.encode() for name, text in made.items()}
+    files = {name: text.encode() for name, text in made.items()}
+    files["index.html"] = page(results, shown, drawn)
+    for plot in drawn:
+        files[f"plots/{plot.name}.svg"] = plot.svg
+        files[f"plots/{plot.name}.pdf"] = plot.pdf
+    return files
 
 
 def report_markdown(results: Results, shown: list[Table]) -> str:
@@ -52,6 +78,11 @@ def report_markdown(results: Results, shown: list[Table]) -> str:
     if not results.final:
         lines += ["", "This report was made while cells were still running."]
     return "\n".join([*lines, "", *(markdown(table, level=2) for table in shown)])
+
+
+def folder_of(space: str, store: Store) -> Path:
+    """Where a space's report lies: in the store, where that is a folder, else here."""
+    return Path(store.local_folder or ".") / "report" / space
 
 
 def write(made: Mapping[str, bytes], folder: Path) -> None:

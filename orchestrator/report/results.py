@@ -141,6 +141,23 @@ class Results:
         """A method's cells at a place, one a seed; empty where there are none."""
         return self._by_place.get((method, place), [])
 
+    @cached_property
+    def _awaited(self) -> set[tuple[Method, Place]]:
+        """Where seeds are still missing that were asked for."""
+        return {
+            ((str(axes["head"]), str(axes["training"])), _place(axes))
+            for absent in self.absent
+            if absent.status != "not_applicable"
+            for axes in [absent.axes]
+        }
+
+    def is_final(self, method: Method, places: Iterable[Place]) -> bool:
+        """Whether the method's figures at these places will stay as they are."""
+        return not any(
+            (method, place) in self._awaited or not all(r.final for r in self.at(method, place))
+            for place in places
+        )
+
     def places(self, method: Method) -> list[Place]:
         return [place for other, place in self._by_place if other == method]
 
@@ -151,6 +168,10 @@ class Results:
     def only(self, keep: Callable[[CellResult], bool]) -> "Results":
         kept = [result for result in self.cells if keep(result)]
         return Results(self.space, self.source, kept, self.absent)
+
+
+def _place(axes: dict[str, str | int]) -> Place:
+    return str(axes["dataset"]), str(axes["model"]), str(axes["attack"])
 
 
 def name_of(method: Method) -> str:

@@ -1,0 +1,38 @@
+"""Read a space's results from MLflow alone: finished cells, as the sweep logged them."""
+
+from functools import cache
+
+from orchestrator.from_mlflow import LoggedCell, LoggedSweep, read_runs
+from orchestrator.report.results import Absent, CellResult, Outcomes, Results
+from search_spaces.cell import Cell
+
+
+def read(space: str, tracking_uri: str) -> Results:
+    """The results of an experiment. Raises BadInput where it cannot be read."""
+    sweep = read_runs(space, tracking_uri)
+    cells = [_result(logged) for logged in sweep.cells]
+    return Results(space, tracking_uri, cells, _absent(sweep, cells))
+
+
+def _result(logged: LoggedCell) -> CellResult:
+    records = cache(logged.examples)
+    return CellResult(
+        cell=Cell.model_validate(logged.cell),
+        metrics=logged.result["metrics"],
+        outcomes=Outcomes.of(records()),
+        fit=logged.fit,
+        evaluations=list(logged.evaluations.values()),
+        records=records,
+        interval=logged.result.get("interval"),
+    )
+
+
+def _absent(sweep: LoggedSweep, cells: list[CellResult]) -> list[Absent]:
+    """What the sweep's plan has and no run is there of."""
+    logged = {result.cell.key for result in cells}
+    axes = ("dataset", "model", "head", "training", "attack", "seed")
+    return [
+        Absent({axis: cell[axis] for axis in axes}, cell["status"], cell["reason"])
+        for cell in (sweep.plan or {"cells": []})["cells"]
+        if cell["key"] not in logged
+    ]

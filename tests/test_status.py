@@ -1,0 +1,228 @@
+"""`--status`, asked from another process while a real sweep runs, after it died, and at its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stored import write
+
+from orchestrator import lease, status
+from orchestrator.lease import Lease
+from orchestrator.plan import make_plan
+from orchestrator.progress import Progress
+from orchestrator.report.tables import NOT_FINAL_NOTE
+from orchestrator.status import find_driver, show
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.store import Store
+
+PATIENCE = 300.0  # seconds
+SMALL = [
+    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
+    "--only", "attack=textfooler,misspellings",
+    "--set", "attack.examples=24", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
+]  # fmt: skip
+
+
+def sweep(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "orchestrator.sweep", *arguments, "--store", str(store)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def asked(store: Path, *arguments: str) -> Any:
+    done = sweep(store, *(arguments or SMALL), "--status", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def table(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("| mlp_ft")]
+
+
+def wait_for(condition: Callable[[], Any], driver: "subprocess.Popen[bytes]") -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert driver.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    return found
+
+
+@pytest.mark.slow
+def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "orchestrator.sweep", *SMALL, "--store", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+
+        def in_mid_run() -> Any:
+            now = asked(tmp_path)
+            begun = [cell for cell in now["cells"] if not cell["final"]]
+            return now if now["totals"]["running"] and begun else None
+
+        now = wait_for(in_mid_run, driver)
+        running = sweep(tmp_path, *SMALL, "--status")
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    assert now["sweep"]["state"] == "running" and f"process {driver.pid}" in now["sweep"]["process"]
+    assert now["totals"]["done"] + now["totals"]["running"] + now["totals"]["todo"] == 2
+    progress = now["sweep"]["progress"]
+    assert (progress["space"], progress["cells"], progress["fits_done"]) == ("embedded", 2, 1)
+    assert "attack" in {cell["phase"] for cell in progress["running_cells"]}
+    (part, *_) = [cell for cell in now["cells"] if not cell["final"]]
+    assert 0 < part["examples"] < part["examples_asked"] == 24
+    assert "a sweep runs here since" in running.stdout
+    (row,) = table(running.stdout)
+    assert "\\*" in row and NOT_FINAL_NOTE in running.stdout
+
+    dead = sweep(tmp_path, *SMALL, "--status")
+    assert dead.returncode == 0
+    assert f"seems dead (process {driver.pid} on" in dead.stdout
+    assert "it goes on from there" in dead.stdout
+    assert len(table(dead.stdout)) == 1
+
+    done = sweep(tmp_path, *SMALL)
+    assert done.returncode == 0, done.stderr
+    at_the_end = sweep(tmp_path, *SMALL, "--status")
+    assert "2 of 2 cells done  ·  0 running" in at_the_end.stdout
+    assert "no sweep runs here" in at_the_end.stdout and "dead" not in at_the_end.stdout
+    assert "*" not in at_the_end.stdout
+
+
+FOUR = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textfooler,misspellings"]
+OTHERS = [argument for choice in FOUR for argument in ("--only", choice)]
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> tuple[Store, Any]:
+    """A store with one cell finished, one in its midst, one failed, one not begun."""
+    store = Store(str(tmp_path))
+    plan = make_plan(load("embedded", only=FOUR), Assets("embedded"), store)
+    first, second, third, _ = plan.todo
+    write(first, store, lambda _, id: "failed" if id < 8 else "successful")
+    write(second, store, lambda _, id: ("failed", "successful", "skipped")[id], finished=3)
+    store.write_error(third.key, "FloatingPointError: nan\n")
+    return store, make_plan(plan.space, Assets("embedded"), store)
+
+
+def test_without_a_sweep_it_says_what_is_done_failed_and_left(
+    half_done: tuple[Store, Any], tmp_path: Path
+) -> None:
+    done = sweep(tmp_path, *OTHERS, "--status")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 4 cells done  ·  0 running  ·  1 failed  ·  2 to do" in done.stdout
+    assert "no sweep runs here; run the command without --status" in done.stdout
+    (row,) = table(done.stdout)
+    assert row == "| mlp_ft | 100.0 | 40.0 | 33.3\\* | 3–20 | 1 |"
+
+
+def test_a_cell_that_failed_and_runs_again_is_running(half_done: tuple[Store, Any]) -> None:
+    store, plan = half_done
+    progress = Progress(plan)
+    (failed,) = plan.with_status("failed")
+    with Lease(store) as mine:
+        progress.update(failed, {"phase": "begun", "node": "1"})
+        mine.progress = lambda: progress.snapshot().to_json()
+        mine._say("holding")
+        now = json.loads(show(plan, store, as_json=True))
+        words = show(plan, store, as_json=False)
+    assert (now["totals"]["running"], now["totals"]["failed"], now["totals"]["todo"]) == (1, 0, 2)
+    assert ["starting", failed.key] in [line.split() for line in words.splitlines()]
+
+
+def test_the_sweep_of_another_space_is_named(half_done: tuple[Store, Any]) -> None:
+    store, plan = half_done
+    progress = Progress(plan)
+    other = plan.space.model_copy(update={"name": "mine"})
+    asked_for = make_plan(other, Assets("embedded"), store)
+    with Lease(store) as lease_:
+        lease_.progress = lambda: progress.snapshot().to_json()
+        lease_._say("holding")
+        words = show(asked_for, store, as_json=False)
+    assert "the sweep that runs here is of another space, embedded" in words
+
+
+def test_progress_that_cannot_be_told_does_not_stop_the_heart(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.05)
+    store = Store(str(tmp_path))
+
+    def broken() -> dict[str, Any]:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with Lease(store) as mine:
+        before = store.drivers()[mine.id]["count"]
+        mine.progress = broken
+        deadline = time.monotonic() + 30
+        while store.drivers()[mine.id]["count"] < before + 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert find_driver(store).state == "running" and find_driver(store).progress is None
+
+
+@pytest.fixture
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(status, "DEAD_AFTER", 1.0)
+    monkeypatch.setattr(status, "LOOK_EVERY", 0.05)
+    yield
+
+
+def test_a_driver_elsewhere_is_alive_when_it_counts_on_and_else_seems_dead(
+    in_a_hurry: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    store = Store(str(tmp_path))
+    elsewhere = {"machine": "elsewhere", "pid": 1, "count": 7, "state": "holding"}
+    store.write_driver("0", elsewhere)
+    assert find_driver(store).state == "dead"
+    assert find_driver(store).where == "process 1 on elsewhere"
+    store.remove_driver("0")
+    with Lease(store) as mine:
+        mine.says["machine"] = "elsewhere boot 1"
+        mine._say("holding")
+        assert find_driver(store).state == "running"
+    assert find_driver(store).state == "none"
+
+
+def test_it_needs_neither_torch_nor_ray_and_leaves_the_store_as_it_is(
+    half_done: tuple[Store, Any], tmp_path: Path
+) -> None:
+    before = sorted(path for path in tmp_path.rglob("*"))
+    code = (
+        "import sys; from orchestrator.sweep import main;"
+        f"code = main({[*OTHERS, '--status', '--store', str(tmp_path)]!r});"
+        "assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--space", "embeded"], "unknown space 'embeded'"),
+        (["--dry-run"], "not allowed with argument"),
+        (["--store", ""], "--store is empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    done = sweep(tmp_path, "--status", *arguments)
+    if arguments[0] == "--store":
+        command = [sys.executable, "-m", "orchestrator.sweep", "--status", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
