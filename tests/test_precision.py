@@ -199,8 +199,10 @@ def run_cells(store: Store, *sets: str) -> dict[str, Any]:
     found = {}
     for cell in make_plan(space, Assets("embedded"), store).todo:
         with suppress(KeyboardInterrupt):
-            last = list(Worker(store, Assets("embedded")).run(cell))[-1]
-            assert last["phase"] == "done", last
+            progress = list(Worker(store, Assets("embedded")).run(cell))
+            assert progress[-1]["phase"] == "done", progress[-1]
+            counted = [record["finished"] for record in progress if record["phase"] != "fit"]
+            assert counted == sorted(counted), "what is attacked cannot become less"
             result = store.read_result(cell.key)
             result["metrics"] = {k: v for k, v in result["metrics"].items() if k not in TIMES}
             found[cell.fit.head] = result
