@@ -39,12 +39,12 @@ COLUMNS = (
 class Summary:
     """What the sweep's run shows: a description in Markdown, and files by name.
 
-    datasets: those of the space, each of which gets its views (views.py).
+    axes: the names on the space's axes, of which the views are made (views.py).
     """
 
     note: str
     files: Mapping[str, bytes]
-    datasets: Sequence[str]
+    axes: Mapping[str, Sequence[str]]
 
 
 def short(note: str) -> str:
@@ -102,8 +102,12 @@ def params(cell: Cell) -> dict[str, Any]:
 
 
 def metrics(result: Record, fit: Record, evaluations: Mapping[str, Record]) -> dict[str, float]:
-    """The figures of a cell and of the fit it attacks; those that are None are left out."""
+    """The figures of a cell and of the fit it attacks; those that are None are left out.
+
+    The first is what MLflow's page of a comparison plots when it is opened.
+    """
     single = {
+        "accuracy_under_attack": result["metrics"]["accuracy_under_attack"],
         **result["metrics"],
         **{f"accuracy_on_{r['dataset']}": r["accuracy"] for r in evaluations.values()},
         "validation_accuracy": fit["validation_accuracy"],

@@ -39,7 +39,7 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
 
 def beginning(plan: Plan, store: Store) -> Summary:
     """What the sweep's run in MLflow shows while its cells run."""
-    return Summary("Running.", sweep_files(plan, store), plan.space.axes.dataset)
+    return Summary("Running.", sweep_files(plan, store), plan.space.axes.model_dump())
 
 
 def summary(plan: Plan, store: Store, report: "Report") -> Summary:
@@ -47,7 +47,7 @@ def summary(plan: Plan, store: Store, report: "Report") -> Summary:
     results = report.results
     note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
     files = {f"report/{name}": content for name, content in report.files.items()}
-    return Summary(note, {**files, **sweep_files(plan, store)}, plan.space.axes.dataset)
+    return Summary(note, {**files, **sweep_files(plan, store)}, plan.space.axes.model_dump())
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:

@@ -269,9 +269,9 @@ class Tracker:
         self._put(parent, summary.files)
         experiment = self.client.get_experiment(self._experiment())
         note = logged.short(
-            f"{views.links(experiment.experiment_id, summary.datasets)}\n\n{summary.note}"
+            f"{views.links(experiment.experiment_id, summary.axes['dataset'])}\n\n{summary.note}"
         )
-        for name, value in {"mlflow.note.content": note, **views.tags(summary.datasets)}.items():
+        for name, value in {"mlflow.note.content": note, **views.tags(summary.axes)}.items():
             if experiment.tags.get(name) != value:
                 self.client.set_experiment_tag(experiment.experiment_id, name, value)
         self.client.set_tag(parent.info.run_id, "mlflow.note.content", logged.short(summary.note))

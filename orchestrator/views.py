@@ -10,7 +10,7 @@ of one data set, and sorted by seed: what is loaded first are whole grids.
 import base64
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SHOWN = ["accuracy_under_attack", "clean_accuracy", "attack_success_rate", "avg_queries"]
@@ -33,16 +33,26 @@ def links(experiment_id: str, datasets: Sequence[str]) -> str:
     return " · ".join([f"[All cells]({page}{CELLS})", *groups])
 
 
-def tags(datasets: Sequence[str]) -> dict[str, str]:
-    """The experiment's tags that make the views: all cells, and by head and by attack."""
-    by_accuracy = {"orderByKey": "metrics.`accuracy_under_attack`", "orderByAsc": False}
-    views = _view(CELLS, "All cells", by_accuracy)
+def tags(axes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The experiment's tags that make the views: all cells, and by head and by attack.
+
+    Groups are folded, so that their averages stand below each other.
+    """
+    one_by_one = {
+        "orderByKey": "metrics.`accuracy_under_attack`",
+        "orderByAsc": False,
+        "selectedColumns": [f"metrics.`{name}`" for name in SHOWN[:2]]
+        + [f"params.`{name}`" for name in AXES],
+    }
+    views = _view(CELLS, "All cells", one_by_one)
     for group in GROUPS:
         keys = [{"mode": "param", "groupByData": group}]
-        for name in datasets:
+        folded = {f"param.{group}.{name}": False for name in axes[group]}
+        for name in axes["dataset"]:
             state = {
                 "searchFilter": f'params.dataset = "{name}"',
                 "groupBy": {"aggregateFunction": "average", "groupByKeys": keys},
+                "groupsExpanded": folded,
             }
             views |= _view(_key(group, name), f"{name}, by {group}", state)
     return {"mlflow.experimentKind": "custom_model_development", **views}
@@ -61,8 +71,7 @@ def _view(key: str, name: str, state: dict[str, Any]) -> dict[str, str]:
         "lifecycleFilter": "Active",
         "datasetsFilter": [],
         "modelVersionFilter": "All Runs",
-        "selectedColumns": [f"metrics.`{name}`" for name in SHOWN]
-        + [f"params.`{name}`" for name in AXES],
+        "selectedColumns": [f"metrics.`{name}`" for name in SHOWN],
         "columnOrder": [],
         "columnWidths": {},
         "runsHiddenMode": "SHOWALL",

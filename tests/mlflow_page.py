@@ -21,6 +21,7 @@ NO_ASSISTANT = """
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 """
+# Sorted by anything but the time, all runs are in one flat list and not below their sweep's.
 FLAT = "&orderByKey=" + quote("metrics.`accuracy_under_attack`") + "&orderByAsc=false"
 
 
@@ -64,12 +65,10 @@ def _answers(url: str) -> bool:
 class MlflowPage:
     """A browser's page on an MLflow server; `hosts` are all that it has asked anything."""
 
-    def __init__(self, browser: Any, address: str) -> None:
-        self.address = address
+    def __init__(self, page: Any, address: str) -> None:
+        self.page, self.address = page, address
         self.hosts: set[str] = set()
-        self.page = browser.new_page(viewport={"width": 1280, "height": 800})
         self.page.set_default_timeout(WAIT)
-        self.page.add_init_script(NO_ASSISTANT)
         self.page.on("request", self._asked)
 
     def open(self, path: str) -> None:
@@ -119,6 +118,12 @@ class MlflowPage:
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob", "about"):
             self.hosts.add(parts.hostname or "")
+
+
+def new_page(browser: Any) -> Any:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.add_init_script(NO_ASSISTANT)
+    return page
 
 
 @contextmanager

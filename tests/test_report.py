@@ -245,6 +245,29 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
 
 
+def test_from_mlflow_alone_the_report_is_the_same(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"))
+    for cell in plan(store, only=ONE).todo:
+        write(cell, store, ROBUST)
+    only = [word for choice in ONE for word in ("--only", choice)]
+    asked = [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    sync = [sys.executable, "-m", "orchestrator.track", "sync", *asked, "--tracking-uri", uri]
+    done = subprocess.run(sync, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    from_store = report(*asked, "--out", str(tmp_path / "one"))
+    logged = report("--tracking-uri", uri, "--out", str(tmp_path / "two"), "--baseline", store.url)
+    assert (from_store.returncode, logged.returncode) == (0, 0), from_store.stderr + logged.stderr
+    for path in (tmp_path / "one").rglob("*.csv"):
+        name = path.relative_to(tmp_path / "one")
+        assert (tmp_path / "two" / name).read_text() == path.read_text(), name
+    assert "2 have the same outcome on every example" in logged.stdout
+    part = report("--tracking-uri", uri, "--only", "head=mvp", "--out", str(tmp_path / "three"))
+    assert "| mvp |" in part.stdout and "| mlp_ft |" not in part.stdout
+    unknown = report("--space", "embeded", "--tracking-uri", uri)
+    assert unknown.returncode == 2 and "embedded" in unknown.stderr
+
+
 def test_a_space_without_results_is_said_so(tmp_path: Path) -> None:
     done = report("--store", str(tmp_path))
     assert done.returncode == 0 and "no cell of this space has any results yet" in done.stdout

@@ -76,7 +76,8 @@ def command(name: str, *arguments: str, **environment: str) -> subprocess.Comple
 
 
 def shown() -> Summary:
-    return Summary("| the | table |", {"report/report.md": b"| the | table |"}, ["sst2"])
+    axes = {"dataset": ["sst2"], "head": ["mlp_ft"], "attack": ["textfooler", "misspellings"]}
+    return Summary("| the | table |", {"report/report.md": b"| the | table |"}, axes)
 
 
 def sync(uri: str, space: str, cells: list[Cell], store: Store) -> tuple[int, list[str], list[str]]:

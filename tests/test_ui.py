@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from finished_store import write_finished
-from mlflow_page import CHROMIUM, MlflowPage, browser, server
+from mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
 
 from orchestrator import track
 from orchestrator.logged import run_name
@@ -39,7 +39,7 @@ def page(
 ) -> Iterator[MlflowPage]:
     log = tmp_path_factory.mktemp("server") / "log"
     with server(logged[1], log) as address, browser() as started:
-        page = MlflowPage(started, address)
+        page = MlflowPage(new_page(started), address)
         yield page
         # MLflow's page needs no internet: nothing that it did in these tests left this machine.
         assert page.hosts == {"127.0.0.1"}
@@ -65,10 +65,14 @@ def test_runs_are_grouped_by_head_by_two_clicks(page: MlflowPage) -> None:
 
 def test_the_views_stand_in_the_experiments_description(page: MlflowPage) -> None:
     page.open("/experiments/1/runs")
-    page.page.get_by_role("link", name="All cells").click()
-    page.wait_for("You're viewing a shared view")
-    page.wait_for("4 matching runs")
-    assert len(page.run_names()) == 4
+    with page.page.expect_popup() as opened:
+        page.page.get_by_role("link", name="All cells").click()
+    view = MlflowPage(opened.value, page.address)
+    view.wait_for("You're viewing a shared view")
+    view.wait_for("4 matching runs")
+    assert len(view.run_names()) == 4
+    assert view.hosts <= {"127.0.0.1"}
+    opened.value.close()
 
 
 def test_a_view_charts_accuracy_under_attack_by_attack(page: MlflowPage) -> None:

@@ -5,17 +5,20 @@ python -m orchestrator.report --space embedded --store results --out report
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.report import contents
+from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read, read_all
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
+from orchestrator.tracking import tracking_uri
 from search_spaces.errors import BadInput
+from search_spaces.space import load, names, parse_seeds
 from trainables.store import Store
 
 
@@ -28,12 +31,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    plan, store, _ = open_plan(arguments, provisional=True)
-    results = read(plan, store, from_elsewhere=True)
+    store = Store(arguments.store)
+    if arguments.tracking_uri is None:
+        plan, store, _ = open_plan(arguments, provisional=True)
+        results = read(plan, store, from_elsewhere=True)
+    else:
+        results = _logged(arguments)
     if not results.cells:
         print("no cell of this space has any results yet")
         return 0
-    baseline = None if arguments.baseline is None else _baseline(arguments.baseline, results)
+    baseline = None if arguments.baseline is None else _baseline(arguments, results)
     folder = Path(arguments.out) if arguments.out else contents.folder_of(results.space, store)
     try:
         contents.write(contents.files(results, baseline, arguments.paper), folder)
@@ -48,9 +55,34 @@ def _report(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _baseline(name: str, results: Results) -> Results:
-    """Another sweep's results: those of a store."""
-    baseline = read_all(Store(name), results)
+def _logged(arguments: argparse.Namespace) -> Results:
+    """The results as MLflow has them, of the values that --only and --seeds keep."""
+    space = arguments.space
+    if space in names() or space.endswith((".yaml", ".yml")):
+        space = load(space).name
+    results = from_mlflow.read(space, arguments.tracking_uri)
+    seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
+    wanted = dict(choice.split("=", 1) for choice in arguments.only if "=" in choice)
+
+    def kept(axes: dict[str, str | int]) -> bool:
+        named = all(str(axes.get(axis)) in wanted[axis].split(",") for axis in wanted)
+        return named and (seeds is None or axes["seed"] in seeds)
+
+    return replace(
+        results,
+        cells=[result for result in results.cells if kept(result.cell.axes())],
+        absent=[absent for absent in results.absent if kept(absent.axes)],
+    )
+
+
+def _baseline(arguments: argparse.Namespace, results: Results) -> Results:
+    """Another sweep's results: those of a store, or of an experiment in MLflow."""
+    name = arguments.baseline
+    if "/" in name or Path(name).is_dir():
+        baseline = read_all(Store(name), results)
+    else:
+        uri = tracking_uri(Store(arguments.store), arguments.tracking_uri)
+        baseline = from_mlflow.read(name, uri)
     if not baseline.cells:
         raise BadInput(f"--baseline {name}: holds no finished cell at any place of this space")
     return baseline
@@ -63,9 +95,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_plan_arguments(parser)
+    parser.add_argument("--tracking-uri", metavar="URI", help="read MLflow and not the store")
     parser.add_argument("--out", metavar="FOLDER", help="where to write it (STORE/report/SPACE)")
     parser.add_argument(
-        "--baseline", metavar="STORE", help="another sweep's: what changed beyond noise, and why"
+        "--baseline",
+        metavar="STORE|EXPERIMENT",
+        help="another sweep's: what changed beyond noise, and why",
     )
     parser.add_argument(
         "--paper", action="store_true", help="put the paper's figures beside the measured ones"

@@ -145,7 +145,9 @@ def transfer(results: Results) -> Plot | None:
 
     def onto(drawing: Drawing) -> None:
         axes = drawing.subplots()
-        axes.imshow(rates, cmap="Greys", vmin=0, vmax=130, aspect="auto")
+        edges = np.arange(len(shown) + 1) - 0.5
+        axes.pcolormesh(edges, edges, rates, cmap="Greys", vmin=0, vmax=130, ec="white")
+        axes.invert_yaxis()
         for row, column in np.argwhere(~np.isnan(rates)):
             axes.text(
                 column, row, f"{rates[row, column]:.0f}", ha="center", va="center",

@@ -23,12 +23,14 @@ from trainables.results import METRICS
 
 HERE = Path(__file__).parent
 
+HOMES, TRANSFER = "Each data set and model", "Transfer"
+
 # Tables and plots that have a section together: its title, and how their names begin.
 TOGETHER = {
     "Comparison": ("summary", "accuracy", "robust-clean"),
     "The claim": ("claim", "reported"),
     "Quality of the attacks": ("quality", "queries"),
-    "Transfer": ("transfer",),
+    TRANSFER: ("transfer",),
     "Time and cost": ("cost", "time"),
 }
 AFTER_EXAMPLES = ("not-run", "settings")
@@ -92,11 +94,11 @@ def _sections(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) 
     parts: list[Plot | Table] = [*(p for p in plots if p.name == "accuracy"), *tables, *plots]
     for part in parts:
         if part.name in homes:
-            title = "Each data set and model"
+            title = HOMES
         else:
             own = part.title if isinstance(part, Table) else part.title.partition(" (")[0]
             title = next((t for t, names in TOGETHER.items() if part.name.startswith(names)), own)
-        section = found.setdefault(title, Section(title, choose=part.name in homes))
+        section = found.setdefault(title, Section(title, choose=title in (HOMES, TRANSFER)))
         if isinstance(part, Table):
             section.tables.append(part)
         elif part not in section.plots:
