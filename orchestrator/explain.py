@@ -57,7 +57,10 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def _covered(cell: dict[str, Any]) -> dict[str, Any]:
-    return dict(_flat({**cell["identity"], "examples": cell["examples"]}))
+    beside = {"examples": cell["examples"]}
+    if cell.get("precision") is not None:
+        beside["precision"] = cell["precision"]
+    return dict(_flat({**cell["identity"], **beside}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -31,6 +31,17 @@ def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
     assert f"this plan has {new.key} (todo)" in explain(old.key, plan, store)
 
 
+def test_a_precision_is_named_where_one_is_asked_for(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    (without,) = planned(store).todo
+    store.write_cell(without.key, without.model_dump(mode="json"))
+    assert "precision" not in explain(without.key, planned(store), store)
+    plan = planned(store, "attack.precision=0.05")
+    text = explain(plan.todo[0].key, plan, store)
+    assert "precision: absent there, 0.05 here" in text
+    assert len([line for line in text.splitlines() if " there, " in line]) == 1
+
+
 def test_a_begun_cell_says_so(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     plan = planned(store)

@@ -45,6 +45,8 @@ def changed(*sets: str) -> set[str]:
         ("attack.protocol=textattack", {"log", "cell"}),
         ("attack.resources=textattack", {"log", "cell"}),
         ("attack.examples=30", {"cell"}),
+        ("attack.precision=0.05", {"cell"}),
+        ("attack.precision=null", set()),
         ("fit.learning_rate=0.0003", set()),
         ("fit.weight_decay=0.01", set()),
         ("resources.attack.gpus=0.25", set()),

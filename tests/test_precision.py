@@ -2,48 +2,134 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from math import comb
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from orchestrator.plan import make_plan
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.cell import Worker
 from trainables.data import Example
-from trainables.precision import in_random_order, interval, until_narrow
+from trainables.precision import in_random_order, interval, is_narrow, until_narrow
+from trainables.store import Store
 
 REPOSITORY = Path(__file__).parent.parent
 STATUSES = st.lists(st.sampled_from(["failed", "successful", "skipped", "error"]), max_size=80)
+COUNTS = st.integers(1, 300).flatmap(
+    lambda total: st.integers(0, total).flatmap(
+        lambda attacked: st.tuples(st.integers(0, attacked), st.just(attacked), st.just(total))
+    )
+)
+PRECISION = 0.15
+DIES_AFTER = 4  # examples
 
 
 def examples(count: int) -> list[Example]:
     return [Example(id, (f"text {id}",), 0) for id in range(count)]
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=200), st.data())
-def test_the_interval_shrinks_to_the_figure(outcomes: list[bool], data: st.DataObject) -> None:
-    total, right = len(outcomes), sum(outcomes)
+# The interval
+
+
+@given(COUNTS)
+def test_the_interval_holds_what_is_seen_and_keeps_to_what_is_possible(
+    counts: tuple[int, int, int],
+) -> None:
+    right, attacked, total = counts
+    low, high = interval(right, attacked, total)
+    assert right / total <= low <= high <= (right + total - attacked) / total
+    if attacked:
+        assert low - 1 / total <= right / attacked <= high + 1 / total
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_when_all_are_attacked_the_interval_is_the_figure(total: int, data: st.DataObject) -> None:
+    right = data.draw(st.integers(0, total))
     assert interval(right, total, total) == (right / total, right / total)
-    attacked = data.draw(st.integers(0, total))
-    low, high = interval(sum(outcomes[:attacked]), attacked, total)
-    assert 0 <= low <= high <= 1
-    # What is seen already bounds the figure.
-    seen = sum(outcomes[:attacked])
-    assert low >= seen / total - 1e-12 and high <= (seen + total - attacked) / total + 1e-12
+    assert is_narrow(right, total, total, 1e-9)
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
-def test_looking_after_every_example_misses_the_figure_in_at_most_5_percent(share: float) -> None:
+@given(COUNTS)
+def test_right_and_wrong_are_treated_alike(counts: tuple[int, int, int]) -> None:
+    right, attacked, total = counts
+    low, high = interval(right, attacked, total)
+    assert interval(attacked - right, attacked, total) == pytest.approx((1 - high, 1 - low))
+
+
+@given(COUNTS)
+def test_one_more_right_example_lowers_neither_end(counts: tuple[int, int, int]) -> None:
+    right, attacked, total = counts
+    assume(right < attacked)
+    low, high = interval(right, attacked, total)
+    lower, higher = interval(right + 1, attacked, total)
+    assert low <= lower and high <= higher
+
+
+@pytest.mark.parametrize("total", [1, 2, 17, 40])
+def test_the_interval_is_that_of_exact_arithmetic_ties_included(total: int) -> None:
+    """k of N are ruled out by s of t where 1 / ((t + 1) hypergeometric(s; N, k, t)) is over 20."""
+    for attacked in range(total + 1):
+        for right in range(attacked + 1):
+            possible = range(right, total - attacked + right + 1)
+            seen = {k: comb(k, right) * comb(total - k, attacked - right) for k in possible}
+            kept = [k for k in possible if 20 * (attacked + 1) * seen[k] >= comb(total, attacked)]
+            assert interval(right, attacked, total) == (kept[0] / total, kept[-1] / total)
+
+
+@pytest.mark.parametrize("total", [5, 30, 60])
+def test_the_chance_of_ever_missing_the_figure_is_at_most_5_percent(total: int) -> None:
+    """Exactly and for every figure: the chances of all paths that have not missed it yet."""
+    ends = {
+        (right, attacked): interval(right, attacked, total)
+        for attacked in range(1, total + 1)
+        for right in range(attacked + 1)
+    }
+    for right_ones in range(total + 1):
+        figure = right_ones / total
+        paths = {0: 1.0}  # by how many were right so far
+        for attacked in range(1, total + 1):
+            longer: dict[int, float] = {}
+            for right, chance in paths.items():
+                next_right = (right_ones - right) / (total - attacked + 1)
+                longer[right] = longer.get(right, 0) + chance * (1 - next_right)
+                longer[right + 1] = longer.get(right + 1, 0) + chance * next_right
+            paths = {
+                right: chance
+                for right, chance in longer.items()
+                if chance > 0
+                and ends[right, attacked][0] - 1e-9 <= figure <= ends[right, attacked][1] + 1e-9
+            }
+        assert sum(paths.values()) >= 0.95
+
+
+def test_examples_that_end_in_errors_do_not_make_it_miss_more_often() -> None:
     generator = np.random.default_rng(0)
-    total, runs, missed = 100, 300, 0
+    total, runs, missed = 60, 400, 0
     for _ in range(runs):
-        order = generator.permutation(np.arange(total) < share * total)
-        ends = [interval(int(n), t, total) for t, n in enumerate(np.cumsum(order), start=1)]
-        missed += any(not low - 1e-9 <= share <= high + 1e-9 for low, high in ends)
+        error = generator.random(total) < 0.2
+        right = (generator.random(total) < 0.4) & ~error
+        figure = right.sum() / (~error).sum()
+        errors, rights = np.cumsum(error), np.cumsum(right)
+        ends = (
+            interval(int(rights[t]), int(t + 1 - errors[t]), int(total - errors[t]))
+            for t in range(total)
+        )
+        missed += any(not low - 1e-9 <= figure <= high + 1e-9 for low, high in ends)
     assert missed / runs <= 0.05
+
+
+# Where a cell stops
 
 
 @given(STATUSES, st.floats(0.05, 0.4), st.data())
@@ -60,6 +146,19 @@ def test_where_it_stops_depends_on_nothing_but_the_outcomes_in_order(
         finished[example.id] = everything[example.id]
     assert [example.id for example in until_narrow(order, finished, precision)] == sample
     assert sample == list(range(len(sample)))
+    assert set(finished) == before | set(sample)
+
+
+@given(STATUSES, st.floats(0.01, 0.49), st.floats(0.01, 0.49))
+def test_more_precision_never_takes_fewer_examples(
+    statuses: list[str], one: float, other: float
+) -> None:
+    order = examples(len(statuses))
+    finished = {id: {"status": status} for id, status in enumerate(statuses)}
+    finer, coarser = sorted((one, other))
+    assert len(list(until_narrow(order, finished, coarser))) <= len(
+        list(until_narrow(order, finished, finer))
+    )
 
 
 def test_without_a_precision_all_are_attacked() -> None:
@@ -74,50 +173,149 @@ def test_the_order_is_the_same_each_time_and_has_each_example_once() -> None:
     assert sorted(example.id for example in order) == list(range(100)) != [e.id for e in order]
 
 
-CELLS = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,mvp",
-    "--only", "attack=misspellings", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-    "--set", "attack.examples=30",
-]  # fmt: skip
+# Cells, attacked in this process
+
+SPACE = {
+    "only": [
+        "dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp", "attack=misspellings",
+    ],
+    "sets": ["fit.train_examples=32", "fit.max_epochs=1", "attack.examples=30"],
+}  # fmt: skip
+TIMES = ("attack_seconds", "examples_per_second")
 
 
-def sweep(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator.sweep", *CELLS, "--store", str(store), *arguments],
-        capture_output=True, text=True, timeout=400,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )  # fmt: skip
+class Dying(Store):
+    """A store whose process is interrupted after a few examples of a cell."""
+
+    def add_attacked(self, log: str, record: dict[str, Any]) -> None:
+        super().add_attacked(log, record)
+        if len(list(Path(self.url).glob(f"attacks/{log}/*.json"))) == DIES_AFTER:
+            raise KeyboardInterrupt
 
 
-def results(store: Path) -> dict[str, dict[str, Any]]:
-    found = [json.loads(path.read_text()) for path in store.glob("cells/*/result.json")]
-    return {result["head"]: result for result in found if "interval" in result}
+def run_cells(store: Store, *sets: str) -> dict[str, Any]:
+    """Results by head, without those of cells that died."""
+    space = load("embedded", only=SPACE["only"], sets=[*SPACE["sets"], *sets])
+    found = {}
+    for cell in make_plan(space, Assets("embedded"), store).todo:
+        with suppress(KeyboardInterrupt):
+            progress = list(Worker(store, Assets("embedded")).run(cell))
+            assert progress[-1]["phase"] == "done", progress[-1]
+            counted = [record["finished"] for record in progress if record["phase"] != "fit"]
+            assert counted == sorted(counted), "what is attacked cannot become less"
+            result = store.read_result(cell.key)
+            result["metrics"] = {k: v for k, v in result["metrics"].items() if k not in TIMES}
+            found[cell.fit.head] = result
+    return found
 
 
-def test_a_sweep_stops_early_and_a_stopped_one_stops_at_the_same_place(tmp_path: Path) -> None:
-    first = sweep(tmp_path / "first", "--precision", "0.25")
-    assert first.returncode == 0, first.stderr
-    early = results(tmp_path / "first")
-    assert all(0 < len(result["sample"]) < 30 for result in early.values())
-    shortest = min(len(result["sample"]) for result in early.values())
-    assert len({tuple(result["sample"][:shortest]) for result in early.values()}) == 1
-    for result in early.values():
+def logs(store: Path) -> dict[tuple[str, int], str]:
+    """Every attacked example by head and id, with the seconds its attack took."""
+    records = [
+        (path.parent.name, json.loads(line))
+        for path in store.glob("attacks/*/*.json*")
+        for line in (
+            path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
+        )
+    ]
+    return {(log.split("-")[3], record["id"]): json.dumps(record) for log, record in records}
+
+
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    store = tmp_path_factory.mktemp("early")
+    return store, run_cells(Store(str(store)), f"attack.precision={PRECISION}")
+
+
+def test_cells_stop_early_and_attack_nothing_else(early: tuple[Path, dict[str, Any]]) -> None:
+    store, results = early
+    for head, result in results.items():
         low, high = result["interval"]
-        assert low <= result["metrics"]["accuracy_under_attack"] <= high <= low + 0.5001
-
-    # All examples, then only some: nothing is left to attack, and the figures are the same.
-    assert sweep(tmp_path / "second").returncode == 0
-    logs = {path: path.read_text() for path in (tmp_path / "second").glob("attacks/*/*.jsonl")}
-    assert sweep(tmp_path / "second", "--precision", "0.25").returncode == 0
-    assert {path: path.read_text() for path in logs} == logs
-    late = results(tmp_path / "second")
-    for head, result in early.items():
-        assert late[head]["sample"] == result["sample"]
-        assert late[head]["interval"] == result["interval"]
-        assert late[head]["key"] == result["key"]
+        assert low <= result["metrics"]["accuracy_under_attack"] <= high
+        assert high - low <= 2 * PRECISION + 1e-9
+        assert 0 < len(result["sample"]) == result["metrics"]["num_examples"] < 30
+        assert {id for name, id in logs(store) if name == head} == set(result["sample"])
 
 
-@pytest.mark.parametrize("precision", ["0", "0.7", "nearly"])
+def test_all_heads_attack_in_the_same_order(early: tuple[Path, dict[str, Any]]) -> None:
+    samples = [result["sample"] for result in early[1].values()]
+    shortest = min(len(sample) for sample in samples)
+    assert len(samples) == 2
+    assert samples[0][:shortest] == samples[1][:shortest]
+
+
+def test_a_cell_that_died_stops_at_the_same_example(
+    early: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    setting = f"attack.precision={PRECISION}"
+    assert run_cells(Dying(str(tmp_path)), setting) == {}
+    before = logs(tmp_path)
+    assert len(before) == 2 * DIES_AFTER
+    assert run_cells(Store(str(tmp_path)), setting) == early[1]
+    after = logs(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == set(logs(early[0]))
+
+
+def test_a_cell_that_was_attacked_in_full_before_has_the_same_result(
+    early: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    store = Store(str(tmp_path))
+    full = run_cells(store)
+    attacked = logs(tmp_path)
+    assert all("interval" not in result for result in full.values())
+    assert run_cells(store, f"attack.precision={PRECISION}") == early[1]
+    assert logs(tmp_path) == attacked
+    for head, result in early[1].items():
+        low, high = result["interval"]
+        assert low <= full[head]["metrics"]["accuracy_under_attack"] <= high
+
+
+# The command line
+
+COMMAND = [
+    sys.executable, "-m", "orchestrator.sweep",
+    *(word for only in SPACE["only"] for word in ("--only", only)),
+    *(word for setting in SPACE["sets"] for word in ("--set", setting)),
+]  # fmt: skip
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_resumed_gives_the_result_of_one_undisturbed(
+    early: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    command = [*COMMAND, "--store", str(tmp_path), "--precision", str(PRECISION)]
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 400
+    while len(list(tmp_path.glob("attacks/*/*.json"))) < 3:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = logs(tmp_path)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    after = logs(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert set(after) == set(logs(early[0]))
+    for result in early[1].values():
+        resumed = Store(str(tmp_path)).read_result(result["key"])
+        assert resumed["sample"] == result["sample"]
+        assert resumed["interval"] == result["interval"]
+    again = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert "nothing to do: all 2 cells" in again.stdout
+
+
+@pytest.mark.parametrize("precision", ["0", "0.7", "nan", "nearly"])
 def test_a_precision_that_is_none_is_refused(precision: str, tmp_path: Path) -> None:
-    refused = sweep(tmp_path, "--precision", precision)
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    refused = subprocess.run(
+        [*COMMAND, "--store", str(tmp_path / "store"), "--precision", precision],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1 and "precision" in refused.stderr
+    assert not (tmp_path / "store").exists()
