@@ -74,7 +74,7 @@ def test_mlflow_has_one_run_a_cell_that_can_be_filtered(undisturbed: tuple[Path,
     for run in runs:
         assert run.info.status == "FINISHED"
         assert {"clean_accuracy", "accuracy_under_attack"} <= set(run.data.metrics)
-        assert "examples.jsonl" in [file.path for file in client.list_artifacts(run.info.run_id)]
+        assert "examples.json" in [file.path for file in client.list_artifacts(run.info.run_id)]
 
 
 def test_the_same_command_again_does_nothing_and_says_so(undisturbed: tuple[Path, str]) -> None:
