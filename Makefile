@@ -40,4 +40,4 @@ audit: setup
 	awk '/could not be audited/ {n++; next} {print} END {if (n) print n " not audited: no data"}'
 
 ui: setup
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORE)/mlflow.db --host 127.0.0.1 --port 5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORE)/mlflow.db --host 127.0.0.1 --port 5000

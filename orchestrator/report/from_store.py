@@ -164,5 +164,5 @@ def _asked(cell: Cell) -> str:
         left_out = ("digest", "versions", "resources", "format")
         return {k: without(v) for k, v in part.items() if k not in left_out}
 
-    identity = [without(cell.identity), cell.attack_resources, cell.examples]
+    identity = [without(cell.identity), cell.attack_resources, cell.examples, cell.precision]
     return json.dumps(identity, sort_keys=True)
