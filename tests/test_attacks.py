@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -354,3 +355,21 @@ def test_encoding_a_sentence_twice_changes_nothing() -> None:
     once = encoder.encode(["a fine film", "a dull film"])
     again = encoder.encode(["a fine film", "a dull film", "a fine film"])
     assert torch.equal(again, once[[0, 1, 0]])
+
+
+def test_a_clone_that_its_group_can_write_to_is_attacked_with_all_the_same(tmp_path: Path) -> None:
+    """NLTK refuses such data, and a clone under umask 002 is like that."""
+    copy = tmp_path / "nltk_data"
+    shutil.copytree(EMBEDDED / "nltk_data", copy)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o775 if path.is_dir() else 0o664)
+    code = (
+        "import sys; from pathlib import Path; from trainables.attacks import resources;"
+        "resources.EMBEDDED = Path(sys.argv[1]); resources.prepare_textattack('embedded');"
+        "from textattack.constraints.pre_transformation import StopwordModification;"
+        "assert 'the' in StopwordModification().stopwords"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr

@@ -6,9 +6,11 @@ library's own downloads, or an assets folder that holds them (downloads.py). Thi
 neither TextAttack nor torch when it is imported.
 """
 
+import atexit
 import contextlib
 import io
 import os
+import shutil
 import sys
 from functools import cache
 from importlib.metadata import version
@@ -77,7 +79,7 @@ def _import_textattack(nltk_data: Path) -> None:
     import huggingface_hub.constants  # noqa: F401  # Read before TextAttack's import sets HF_HOME.
     import nltk
 
-    nltk.data.path.insert(0, str(nltk_data))
+    nltk.data.path.insert(0, str(_private_copy(nltk_data)))
     download = nltk.download
     nltk.download = lambda *_, **__: True
     try:
@@ -97,6 +99,20 @@ def _import_textattack(nltk_data: Path) -> None:
                 install.TEXTATTACK_CACHE_DIR = os.path.expanduser("~/.cache/textattack")
     finally:
         nltk.download = download
+
+
+def _private_copy(nltk_data: Path) -> Path:
+    """A copy for this process: NLTK refuses data that another account could write to.
+
+    That is so in a clone made under umask 002, and in a package that another account installed.
+    """
+    until_exit = contextlib.ExitStack()
+    atexit.register(until_exit.close)
+    copy = Path(until_exit.enter_context(scratch("nltk"))) / "nltk_data"
+    shutil.copytree(nltk_data, copy, copy_function=shutil.copyfile)
+    for path in (copy, *copy.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    return copy
 
 
 @cache
