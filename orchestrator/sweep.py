@@ -9,10 +9,11 @@ from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_label_words, check_ray_address, masked
+from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
 from orchestrator.needed import check_attack_resources
-from orchestrator.plan import NOT_HERE, Plan, make_plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.status import show
 from orchestrator.track import add_tracking_argument, not_uploaded
 from orchestrator.tracking import tracking_uri
@@ -59,7 +60,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     if plan.todo and not arguments.dry_run:
         check_attack_resources(plan.space, assets)
     if arguments.dry_run:
-        print(json.dumps(plan.to_json(), indent=2) if arguments.json else _describe(plan))
+        print(json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan))
         return 0
 
     console = Console(stderr=arguments.json, highlight=False)
@@ -84,27 +85,6 @@ def sweep(arguments: argparse.Namespace) -> int:
     if left_out:
         print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if plan.todo else 0
-
-
-def _describe(plan: Plan) -> str:
-    totals = plan.to_json()["totals"]
-    lines = [f"space {plan.space.name}: {plan.space.about}", ""]
-    for planned in plan.cells:
-        reason = f"  ({planned.reason})" if planned.reason else ""
-        lines.append(f"  {planned.status:<14} {planned.cell.key}{reason}")
-    seconds = totals["estimated_seconds"]
-    cost = "no rates measured yet" if seconds is None else f"{seconds:.0f} s of one trial at a time"
-    if any(NOT_HERE in (c.cell.fit.dataset_digest, c.cell.fit.model_digest) for c in plan.cells):
-        lines += ["", "some data sets or models are not on this machine yet: keys will change"]
-    lines += [
-        "",
-        f"{totals['cells']} cells: {totals['done']} done, {totals['todo']} to do, "
-        f"{totals['failed']} failed (run again), {totals['not_applicable']} not applicable",
-        f"{totals['fits']} fits: {totals['fits_done']} stored, {totals['fits_shared']} shared by "
-        "several cells",
-        f"estimated cost of what is left: {cost}",
-    ]
-    return "\n".join(lines)
 
 
 def _show_end(

@@ -1,9 +1,11 @@
 """The comparison of a sweep, as text, tables, plots and one HTML page, from a store or MLflow.
 
-results.py       what a report is made of            from_store.py   where it is read
+results.py       what a report is made of            from_store.py, from_mlflow.py   read it
 statistics.py    intervals and paired tests
 comparison.py    heads × attacks                     claim.py        the paper's claim
 ablations.py     what each part is worth             quality.py      examples, time and cost
+transfer.py      examples replayed on other fits     baseline.py     another sweep beside it
+reported.py      the paper's figures (reported.yaml)
 provenance.py    every cell, settings, what is not run
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
 plots.py         all plots: accuracy_plots.py, attack_plots.py, time_plot.py
