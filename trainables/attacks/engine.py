@@ -16,8 +16,8 @@ import numpy as np
 import textattack
 import torch
 from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
-from textattack.shared import AttackedText
 
+from trainables.attacks.texts import Text
 from trainables.data import Example
 from trainables.heads.base import Head
 
@@ -59,10 +59,10 @@ def attack_examples(
         yield {**record, "seconds": round(time.perf_counter() - started, 4)}
 
 
-def _attacked_text(example: Example, columns: Sequence[str]) -> AttackedText:
+def _attacked_text(example: Example, columns: Sequence[str]) -> Text:
     if len(columns) == 1:
-        return AttackedText(example.texts[0])
-    return AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
+        return Text(example.texts[0])
+    return Text(OrderedDict(zip(columns, example.texts, strict=True)))
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
