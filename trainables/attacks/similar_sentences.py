@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from trainables.attacks.pieces import Tokenizer
+
 NGRAMS = ((2, 0, 1), (3, 1, 1), (5, 2, 2))  # length, of it before and after the token
 WIDTH = 256
 FEWEST_ROWS = 16  # a BLAS may sum a few rows otherwise than many
@@ -66,13 +68,11 @@ class SimilarSentences:
 
     def __init__(self, backend: Any) -> None:
         self.weights = backend
+        self.tokenizer = Tokenizer(backend.sp)
 
     def encode(self, sentences: Sequence[str]) -> Array:
         """Unit vectors [sentences, 512]."""
-        tokens = [
-            np.array(self.weights.sp.encode(each, out_type=int, add_bos=True, add_eos=True))
-            for each in sentences
-        ]
+        tokens = [np.array(self.tokenizer.encode(each)) for each in sentences]
         with self.weights._threadpool(limits=self.weights.threads, user_api="blas"):
             chunks = [tokens[at : at + AT_ONCE] for at in range(0, len(tokens), AT_ONCE)]
             return np.concatenate([self._encode([tokens[0], *chunk])[1:] for chunk in chunks])
