@@ -16,9 +16,9 @@ import numpy as np
 import textattack
 import torch
 from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
-from textattack.shared import AttackedText
 
 from trainables.attacks.similarity import similarity
+from trainables.attacks.texts import Text
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
 
@@ -66,10 +66,10 @@ def attack_examples(
         yield {**record, "similarity": _similarity(record, example, column, resources)}
 
 
-def _attacked_text(example: Example, columns: Sequence[str]) -> AttackedText:
+def _attacked_text(example: Example, columns: Sequence[str]) -> Text:
     if len(columns) == 1:
-        return AttackedText(example.texts[0])
-    return AttackedText(OrderedDict(zip(columns, example.texts, strict=True)))
+        return Text(example.texts[0])
+    return Text(OrderedDict(zip(columns, example.texts, strict=True)))
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:

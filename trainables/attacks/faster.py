@@ -3,6 +3,8 @@
 Import after `prepare_textattack`.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice, product
 from typing import Any
 
@@ -17,8 +19,31 @@ class BertAttackSwap(WordSwapMaskedLM):
     TextAttack 0.3.11 pads each text to 512 tokens and projects all of them onto the vocabulary;
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
     then keeps the first ones in order of combination (its `sorted` is thrown away); here the first
-    ones are taken. A position past the end of the text has no candidates.
+    ones are taken. A position past the end of the text has no candidates. There the model reads a
+    text anew for each word that is tried, here once.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._guesses = lru_cache(1024)(self._guess)
+
+    @torch.no_grad()
+    def _guess(self, text: str) -> torch.Tensor:
+        """The likeliest tokens at each place [tokens, max_candidates]."""
+        logits = self._language_model(**self._encode_text(text))[0][0]
+        return torch.topk(logits, self.max_candidates).indices.cpu()
+
+    def _get_transformations(
+        self, current_text: AttackedText, indices_to_modify: Iterable[int]
+    ) -> list[AttackedText]:
+        guesses = self._guesses(current_text.text)
+        found = []
+        for index in indices_to_modify:
+            for guess in self._bert_attack_replacement_words(current_text, index, guesses):
+                word = guess.strip("Ġ")
+                if word != current_text.words[index]:
+                    found.append(current_text.replace_word_at_index(index, word))
+        return found
 
     def _encode_text(self, text: str) -> Any:
         encoding = self._lm_tokenizer(
@@ -31,7 +56,7 @@ class BertAttackSwap(WordSwapMaskedLM):
         current_text: AttackedText,
         index: int,
         id_preds: torch.Tensor,
-        masked_lm_logits: torch.Tensor,
+        masked_lm_logits: None = None,
     ) -> list[str]:
         tokenizer = self._lm_tokenizer
         masked = current_text.replace_word_at_index(index, tokenizer.mask_token).text

