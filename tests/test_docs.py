@@ -37,7 +37,7 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "python -m orchestrator.sweep --space paper --assets paper_assets": "test_assets_command",
 }
 ON_RESULTS = ("sweep", "report", "transfer", "track")  # take the small sweep's settings
-SAYS = {"report": "report: ", "transfer": "replayed", "track": "all 2 finished cells"}
+SAYS = {"report": "report: ", "transfer": "replay", "track": "all 2 finished cells"}
 
 
 def commands(page: Path = REPOSITORY / "README.md") -> list[str]:
