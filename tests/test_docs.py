@@ -8,6 +8,7 @@ that begins with the name of a file is that file.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -61,6 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "assets").symlink_to(REPOSITORY / "trainables" / "embedded")
     done = run(f"python -m orchestrator.sweep {SMALL}", folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    shutil.copytree(folder / "results", folder / "other_results")
     return folder
 
 
