@@ -8,6 +8,7 @@ that begins with the name of a file is that file.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "python -m orchestrator.sweep --space paper --assets paper_assets": "test_assets_command",
 }
 ON_RESULTS = ("sweep", "report", "transfer", "track")  # take the small sweep's settings
-SAYS = {"report": "report: ", "transfer": "replayed", "track": "all 2 finished cells"}
+SAYS = {"report": "report: ", "transfer": "replay", "track": "all 2 finished cells"}
 
 
 def commands(page: Path = REPOSITORY / "README.md") -> list[str]:
@@ -61,6 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "assets").symlink_to(REPOSITORY / "trainables" / "embedded")
     done = run(f"python -m orchestrator.sweep {SMALL}", folder)
     assert done.returncode == 0, done.stdout + done.stderr
+    shutil.copytree(folder / "results", folder / "other_results")
     return folder
 
 

@@ -9,6 +9,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from orchestrator.report.quality import elsewhere
 from orchestrator.report.results import (
     CLEAN,
     UNDER_ATTACK,
@@ -145,7 +146,7 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
 
 def as_markdown(results: Results) -> str:
     """The summary and every table, with what the numbers rest on."""
-    tables = [summary(results), *place_tables(results)]
+    tables = [summary(results), *place_tables(results), elsewhere(results)]
     parts = [markdown(table) for table in tables if table is not None]
     return "\n".join([*parts, *resources(results)])
 
