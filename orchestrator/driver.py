@@ -76,6 +76,7 @@ def drive(
                 if plan.todo:
                     _write(report(), store, say)
                 left_out = uploader.finish(lambda: summary(last, store, report()))
+        remove_leftovers()  # Of workers that were killed in mid-sweep.
     return failures, left_out
 
 
