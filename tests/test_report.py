@@ -146,6 +146,17 @@ def test_what_is_attacked_so_far_is_shown_and_marked(tmp_path: Path) -> None:
     assert "* not final" in markdown(table)
 
 
+def test_a_mean_that_lacks_a_seed_is_marked_and_never_the_best(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    for cell in plan(store, only=ONE, seeds=[0, 1]).todo:
+        if (cell.fit.head, cell.fit.seed) != ("mvp", 1):
+            write(cell, store, robust_up_to({"mlp_ft": 0.1, "mvp": 0.9}))
+    (table,) = place_tables(read(plan(store, only=ONE, seeds=[0, 1]), store))
+    figures = column(table, "textfooler")
+    assert (figures["mvp"].text(), figures["mlp_ft"].text()) == ("90.0*", "10.0 ± 0.0")
+    assert not figures["mvp"].best
+
+
 def test_a_cell_of_other_versions_is_found_by_what_was_asked_for(tmp_path: Path) -> None:
     """A laptop with another torch reads the cluster's store; a sweep never takes such a cell."""
     store = Store(str(tmp_path))
@@ -224,12 +235,17 @@ def report(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "store"))
+def stored(folder: Path) -> tuple[Store, list[str]]:
+    """A store with all of ONE, and the arguments that ask for it."""
+    store = Store(str(folder / "store"))
     for cell in plan(store, only=ONE).todo:
         write(cell, store, ROBUST)
     only = [word for choice in ONE for word in ("--only", choice)]
-    asked = [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+    return store, [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+
+
+def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) -> None:
+    store, asked = stored(tmp_path)
     done = report(*asked, "--out", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     assert "### sst2 · bert-embedded" in done.stdout
@@ -246,11 +262,7 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
 
 
 def test_from_mlflow_alone_the_report_is_the_same(tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "store"))
-    for cell in plan(store, only=ONE).todo:
-        write(cell, store, ROBUST)
-    only = [word for choice in ONE for word in ("--only", choice)]
-    asked = [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+    store, asked = stored(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     sync = [sys.executable, "-m", "orchestrator.track", "sync", *asked, "--tracking-uri", uri]
     done = subprocess.run(sync, capture_output=True, text=True, timeout=200)
