@@ -14,7 +14,7 @@ from typing import Any
 
 from search_spaces.space import AttackSettings
 
-FORMAT = 2
+FORMAT = 3
 
 
 def fit_identity(

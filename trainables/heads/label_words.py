@@ -52,7 +52,7 @@ class LabelWordHead(Head):
         """Hidden states where the batch says they are read: [sequences, width] or, where each has
         k places, [sequences, k, width]."""
         assert batch.positions is not None
-        with reading_at(self.model, batch.positions):
+        with reading_at(self.model, batch.positions, batch.attention_mask):
             hidden: Tensor = self.model.base_model(**batch.inputs).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
         return hidden[rows if batch.positions.dim() == 1 else rows[:, None], batch.positions]

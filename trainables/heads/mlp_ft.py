@@ -30,6 +30,6 @@ class MlpFt(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        with reading_at(self.model, batch.positions):
+        with reading_at(self.model, batch.positions, batch.attention_mask):
             logits: Tensor = self.model(**batch.inputs).logits
         return logits

@@ -33,7 +33,7 @@ class ProjectCls(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, False).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        with reading_at(self.model, batch.positions):
+        with reading_at(self.model, batch.positions, batch.attention_mask):
             at_cls = self.model(**batch.inputs).last_hidden_state[:, 0]
         logits: Tensor = self.linear(self.dropout(torch.tanh(at_cls)))
         return logits

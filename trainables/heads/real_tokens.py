@@ -1,0 +1,71 @@
+"""An encoder's layers on real tokens only: padding is neither multiplied nor dropped out.
+
+Hidden states are kept as [tokens, width], without the rows of padding; attention alone, which needs
+sequences, gets them back among zeros. Templates of different lengths and texts that only nearly
+match in length leave 13 to 22 % of a batch padding.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
+
+
+class RealTokens:
+    """Which of a padded batch's places hold tokens. real: 1 or 0 [sequences, length]."""
+
+    def __init__(self, real: Tensor) -> None:
+        self.shape = real.shape
+        self.places = real.flatten().nonzero().squeeze(1)
+        self.mask = real.bool()
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """[sequences, length, width] to [tokens, width]."""
+        return padded.flatten(0, 1).index_select(0, self.places)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """[tokens, width] to [sequences, length, width], zeros for padding."""
+        padded = packed.new_zeros(self.mask.numel(), packed.shape[1])
+        return padded.index_copy(0, self.places, packed).view(*self.shape, -1)
+
+
+def encode_real_tokens(
+    encoder: Any, real: Tensor, last: Callable[[Tensor, Tensor], Tensor]
+) -> Callable[..., Output]:
+    """A forward for a BERT's or RoBERTa's encoder that gives what its own gives.
+
+    last: the last layer, of hidden states [sequences, length, width] and of what is seen
+    [sequences, 1, length].
+    """
+    tokens = RealTokens(real)
+
+    def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Output:
+        packed = tokens.pack(hidden_states)
+        for layer in encoder.layer[:-1]:
+            packed = _layer(layer, tokens, packed)
+        found = last(tokens.unpack(packed), tokens.mask[:, None])
+        return Output(last_hidden_state=found)
+
+    return forward
+
+
+def _layer(layer: Any, tokens: RealTokens, packed: Tensor) -> Tensor:
+    own = layer.attention.self
+
+    def heads(projected: Tensor) -> Tensor:
+        split = (own.num_attention_heads, own.attention_head_size)
+        return tokens.unpack(projected).unflatten(2, split).transpose(1, 2)
+
+    found = F.scaled_dot_product_attention(
+        heads(own.query(packed)),
+        heads(own.key(packed)),
+        heads(own.value(packed)),
+        attn_mask=tokens.mask[:, None, None],
+        dropout_p=own.dropout.p if own.training else 0.0,
+    )
+    found = tokens.pack(found.transpose(1, 2).flatten(2))
+    attended: Tensor = layer.attention.output(found, packed)
+    result: Tensor = layer.feed_forward_chunk(attended)
+    return result
