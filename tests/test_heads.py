@@ -4,6 +4,7 @@ Plain code takes one text at a time, writes special tokens out by hand, and proj
 vocabulary. Every head is checked on a BERT, a RoBERTa and a GPT-2 with random weights.
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from transformers import (
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
-from trainables.heads import build_head
+from trainables.heads import build_head, label_words, mlp_ft, project_cls
 from trainables.heads.base import Head, HeadSpec
 
 MAX_LENGTH = 20
@@ -276,6 +277,38 @@ def test_a_text_scores_the_same_in_any_batch(
     together = head.predict(texts, batch_size=8)
     alone = torch.cat([head.predict([text], batch_size=1) for text in texts])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+@every_head
+@both_texts
+def test_what_is_left_out_changes_neither_scores_nor_gradients(
+    kind: str, name: str, folder: Path, texts: list[tuple[str, ...]]
+) -> None:
+    torch.manual_seed(0)
+    head = build_head(kind, spec_of(folder, name, prompts_for(name))).train()
+    for module in head.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "dropout_prob", None), float):
+            module.dropout_prob = 0.0
+
+    def scores_and_gradients() -> tuple[Tensor, list[Tensor | None]]:
+        head.zero_grad()
+        scores = head(texts)
+        scores.square().sum().backward()
+        return scores.detach(), [parameter.grad for parameter in head.parameters()]
+
+    ours, our_gradients = scores_and_gradients()
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (mlp_ft, label_words, project_cls):
+            patched.setattr(module, "reading_at", lambda *_: nullcontext())
+        whole, gradients = scores_and_gradients()
+    torch.testing.assert_close(ours, whole, atol=1e-5, rtol=0)
+    for our_gradient, gradient in zip(our_gradients, gradients, strict=True):
+        if our_gradient is not None:
+            torch.testing.assert_close(our_gradient, gradient, atol=1e-4, rtol=1e-4)
+        elif gradient is not None:  # the bias of the last layer's keys, which changes nothing
+            torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-5, rtol=0)
 
 
 @every_head

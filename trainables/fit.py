@@ -21,6 +21,7 @@ from trainables.data import Example, Splits, load_splits
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.lookup import load_kind
+from trainables.optimizer import AdamW, have_sparse_gradients
 from trainables.training import KINDS as TRAININGS
 
 EVALUATION_BATCH = 64
@@ -83,12 +84,8 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
 
         probe(head, train, splits.validation)
     shuffle = random.Random(fit.seed)
-    optimizer = torch.optim.AdamW(
-        head.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
+    have_sparse_gradients(head.model)
+    optimizer = AdamW(head, settings.learning_rate, settings.weight_decay)
     curve: list[dict[str, float]] = []
     best, best_accuracy, since_best = head.snapshot(), -1.0, 0
     seen, total = 0, settings.max_epochs * len(train)
@@ -106,6 +103,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
         seen += len(batch)
         if not due and seen < total:
             continue
+        optimizer.settle()
         accuracy = _accuracy(head, splits.validation)
         curve.append(
             {
@@ -139,7 +137,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
 
 def _gradients(
     head: Head,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     batch: list[Example],
     loss_of: Loss,
     settings: dict[str, Any],
@@ -158,6 +156,7 @@ def _gradients(
                 part = batch[start : start + at_once]
                 labels = torch.tensor([example.label for example in part], device=head.device)
                 encoded = head.encode([example.texts for example in part])
+                optimizer.settle(encoded.inputs.get("input_ids"))
                 loss = loss_of(head, encoded, labels, settings) * (len(part) / len(batch))
                 loss.backward()
                 total += loss.item()

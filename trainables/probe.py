@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from search_spaces.errors import BadInput
 from trainables.data import Example
@@ -37,7 +38,8 @@ def probe(head: Head, train: list[Example], validation: list[Example]) -> Logist
     best, best_accuracy = None, -1.0
     for strength in STRENGTHS:
         regression.set_params(C=strength)
-        with warnings.catch_warnings():
+        # Threads are the fit's, not as many as the machine has cores.
+        with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(features, labels)
         accuracy = regression.score(held_out, held_out_labels)

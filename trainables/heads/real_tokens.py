@@ -45,7 +45,7 @@ def encode_real_tokens(
         packed = tokens.pack(hidden_states)
         for layer in encoder.layer[:-1]:
             packed = _layer(layer, tokens, packed)
-        found = last(tokens.unpack(packed), tokens.mask[:, None])
+        found: Any = last(tokens.unpack(packed), tokens.mask[:, None])
         return Output(last_hidden_state=found)
 
     return forward
