@@ -25,6 +25,7 @@ from trainables.data import Example, attacked_examples
 from trainables.fit import _gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
+from trainables.optimizer import AdamW
 from trainables.store import Store
 from trainables.training.standard import standard_loss
 
@@ -153,7 +154,7 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
     def gradients(memory_for: int) -> tuple[float, int, list[torch.Tensor]]:
         torch.manual_seed(0)
         head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20)).eval()
-        optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
+        optimizer = AdamW(head, 0.1, 0.0)
 
         def loss_of(head: Head, encoded: Any, labels: torch.Tensor, given: Any) -> torch.Tensor:
             if len(labels) > memory_for:
