@@ -101,8 +101,9 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     records = store.attacked(cell.log)
     assert records[victim]["status"] == "error"
     assert "ZeroDivisionError" in records[victim]["traceback"]
-    timeless = [{**r, "seconds": 0} for r in records.values() if r["status"] != "error"]
-    assert timeless == [{**well[r["id"]], "seconds": 0} for r in timeless]
+    times = dict.fromkeys(("seconds", "victim_seconds", "constraint_seconds"), 0)
+    timeless = [{**r, **times} for r in records.values() if r["status"] != "error"]
+    assert timeless == [{**well[r["id"]], **times} for r in timeless]
     plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
     assert "| 7 (1 more: errors) | 1 |" in as_markdown(read(plan, store))
 
