@@ -68,8 +68,8 @@ class Worker:
         written. Nothing is raised.
 
         Of a part the last record has `phase` part_done, and `error` if it came to an early end:
-        what is missing then is attacked, and what is wrong said, when the cell itself is run.
-        Several processes may run parts of a cell at once.
+        what is missing then, or ended in an error, is attacked when the cell itself is run, and
+        what is wrong is said then. Several processes may run parts of a cell at once.
         """
         self._spent = dict.fromkeys(SPENT, 0.0)
         yield from self._run(cell) if part is None else self._run_part(cell, part)
@@ -95,7 +95,8 @@ class Worker:
             missing = [example for example in share if _is_missing(example.id, finished)]
             found = len(asked) - len(missing)
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
-            yield from self._attack_missing(cell, missing, finished, asked)
+            if missing:
+                yield from self._attack_missing(cell, missing, finished, asked)
             end |= {"finished": len(asked), "total": len(asked), "attacked": len(missing)}
         except Exception as error:
             self._fitted = None
