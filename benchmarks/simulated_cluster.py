@@ -13,7 +13,8 @@ mean by model, data set and head (fits; 10 minutes to 6 hours) or by model, data
 know. It knows the rates of a sweep of one seed, drawn likewise, as from a store.
 
 The bound is the larger of total work / all slots, of whichever resource is scarcer, and the longest
-fit with the longest attack on it. No schedule is shorter; the best may be longer.
+fit with the smallest part that an attack on it is divided into. No schedule is shorter; the best
+may be longer.
 """
 
 import argparse
@@ -35,11 +36,12 @@ from ray.tune.search import Searcher
 
 from orchestrator.plan import Plan, make_plan
 from orchestrator.run import PENDING_ON_A_CLUSTER, attack_cost, fit_cost
-from orchestrator.schedule import FitFirst, fits_only, shape
+from orchestrator.schedule import SMALLEST_PART, FitFirst, shape
 from orchestrator.slots import Shape
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.cell import Part
 from trainables.store import Store
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -148,11 +150,11 @@ def plan_of(case: Case) -> tuple[Plan, float]:
 
 @dataclass
 class Trial:
-    """A trial of a cell: `left` are the seconds of the work it is at."""
+    """A trial of a cell, or of a part of its attack: `left` seconds of the work it is at."""
 
     cell: Cell
     phase: str
-    only_fit: bool
+    part: Part | None
     shape: Shape
     left: float = 0.0
     node: int = -1
@@ -172,7 +174,7 @@ class Cluster:
         self.count = 0
         self.trials: dict[str, Trial] = {}
         self.pending: list[str] = []
-        self.attacks_left: dict[str, float] = {}  # of cells whose attack was cut off
+        self.attacks_left: dict[str, float] = {}  # of cells whose attack was begun
         self.busy = [0.0, 0.0]  # CPU and GPU seconds
         self.capacity: list[tuple[float, float, float]] = []  # from when on: CPUs and GPUs
         self.fits_run: list[str] = []
@@ -184,7 +186,7 @@ class Cluster:
         self.searcher = FitFirst(
             cells.values(),
             plan.fits_done,
-            lambda cell, phase: {"key": cell.key, "phase": phase},
+            vars,
             partial(fit_cost, plan),
             partial(attack_cost, plan),
             nodes=lambda: list(self.up.values()),
@@ -234,9 +236,7 @@ class Cluster:
             if config is None or config == Searcher.FINISHED:
                 self.searcher_seconds += time.perf_counter() - started
                 return config is not None
-            cell, phase = self.cells[config["key"]], config["phase"]
-            only_fit = phase == "fit" and fits_only(cell)
-            self.trials[name] = Trial(cell, phase, only_fit, shape(cell, phase))
+            self.trials[name] = Trial(**config, shape=shape(config["cell"], config["phase"]))
             self.pending.append(name)
 
     def _start_pending(self) -> None:
@@ -267,7 +267,8 @@ class Cluster:
             trial.left = drawn(expected_fit(cell), cell.fit.key)
         else:
             whole = drawn(expected_attack(cell), cell.key)
-            trial.left = self.attacks_left.get(cell.key, whole)
+            left = self.attacks_left.setdefault(cell.key, whole)
+            trial.left = left if trial.part is None else whole / trial.part.of
         trial.began = self.now
         self._later(trial.left, ("done", self.now), name)
 
@@ -276,14 +277,16 @@ class Cluster:
         self._count_busy(trial)
         if trial.phase == "fit":
             self.fits_run.append(trial.cell.fit.key)
-            if not trial.only_fit:
+            if not self.searcher.ends_with_fit(name):
                 self._tell(lambda: self.searcher.on_trial_result(name, {"fit_done": True}))
                 trial.phase = "attack"
                 self._work(name, trial)
                 return
             result = {"phase": "attack", "fit_done": True}
         else:
-            self.cells_run.append(trial.cell.key)
+            self.attacks_left[trial.cell.key] -= trial.left
+            if trial.part is None:
+                self.cells_run.append(trial.cell.key)
             result = {"phase": "done"}
         self._stop(name)
         self._tell(lambda: self.searcher.on_trial_complete(name, result))
@@ -295,7 +298,7 @@ class Cluster:
             if trial.node == node:
                 self._count_busy(trial)
                 if trial.phase == "attack":
-                    self.attacks_left[trial.cell.key] = trial.left - (self.now - trial.began)
+                    self.attacks_left[trial.cell.key] -= self.now - trial.began
                 self._stop(name)
                 self.searcher.on_trial_complete(name, error=True)
         del self.up[node], self.free[node]
@@ -344,11 +347,12 @@ def simulate(case: Case) -> tuple[Outcome, Cluster]:
     for cell in plan.todo:
         fit = drawn(expected_fit(cell), cell.fit.key)
         attack = drawn(expected_attack(cell), cell.key)
+        smallest = attack * SMALLEST_PART / cell.examples
         first = cell.fit.key not in chains
         for which in (0, 1):
             work[which] += shape(cell, "attack")[which] * attack
             work[which] += shape(cell, "fit")[which] * fit if first else 0.0
-        chains[cell.fit.key] = (fit, max(attack, chains.get(cell.fit.key, (0, 0))[1]))
+        chains[cell.fit.key] = (fit, max(smallest, chains.get(cell.fit.key, (0, 0))[1]))
     longest = max(fit + attack for fit, attack in chains.values())
     bound = max(longest, *(cluster.capacity_used_up(work[which], which) for which in (0, 1)))
     outcome = Outcome(

@@ -17,6 +17,7 @@ from orchestrator.lease import Lease
 from orchestrator.live import View
 from orchestrator.plan import Plan, make_plan
 from orchestrator.progress import Progress
+from orchestrator.time_spent import Times, TimeSpent
 from orchestrator.track import beginning, summary
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
@@ -38,12 +39,13 @@ def drive(
     ray_address: str | None,
     max_concurrent: int | None,
     verbose: bool,
-) -> tuple[dict[str, str], list[str]]:
+) -> tuple[dict[str, str], list[str], Times | None]:
     """Run what is missing and log what is not logged.
 
-    Returns the failed cells' last lines, and the keys of finished cells that MLflow has not got.
-    Raises BadInput before anything is run.
+    Returns the failed cells' last lines, the keys of finished cells that MLflow has not got, and
+    where the time went if any was spent on cells. Raises BadInput before anything is run.
     """
+    time_spent = TimeSpent()
     from orchestrator.report import contents  # With matplotlib, which takes a second to import.
 
     store.check_writable()
@@ -56,6 +58,7 @@ def drive(
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
         failures: dict[str, str] = {}
         left_out: list[str] = []
+        times: Callable[[], Times | None] = cache(time_spent.total if plan.todo else lambda: None)
         say = partial(console.print, markup=False, soft_wrap=True)
         with Uploader(tracker, store, say) as uploader:
             if plan.todo:
@@ -67,7 +70,7 @@ def drive(
                 progress = Progress(plan)
                 lease.progress = lambda: progress.snapshot().to_json()
                 failures = _run_missing(
-                    plan, store, assets, View(progress, console), uploader, finished,
+                    plan, store, assets, View(progress, console), time_spent, uploader, finished,
                     Stop(store, lease), ray_address, max_concurrent, verbose,
                 )  # fmt: skip
             if finished:
@@ -75,9 +78,12 @@ def drive(
                 report = cache(partial(contents.make, last, store))
                 if plan.todo:
                     _write(report(), store, say)
-                left_out = uploader.finish(lambda: summary(last, store, report()))
+                left_out = uploader.finish(lambda: summary(last, store, report(), times()))
+        spent = times()
+        if spent is not None:
+            _write_times(plan.space.name, spent, store, say)
         remove_leftovers()  # Of workers that were killed in mid-sweep.
-    return failures, left_out
+    return failures, left_out, spent
 
 
 def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
@@ -87,6 +93,13 @@ def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
         contents.write(report.files, contents.folder_of(report.results.space, store))
     except OSError as error:
         say(f"the report cannot be written: {error}; python -m orchestrator.report makes it later")
+
+
+def _write_times(space: str, spent: Times, store: Store, say: Callable[[str], None]) -> None:
+    try:
+        store.write_times(space, spent.to_json())
+    except OSError as error:
+        say(f"where the time went cannot be written: {error}")
 
 
 class Stop:
@@ -114,6 +127,7 @@ def _run_missing(
     store: Store,
     assets: Assets,
     view: View,
+    time_spent: TimeSpent,
     uploader: Uploader,
     finished: list[Cell],
     stop: Stop,
@@ -130,6 +144,7 @@ def _run_missing(
 
         def listen(cell: Cell, progress: dict[str, Any]) -> None:
             view.update(cell, progress)
+            time_spent.update(cell, progress)
             if progress["phase"] == "done":
                 finished.append(cell)
                 uploader.add(cell)

@@ -102,6 +102,12 @@ class Estimator:
             task.since = now
             self._count(+1, now)
 
+    def divide(self, name: Hashable, count: int) -> None:
+        """Take a task for `count` equal ones, called (name, 0), (name, 1), ..."""
+        if task := self.open.pop(name, None):
+            for index in range(count):
+                self.open[name, index] = Task(task.kind, task.names, task.units / count)
+
     def report(self, name: Hashable, done: float, found: float | None = None) -> None:
         """Units done so far. found: those of them that were done before the task began."""
         if task := self.open.get(name):

@@ -8,24 +8,26 @@ from ray import tune
 
 
 class Listen(tune.Callback):
-    """Calls `hear(cell key, report)`, and `died(cell key, error)` when a trial's process has died.
+    """Calls `hear(config, report)` and, when a trial's process has died, `died(config, error)`.
 
-    error: what Ray says about it, for people.
+    config: the trial's. error: what Ray says about it, for people.
     """
 
     def __init__(
-        self, hear: Callable[[str, dict[str, Any]], None], died: Callable[[str, str], None]
+        self,
+        hear: Callable[[dict[str, Any], dict[str, Any]], None],
+        died: Callable[[dict[str, Any], str], None],
     ) -> None:
         self.hear, self.died = hear, died
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
-        self.hear(trial.config["key"], result)
+        self.hear(trial.config, result)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
         file = Path(trial.local_path or "", trial.run_metadata.error_filename or "")
-        self.died(trial.config["key"], file.read_text() if file.is_file() else "")
+        self.died(trial.config, file.read_text() if file.is_file() else "")
 
     def __getstate__(self) -> dict[str, Any]:
         # Tune pickles its callbacks for Tuner.restore, which a sweep never uses.

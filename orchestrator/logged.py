@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from orchestrator.plan import Plan
+from orchestrator.time_spent import Times
 from search_spaces.catalog import SPLIT, Dataset
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -39,12 +40,14 @@ COLUMNS = (
 class Summary:
     """What the sweep's run shows: a description in Markdown, and files by name.
 
-    axes: the names on the space's axes, of which the views are made (views.py).
+    axes: the names on the space's axes, of which the views are made (views.py). times: where its
+    time went, once that is known.
     """
 
     note: str
     files: Mapping[str, bytes]
     axes: Mapping[str, Sequence[str]]
+    times: Times | None = None
 
 
 def short(note: str) -> str:

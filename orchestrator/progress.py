@@ -81,6 +81,8 @@ class Progress:
         self.done = self.failed = self.fits_done = self.attacked = 0
         self.began, self.began_at = clock(), _now()
         self._running: dict[str, dict[str, Any]] = {}
+        # Of cells whose attack is divided: the last record of each part, those that ended included.
+        self._parts: dict[str, dict[int, dict[str, Any]]] = {}
         self._not_failed: dict[str, set[str]] = {}  # cells of each fit
         for cell in todo:
             self._not_failed.setdefault(cell.fit.key, set()).add(cell.key)
@@ -98,6 +100,9 @@ class Progress:
     def update(self, cell: Cell, record: dict[str, Any]) -> dict[str, Any]:
         """Take in one progress record; returns the one before it, empty if there was none."""
         with self._lock:
+            if "part" in record:
+                self._take_part(cell, record, self.clock())
+                return {}
             before = self._running.get(cell.key, {})
             self._take(cell, record, before, self.clock())
             return before
@@ -162,10 +167,42 @@ class Progress:
         if phase == "died":
             estimator.put_back(fit, now)
             estimator.put_back(attack, now)
+        if phase in ("done", "failed"):
+            for index in self._parts.pop(cell.key, {}):
+                estimator.drop((attack, index), now)
         # A trial that ends with its fit: the cell will be handed out again for its attack.
         if phase in ("done", "failed", "died") or record.get("done") is True:
             estimator.put_back(attack, now)
             del self._running[cell.key]
+
+    def _take_part(self, cell: Cell, record: dict[str, Any], now: float) -> None:
+        """Its examples count; the cell is running as long as one of its parts is."""
+        (index, of), phase, attack = record["part"], record["phase"], ("attack", cell.key)
+        estimator, task = self._estimator, (attack, index)
+        if cell.key not in self._parts:
+            self._parts[cell.key] = {}
+            estimator.divide(attack, of)
+        parts = self._parts[cell.key]
+        before = parts.get(index, {})
+        counted = {"finished": before.get("finished", 0), "found": before.get("found", 0)}
+        parts[index] = part = {**counted, **record}
+        if phase == "begun":
+            estimator.begin(task, now)
+        new = part["finished"] - max(counted["finished"], part["found"])
+        self._attack(new, now)
+        estimator.report(task, part["finished"], part["found"])
+        if phase == "part_done" and "error" not in record:
+            if record["attacked"]:
+                estimator.finish(task, record["spent"]["attack"] / record["attacked"], now)
+            estimator.drop(task, now)
+        if phase in ("part_done", "died"):
+            estimator.put_back(task, now)
+        if any(each["phase"] in ("begun", "attack") for each in parts.values()):
+            finished = sum(each["finished"] for each in parts.values())
+            running = {"phase": "attack", "finished": finished, "total": cell.examples}
+            self._running[cell.key] = running
+        else:
+            self._running.pop(cell.key, None)
 
     def _fit_done(
         self, cell: Cell, record: dict[str, Any], before: dict[str, Any], now: float

@@ -6,7 +6,7 @@ records: the store is.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -37,8 +37,10 @@ def run_cells(
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
 
-    Besides those of trainables/cell.py there are the phases `begun` (on some node), and `died` (its
-    process; it will be run again, or reported as failed).
+    Besides those of trainables/cell.py there are the phases `begun` (on some `node`; `slots`: how
+    many attacks may run at once on the cluster as it is now, `holds`: so many of them the trial
+    takes the place of), and `died` (its process; it will be run again, or reported as failed). The
+    records of a part of a cell's attack have `part`: which, and of how many.
 
     When `stopped` gives a reason, no more cells are begun.
 
@@ -51,7 +53,7 @@ def run_cells(
 
     from orchestrator.listen import Listen
     from orchestrator.nodes import check_store_on_nodes
-    from orchestrator.schedule import PHASES, FitFirst, fits_only, shape
+    from orchestrator.schedule import PHASES, FitFirst, Task, shape, slots_held
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
@@ -67,29 +69,41 @@ def run_cells(
     begun_on: dict[str, str] = {}
     last_words: dict[str, str] = {}
 
-    def config_of(cell: Cell, phase: str) -> dict[str, Any]:
+    def config_of(task: Task) -> dict[str, Any]:
         return {
-            "key": cell.key,
-            "cell": cell.model_dump_json(),
+            "key": task.cell.key,
+            "cell": task.cell.model_dump_json(),
             "store": store.local_folder or store.url,
             "assets": assets,
-            "phase": phase,
-            "only_fit": phase == "fit" and fits_only(cell),
+            "phase": task.phase,
+            "part": task.part and list(task.part),
         }
 
     def resources_of(config: dict[str, Any]) -> Any:
         cpus, gpus = shape(cells[config["key"]], config["phase"])
         return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
 
-    def hear(key: str, report: dict[str, Any]) -> None:
+    def hear(config: dict[str, Any], report: dict[str, Any]) -> None:
+        key, part = config["key"], config["part"]
         if report["phase"] == "begun":
-            begun_on[key] = report["node"]
-        listener(cells[key], report)
+            slots, holds = (
+                searcher.attack_slots(cells[key]),
+                slots_held(cells[key], config["phase"]),
+            )
+            report = {**report, "slots": slots, "holds": holds}
+            if part is None:
+                begun_on[key] = report["node"]
+        listener(cells[key], report if part is None else {**report, "part": part})
 
-    def died(key: str, error: str) -> None:
-        deaths.record(key, begun_on.pop(key, None))
-        last_words[key] = error
-        listener(cells[key], {"phase": "died"})
+    def died(config: dict[str, Any], error: str) -> None:
+        key, part = config["key"], config["part"]
+        if part is None:
+            deaths.record(key, begun_on.pop(key, None))
+            last_words[key] = error
+        listener(cells[key], {"phase": "died"} if part is None else {"phase": "died", "part": part})
+
+    def ends_with_fit(trial_id: str, report: Mapping[str, Any]) -> bool:
+        return bool(report.get("fit_done")) and searcher.ends_with_fit(trial_id)
 
     def again(cell: Cell) -> bool | None:
         verdict = deaths.again(cell.key)
@@ -124,6 +138,7 @@ def run_cells(
             run_config=tune.RunConfig(
                 name=plan.space.name,
                 storage_path=folder,
+                stop=ends_with_fit,
                 callbacks=[Listen(hear, died)],
                 verbose=2 if verbose else 0,
                 # The searcher hands out again what died; Tune would count lost nodes as failures.

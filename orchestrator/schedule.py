@@ -10,11 +10,18 @@ where an attack wants less, the leader is done with its fit and the cell is hand
 
 As many cells are out as the cluster has room for now, and some more that are pending, so that an
 autoscaler sees what is wanted. Fits go first; attacks get what fits leave.
+
+An attack that takes longer than each slot's share of all attacks to come would leave slots idle at
+the end. It is handed out in parts, each of some of its examples; when they have ended, well or not,
+the cell itself is handed out once more: it attacks what is missing and has the result. What runs
+already is not divided, so a leader whose attack will be divided is done with its fit, too.
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -22,39 +29,55 @@ from ray.tune.search import Searcher
 from orchestrator.slots import Shape, Slots
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources
+from trainables.cell import Part
 
 PHASES = ("fit", "attack")
+SMALLEST_PART = 10  # examples: for fewer it does not pay to load a model
+PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fast
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a trial is to do: a phase of a cell, or a part of its attack."""
+
+    cell: Cell
+    phase: str
+    part: Part | None = None
 
 
 class Queue:
-    """Cells of one phase, the one of the highest cost first; of equal ones the earliest."""
+    """Tasks of one phase, the one of the highest cost first; of equal ones the earliest."""
 
-    def __init__(self, cost: Callable[[Cell], float]) -> None:
-        self.cost = cost
-        self._heap: list[tuple[float, int, Cell]] = []
+    def __init__(self) -> None:
+        self.cost = 0.0  # of all of them
+        self._heap: list[tuple[float, int, float, Task]] = []
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def first(self) -> Cell:
-        return self._heap[0][2]
+    def first(self) -> Task:
+        return self._heap[0][-1]
 
-    def push(self, cell: Cell) -> None:
-        heapq.heappush(self._heap, (-self.cost(cell), self._count, cell))
+    def push(self, task: Task, cost: float, at_once: bool = False) -> None:
+        """at_once: before all others, whatever they cost."""
+        heapq.heappush(self._heap, (-math.inf if at_once else -cost, self._count, cost, task))
         self._count += 1
+        self.cost += cost
 
-    def pop(self) -> Cell:
-        return heapq.heappop(self._heap)[2]
+    def pop(self) -> Task:
+        *_, cost, task = heapq.heappop(self._heap)
+        self.cost = self.cost - cost if self._heap else 0.0
+        return task
 
 
 class FitFirst(Searcher):
     """Hands out cells as the cluster has room.
 
-    config_of: a cell's and its phase's trial config. nodes: CPUs and GPUs of each node there is
-    now. again: whether a cell whose process died is run again (None: ask later). pending: how many
-    cells of a phase may wait for room; if more than one, as many may as run, so that a cluster can
-    double. max_concurrent: never more cells out than this. stopped: when true, no more are
+    config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. again: whether
+    a cell whose process died is run again (None: ask later); never asked about parts. pending: how
+    many tasks of a phase may wait for room; if more than one, as many may as run, so that a cluster
+    can double. max_concurrent: never more tasks out than this. stopped: when true, no more are
     handed out.
     """
 
@@ -62,7 +85,7 @@ class FitFirst(Searcher):
         self,
         cells: Iterable[Cell],
         fits_done: Iterable[str],
-        config_of: Callable[[Cell, str], dict[str, Any]],
+        config_of: Callable[[Task], dict[str, Any]],
         fit_cost: Callable[[Cell], float],
         attack_cost: Callable[[Cell], float],
         nodes: Callable[[], Sequence[Shape]],
@@ -73,21 +96,23 @@ class FitFirst(Searcher):
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.config_of = config_of
+        self.cost_of = {"fit": fit_cost, "attack": attack_cost}
         self.nodes = nodes
         self.again = again
         self.pending = pending
         self.max_concurrent = max_concurrent
         self.stopped = stopped
         self.slots = Slots()
-        self.queues = {"fit": Queue(fit_cost), "attack": Queue(attack_cost)}
+        self.queues = {phase: Queue() for phase in PHASES}
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
-        self.out: dict[str, tuple[Cell, str]] = {}  # by trial: the cell and its phase
+        self.out: dict[str, Task] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
-        self.died: list[tuple[Cell, str]] = []  # and what becomes of them is not known yet
+        self.died: list[Task] = []  # and what becomes of them is not known yet
+        self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.stored = set(fits_done)
         for cell in cells:
             if cell.fit.key in self.stored:
-                self.queues["attack"].push(cell)
+                self._queue(cell, "attack")
             else:
                 self.waiting.setdefault(cell.fit.key, []).append(cell)
         for fit, siblings in list(self.waiting.items()):
@@ -104,73 +129,136 @@ class FitFirst(Searcher):
         self.slots.resize(self.nodes())
         for phase in PHASES:
             queue = self.queues[phase]
-            if queue and self.slots.place(trial_id, shape(queue.first(), phase)):
+            if queue and self.slots.place(trial_id, shape(queue.first().cell, phase)):
                 return self._hand_out(trial_id, phase)
         for phase in PHASES:
             queue = self.queues[phase]
             if queue and self._may_wait(phase):
-                self.slots.wait(trial_id, shape(queue.first(), phase))
+                self.slots.wait(trial_id, shape(queue.first().cell, phase))
                 return self._hand_out(trial_id, phase)
         if self.out or self.waiting or self.died:
             return None
         return finished
 
+    def ends_with_fit(self, trial_id: str) -> bool:
+        """Whether a trial whose fit is stored now ends, and the cell is queued for its attack."""
+        task = self.out[trial_id]
+        if task.phase != "fit":
+            return False
+        cost = self.cost_of["attack"](task.cell)
+        return fits_only(task.cell) or self._parts_of(task.cell, to_come_besides=cost) > 1
+
+    def attack_slots(self, cell: Cell) -> int:
+        """How many attacks like a cell's may run at once."""
+        self.slots.resize(self.nodes())
+        slots = self.slots.capacity(shape(cell, "attack"))
+        return slots if self.max_concurrent is None else min(slots, self.max_concurrent)
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("fit_done") and trial_id in self.out:
-            self._release(self.out[trial_id][0].fit.key)
+            self._release(self.out[trial_id].cell.fit.key)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         self.slots.give_back(trial_id)
-        cell, phase = self.out.pop(trial_id)
-        self.out_in[phase] -= 1
-        if error:
-            self.died.append((cell, phase))
+        task = self.out.pop(trial_id)
+        self.out_in[task.phase] -= 1
+        if task.part is not None:
+            self._part_ended(task.cell)
+        elif error:
+            self.died.append(task)
         elif result and result.get("fit_done"):
-            self._release(cell.fit.key)
-            self.queues["attack"].push(cell)
-        elif phase == "fit":
-            self._next_leads(cell.fit.key)
+            self._release(task.cell.fit.key)
+            self._queue(task.cell, "attack")
+        elif task.phase == "fit":
+            self._next_leads(task.cell.fit.key)
 
     def _settle_deaths(self) -> None:
         died, self.died = self.died, []
-        for cell, phase in died:
+        for task in died:
+            cell = task.cell
             again = self.again(cell)
             if again is None:
-                self.died.append((cell, phase))
+                self.died.append(task)
             elif again:
-                self.queues["attack" if cell.fit.key in self.stored else "fit"].push(cell)
-            elif phase == "fit":
+                self._queue(cell, "attack" if cell.fit.key in self.stored else "fit")
+            elif task.phase == "fit":
                 self._next_leads(cell.fit.key)
 
     def _may_wait(self, phase: str) -> bool:
-        """Whether one more cell of a phase may be handed out that there is no room for."""
+        """Whether one more task of a phase may be handed out that there is no room for."""
         if phase == "attack" and self.queues["fit"]:
-            fit, attack = (shape(self.queues[p].first(), p) for p in PHASES)
+            fit, attack = (shape(self.queues[p].first().cell, p) for p in PHASES)
             if bool(fit[1]) == bool(attack[1]):
                 return False  # Ray would not know that the fits waiting go first.
-        pending = sum(self.out[trial_id][1] == phase for trial_id in self.slots.pending)
+        pending = sum(self.out[trial_id].phase == phase for trial_id in self.slots.pending)
         if self.pending == 1:
             return pending < 1
         return pending < max(self.pending, self.out_in[phase] - pending)
 
     def _hand_out(self, trial_id: str, phase: str) -> dict[str, Any]:
-        cell = self.queues[phase].pop()
-        self.out[trial_id] = cell, phase
+        if phase == "attack":
+            self._divide_first()
+        task = self.queues[phase].pop()
+        self.out[trial_id] = task
         self.out_in[phase] += 1
-        return self.config_of(cell, phase)
+        return self.config_of(task)
+
+    def _divide_first(self) -> None:
+        """Replace the first attack of the queue by its parts, if it is to be divided."""
+        queue = self.queues["attack"]
+        task = queue.first()
+        count = 1 if task.part is not None else self._parts_of(task.cell)
+        if count > 1:
+            queue.pop()
+            self.parts_left[task.cell.key] = count
+            cost = self.cost_of["attack"](task.cell) / count
+            for index in range(count):
+                # At once: a cell that is begun should end, and the trial asked for is one of these.
+                queue.push(Task(task.cell, "attack", Part(index, count)), cost, at_once=True)
+
+    def _parts_of(self, cell: Cell, to_come_besides: float = 0.0) -> int:
+        """Into how many parts a cell's attack is to be divided; 1: it is not.
+
+        to_come_besides: cost of attacks to come that are neither queued nor wait for a fit.
+        """
+        if self.queues["fit"] or cell.key in self.parts_left or cell.precision is not None:
+            return 1  # Slots are for fits; what stops early has to go example by example.
+        most = cell.examples // SMALLEST_PART
+        slots = self.attack_slots(cell)
+        cost = self.cost_of["attack"](cell)
+        to_come = to_come_besides + self.queues["attack"].cost
+        if min(most, slots) < 2 or _is_at_most(cost, to_come / slots):
+            return 1
+        siblings = (each for waiting in self.waiting.values() for each in waiting)
+        to_come += sum(map(self.cost_of["attack"], siblings))
+        if _is_at_most(cost, to_come / slots):
+            return 1
+        return min(math.ceil(PARTS_A_SLOT * cost * slots / to_come), most)
+
+    def _part_ended(self, cell: Cell) -> None:
+        """The last to end, well or not, leaves the cell to be handed out itself."""
+        self.parts_left[cell.key] -= 1
+        if self.parts_left[cell.key] == 0:
+            self._queue(cell, "attack")
+
+    def _queue(self, cell: Cell, phase: str) -> None:
+        """Queue a cell; at once and at no cost where its parts have done what there was to do."""
+        divided = cell.key in self.parts_left
+        cost = 0.0 if divided else self.cost_of[phase](cell)
+        self.queues[phase].push(Task(cell, phase), cost, at_once=divided)
 
     def _release(self, fit: str) -> None:
         self.stored.add(fit)
         for cell in self.waiting.pop(fit, []):
-            self.queues["attack"].push(cell)
+            self._queue(cell, "attack")
 
     def _next_leads(self, fit: str) -> None:
         """Have a sibling lead, where one waits: none does once the fit is stored."""
         siblings = self.waiting.get(fit, [])
         if siblings:
-            self.queues["fit"].push(siblings.pop())
+            self._queue(siblings.pop(), "fit")
         if not siblings:
             self.waiting.pop(fit, None)
 
@@ -194,3 +282,13 @@ def shape(cell: Cell, phase: str) -> Shape:
 def fits_only(cell: Cell) -> bool:
     """Whether a trial of this cell's fit ends with the fit: its attack wants other resources."""
     return cell.resources.fit != cell.resources.attack
+
+
+def slots_held(cell: Cell, phase: str) -> float:
+    """How many attacks could run on what a cell's phase holds, of what is scarcer; 1 at least."""
+    pairs = zip(shape(cell, phase), shape(cell, "attack"), strict=True)
+    return max(1.0, *(held / wanted for held, wanted in pairs if wanted))
+
+
+def _is_at_most(cost: float, limit: float) -> bool:
+    return cost <= limit * (1 + 1e-9)  # A sum of equal costs is not quite a multiple of them.

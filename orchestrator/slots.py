@@ -19,6 +19,7 @@ class Slots:
         self.pending: dict[str, Shape] = {}
         self._free: list[Shape] = []
         self._no_room_for: set[Shape] = set()  # until something is given back
+        self._capacity: dict[Shape, int] = {}
 
     def resize(self, nodes: Sequence[Shape]) -> None:
         """The cluster's nodes as they are now. What no longer has room becomes pending."""
@@ -30,6 +31,7 @@ class Slots:
             self.placed.clear()
             self.pending.clear()
             self._no_room_for.clear()
+            self._capacity.clear()
             for name, shape in trials.items():
                 if not self.place(name, shape):
                     self.pending[name] = shape
@@ -45,6 +47,15 @@ class Slots:
                     return True
             self._no_room_for.add(shape)
         return False
+
+    def capacity(self, shape: Shape) -> int:
+        """How many trials of a shape the nodes have room for while nothing else runs."""
+        if shape not in self._capacity:
+            self._capacity[shape] = sum(
+                min(int(have / want + _ROUNDING) for have, want in wanted if want)
+                for wanted in (list(zip(node, shape, strict=True)) for node in self.nodes)
+            )
+        return self._capacity[shape]
 
     def wait(self, name: str, shape: Shape) -> None:
         """Count a trial as pending: it gets room when some is given back."""

@@ -115,6 +115,7 @@ class Status:
                 "process": self.driver.where,
                 "progress": progress and progress.to_json(),
             },
+            "last_sweep": self.store.read_times(self.plan.space.name),
             "totals": self.totals(),
             "cells": [
                 {

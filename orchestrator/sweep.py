@@ -65,7 +65,7 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     console = Console(stderr=arguments.json, highlight=False)
     started = time.perf_counter()
-    failures, left_out = drive(
+    failures, left_out, times = drive(
         plan,
         store,
         assets,
@@ -80,6 +80,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         print(json.dumps(plan.to_json(), indent=2))
     else:
         _show_end(plan, store, arguments, console, time.perf_counter() - started)
+        if times is not None:
+            console.print(f"time:    {times}", soft_wrap=True)
     for key, error in failures.items():
         print(f"failed: {key}: {error} (traceback: {store.error_path(key)})", file=sys.stderr)
     if left_out:

@@ -15,6 +15,7 @@ from orchestrator.checks import masked
 from orchestrator.logged import Summary, sweep_files
 from orchestrator.plan import Plan
 from orchestrator.report.comparison import headline, resources
+from orchestrator.time_spent import Times, read_times
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
 from search_spaces.errors import BadInput
@@ -42,12 +43,16 @@ def beginning(plan: Plan, store: Store) -> Summary:
     return Summary("Running.", sweep_files(plan, store), plan.space.axes.model_dump())
 
 
-def summary(plan: Plan, store: Store, report: "Report") -> Summary:
-    """What it shows of a plan that has been run, as far as it went."""
+def summary(plan: Plan, store: Store, report: "Report", times: Times | None) -> Summary:
+    """What it shows of a plan that has been run, as far as it went.
+
+    times: where the last sweep's time went; None where that is not known.
+    """
     results = report.results
     note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
     files = {f"report/{name}": content for name, content in report.files.items()}
-    return Summary(note, {**files, **sweep_files(plan, store)}, plan.space.axes.model_dump())
+    files |= sweep_files(plan, store)
+    return Summary(note, files, plan.space.axes.model_dump(), times)
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
@@ -82,7 +87,8 @@ def _sync(arguments: argparse.Namespace) -> int:
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        left_out = uploader.finish(lambda: summary(plan, store, contents.make(plan, store)))
+        times = read_times(space, store)
+        left_out = uploader.finish(lambda: summary(plan, store, contents.make(plan, store), times))
     where = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {where}")

@@ -219,7 +219,13 @@ class Tracker:
             self._remove_others(parent, summary.files)
             self._show(parent, summary)
             run_id = str(parent.info.run_id)
-            self.client.log_batch(run_id, tags=_run_tags(logged.sweep_tags(environment)))
+            times = summary.times
+            self.client.log_batch(
+                run_id,
+                # At the sweep's end, so that of several sweeps the last one's are shown.
+                metrics=[] if times is None else _metrics(times.metrics(), [], times.ended_at),
+                tags=_run_tags(logged.sweep_tags(environment)),
+            )
             self.client.set_terminated(run_id, "FINISHED")
         finally:
             self._forget()

@@ -16,12 +16,14 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
+from orchestrator.deaths import RESTARTS
 from orchestrator.plan import Plan, make_plan
 from orchestrator.run import run_cells
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.cell import Part
 from trainables.store import Store
 from trainables.trial import CellTrial
 
@@ -40,7 +42,10 @@ class Waiter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, cell: Cell) -> Iterator[dict[str, Any]]:
+    def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
+        if part is not None:
+            yield from self.run_part(cell, part)
+            return
         fitted = self.folder / f"{cell.fit.key}.fitted"
         with (self.folder / f"{cell.attack}.starts").open("a") as file:
             file.write(f"{'attack' if fitted.exists() else 'fit'} {os.getpid()}\n")
@@ -54,6 +59,14 @@ class Waiter:
             time.sleep(0.1)
             yield {"phase": "attack"}
         yield {"phase": "done"}
+
+    def run_part(self, cell: Cell, part: Part) -> Iterator[dict[str, Any]]:
+        with (self.folder / f"{cell.attack}.starts").open("a") as file:
+            file.write(f"part-{part.number}-of-{part.of} {os.getpid()}\n")
+        yield {"phase": "attack", "finished": 0, "total": 25}
+        if (self.folder / f"{cell.attack}.{part.number}.deadly").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield {"phase": "part_done", "attacked": 25, "spent": {"attack": 25.0}}
 
 
 @pytest.fixture
@@ -142,6 +155,25 @@ def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
     assert starts(tmp_path, leader) == ["fit"] * 4
     (key,) = (each.cell.key for each in plan.cells if each.cell.attack == leader)
     assert "worker process has died" in (tmp_path / "cells" / key / "error.txt").read_text()
+
+
+def test_a_part_whose_process_dies_is_left_to_its_cell(stand_ins: None, tmp_path: Path) -> None:
+    for number in range(RESTARTS + 2):
+        (tmp_path / f"textfooler.{number}.deadly").touch()
+    plan = two_cells(**{"attack.examples": "100"})
+    plan.cells[:] = [each for each in plan.cells if each.cell.attack == "textfooler"]
+    heard: list[dict[str, Any]] = []
+    slots = psutil.cpu_count()
+    last = run(plan, tmp_path, meanwhile=lambda _, record: heard.append(record))
+    if slots == 1:
+        pytest.skip("needs two CPUs: nothing is divided on one")
+    of = min(2 * slots, 10)
+    first, *parts, end = starts(tmp_path, "textfooler")
+    assert (first, end) == ("fit", "attack"), "a part's death is none of its cell's"
+    assert sorted(parts) == sorted(f"part-{number}-of-{of}" for number in range(of))
+    assert last["textfooler"]["phase"] == "done"
+    died = [record["part"] for record in heard if record["phase"] == "died"]
+    assert sorted(died) == [[number, of] for number in range(min(of, RESTARTS + 2))]
 
 
 def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(

@@ -191,6 +191,28 @@ def test_it_is_said_as_people_say_it(left: Left, words: str) -> None:
     assert str(left) == words
 
 
+def test_the_parts_of_a_task_are_tasks_that_run_side_by_side() -> None:
+    def left(slots: int) -> Left:
+        tasks: dict[Any, Task] = {n: Task("attack", ("a",), 40.0) for n in range(5)}
+        estimator = Estimator(tasks)
+        for name in range(4):
+            estimator.begin(name, 0.0)
+            estimator.finish(name, 1.0, 40.0)
+        estimator.divide(4, 4)
+        for part in range(slots):
+            estimator.begin((4, part), 40.0)
+        for part in range(slots):
+            estimator.report((4, part), 1.0)
+        found = estimator.left(80.0)
+        assert found is not None
+        for part in range(4):
+            estimator.finish((4, part), 1.0, 80.0)
+        assert estimator.left(80.0) == Left(0, 0, 0)
+        return found
+
+    assert left(slots=4).high < left(slots=1).low
+
+
 def test_seconds_are_said_in_the_unit_that_fits() -> None:
     said = [seconds_in_words(seconds) for seconds in (0, 5.04, 89, 90, 5400, 200000)]
     assert said == ["0 s", "5 s", "89 s", "1.5 min", "1.5 h", "2.3 days"]

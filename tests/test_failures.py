@@ -20,13 +20,13 @@ from orchestrator.report.from_store import read
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.cell import Worker
+from trainables.cell import Part, Worker
 from trainables.data import Example, attacked_examples
 from trainables.fit import _gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
 from trainables.optimizer import AdamW
-from trainables.store import Store
+from trainables.store import Store, StoreError
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
@@ -102,8 +102,9 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     records = store.attacked(cell.log)
     assert records[victim]["status"] == "error"
     assert "ZeroDivisionError" in records[victim]["traceback"]
-    timeless = [{**r, "seconds": 0} for r in records.values() if r["status"] != "error"]
-    assert timeless == [{**well[r["id"]], "seconds": 0} for r in timeless]
+    times = dict.fromkeys(("seconds", "victim_seconds", "constraint_seconds"), 0)
+    timeless = [{**r, **times} for r in records.values() if r["status"] != "error"]
+    assert timeless == [{**well[r["id"]], **times} for r in timeless]
     plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
     assert "| 7 (1 more: errors) | 1 |" in as_markdown(read(plan, store))
 
@@ -120,6 +121,33 @@ def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
     bad.write_text("nothing of this kind")
     last = run(cell, store)
     assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 0, 8)
+
+
+class Full(Store):
+    def add_attacked(self, log: str, record: dict[str, Any]) -> None:
+        raise StoreError("the disk is full")
+
+
+def test_parts_of_a_cell_attack_their_examples_and_leave_what_fails_to_the_cell(
+    picky: tuple[Cell, Path], tmp_path: Path
+) -> None:
+    cell, _ = picky
+    store = Store(str(tmp_path / "store"))
+    worker = Worker(store, ASSETS)
+    assert next(record for record in worker.run(cell) if record.get("fit_done"))
+    *_, first = worker.run(cell, Part(0, 2))
+    assert (first["phase"], first["attacked"]) == ("part_done", 4)
+    *_, second = Worker(Full(store.url), ASSETS).run(cell, Part(1, 2))
+    assert second["phase"] == "part_done" and "the disk is full" in second["error"]
+    assert not store.cells_done() and not Path(store.error_path(cell.key)).exists()
+    kept = store.attacked(cell.log)
+    assert {r["original_text"] for r in kept.values()} == set(attacked_texts(cell)[:4])
+
+    *_, again = worker.run(cell, Part(0, 2))
+    assert (again["attacked"], again["spent"]["attack"]) == (0, 0.0)
+    last = run(cell, store)
+    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 0, 8)
+    assert {id: store.attacked(cell.log)[id] for id in kept} == kept, "attacked twice"
 
 
 class Narrow(Head):

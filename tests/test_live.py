@@ -157,6 +157,39 @@ def test_examples_that_were_attacked_before_are_not_counted_again() -> None:
     assert progress.attacked == 2
 
 
+def test_a_cell_in_parts_is_one_that_runs_and_is_done_when_its_result_is() -> None:
+    clock = Clock()
+    plan = three_cells()
+    progress = Progress(plan, clock)
+    cell = plan.todo[0]
+
+    def running() -> list[tuple[str, int]]:
+        return [(each.phase, each.finished) for each in progress.snapshot().running_cells]
+
+    for number in (0, 1):
+        progress.update(cell, {"phase": "begun", "part": [number, 2]})
+    assert running() == [("attack", 0)]
+    here = {"phase": "attack", "total": 2}
+    progress.update(cell, {**here, "finished": 1, "found": 1, "part": [0, 2]})
+    progress.update(cell, {**here, "finished": 2, "part": [0, 2]})
+    progress.update(cell, {**here, "finished": 1, "part": [1, 2]})
+    assert running() == [("attack", 3)] and progress.attacked == 2
+    end = {"phase": "part_done", "finished": 2, "total": 2, "attacked": 1, "done": True}
+    progress.update(cell, {**end, "spent": {"attack": 1.0}, "part": [0, 2]})
+    assert running() == [("attack", 3)]
+    progress.update(cell, {"phase": "died", "part": [1, 2]})
+    assert running() == [] and progress.done == 0
+    clock.now = 10.0
+    progress.update(cell, {"phase": "begun"})
+    progress.update(cell, {**here, "finished": 3, "total": 4, "found": 3})
+    assert running() == [("attack", 3)]
+    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    assert (progress.done, progress.attacked, running()) == (1, 3, [])
+    for other in plan.todo[1:]:
+        progress.update(other, {**DONE, "accuracy_under_attack": 0.5, "fit_done": True})
+    assert progress.snapshot().eta == Left(0, 0, 0)
+
+
 def test_a_trial_that_ends_with_its_fit_runs_no_more() -> None:
     plan = three_cells()
     progress = Progress(plan)

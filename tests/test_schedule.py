@@ -1,5 +1,6 @@
 """The searcher hands out every cell once, one fit before its siblings, whatever fails or dies."""
 
+import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,11 +15,12 @@ from ray.tune.search import Searcher
 from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
 from orchestrator.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths
 from orchestrator.plan import make_plan
-from orchestrator.schedule import FitFirst
+from orchestrator.schedule import SMALLEST_PART, FitFirst, Task
 from orchestrator.slots import Shape, Slots
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets
+from trainables.cell import Part
 from trainables.store import Store
 
 ONE_CPU = Resources()
@@ -41,7 +43,7 @@ def fit_first(
 ) -> FitFirst:
     arguments: dict[str, Any] = {
         "fits_done": [],
-        "config_of": lambda cell, phase: {"key": cell.key, "phase": phase},
+        "config_of": lambda task: {"key": task.cell.key, "phase": task.phase},
         "fit_cost": lambda cell: 1.0,
         "attack_cost": lambda cell: 1.0,
         "nodes": nodes,
@@ -73,28 +75,34 @@ some_nodes = st.lists(
     at_once=st.none() | st.integers(1, 6),
     pending=st.sampled_from([1, 3]),
     resources=st.sampled_from([ONE_CPU, FITS_ON_GPUS, ATTACKS_ON_SLICES]),
+    examples=st.sampled_from([7, 20, 133]),
     sizes=st.lists(some_nodes, min_size=1, max_size=5),
     seed=st.integers(0, 10**6),
     failing=st.floats(0, 0.5),
     dying=st.floats(0, 0.5),
 )
-def test_every_cell_once_and_no_fit_twice_whatever_the_cluster_does(
+def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
     chosen: set[int],
     stored: set[int],
     at_once: int | None,
     pending: int,
     resources: Resources,
+    examples: int,
     sizes: list[list[Shape]],
     seed: int,
     failing: float,
     dying: float,
 ) -> None:
-    cells = [sixteen_cells(resources)[number] for number in sorted(chosen)]
+    cells = [
+        sixteen_cells(resources)[number].model_copy(update={"examples": examples})
+        for number in sorted(chosen)
+    ]
     fits = sorted({cell.fit.key for cell in cells})
     fitted = {fits[number] for number in stored if number < len(fits)}
     draw = random.Random(seed)
     ended: list[str] = []
     undecided: set[str] = set()
+    attacked: dict[str, list[int]] = {cell.key: [] for cell in cells}
 
     def again(cell: Cell) -> bool | None:
         verdict = draw.choice([True, True, False, None])
@@ -105,49 +113,138 @@ def test_every_cell_once_and_no_fit_twice_whatever_the_cluster_does(
             ended.append(cell.key)
         return verdict
 
+    def attack(task: Task, whole: bool) -> None:
+        """Attack what is missing of a task's examples, some of it if the process dies then."""
+        asked: Sequence[int] = range(examples)
+        if task.part is not None:
+            asked = task.part.share(asked)
+            assert len(asked) >= SMALLEST_PART
+        before = set(attacked[task.cell.key])
+        missing = [example for example in asked if example not in before]
+        attacked[task.cell.key] += missing if whole else missing[: draw.randint(0, len(missing))]
+
     searcher = fit_first(
         cells,
         lambda: draw.choice(sizes),
+        config_of=vars,
         fits_done=set(fitted),
+        attack_cost=lambda cell: 1.0 + cells.index(cell),
         again=again,
         pending=pending,
         max_concurrent=at_once,
     )
-    by_key = {cell.key: cell for cell in cells}
-    running: dict[str, tuple[Cell, str]] = {}
+    running: dict[str, Task] = {}
     for count in range(10_000):
         suggested: Any = searcher.suggest(f"t{count}")
         if suggested == Searcher.FINISHED:
             break
         if suggested is not None:
-            cell, phase = by_key[suggested["key"]], suggested["phase"]
-            assert (phase == "attack") == (cell.fit.key in fitted)
-            running[f"t{count}"] = cell, phase
-            fitting = Counter(c.fit.key for c, _ in running.values() if c.fit.key not in fitted)
-            assert all(each == 1 for each in fitting.values()), "a fit is trained twice at once"
+            task = Task(**suggested)
+            assert (task.phase == "attack") == (task.cell.fit.key in fitted)
+            beside = [each for each in running.values() if each.cell == task.cell]
+            assert all(each.part is not None for each in [*beside, *[task] * bool(beside)])
+            running[f"t{count}"] = task
+            fitting = Counter(each.cell.fit.key for each in running.values())
+            assert all(fitting[fit] <= 1 for fit in fits if fit not in fitted)
             assert at_once is None or len(running) <= at_once
             continue
         assert running or undecided, "nothing runs and nothing is handed out: it would hang"
         if not running:
             continue
         trial = draw.choice(sorted(running))
-        cell, phase = running.pop(trial)
+        task = running.pop(trial)
+        cell = task.cell
         if draw.random() < dying:
+            if cell.fit.key in fitted:
+                attack(task, whole=False)
             searcher.on_trial_complete(trial, error=True)
-        elif draw.random() < failing:
+        elif task.part is None and draw.random() < failing:
             searcher.on_trial_complete(trial, {"phase": "failed"})
             ended.append(cell.key)
-        elif phase == "fit" and resources.fit != resources.attack:
-            fitted.add(cell.fit.key)
-            searcher.on_trial_complete(trial, {"phase": "attack", "fit_done": True})
         elif cell.fit.key not in fitted:
             fitted.add(cell.fit.key)
-            searcher.on_trial_result(trial, {"phase": "attack", "fit_done": True})
-            running[trial] = cell, phase
+            if searcher.ends_with_fit(trial):
+                searcher.on_trial_complete(trial, {"phase": "attack", "fit_done": True})
+            else:
+                assert resources.fit == resources.attack
+                searcher.on_trial_result(trial, {"phase": "attack", "fit_done": True})
+                running[trial] = task
+        elif task.part is not None:
+            attack(task, whole=True)
+            searcher.on_trial_complete(trial, {"phase": "part_done"})
         else:
+            attack(task, whole=True)
+            assert sorted(attacked[cell.key]) == list(range(examples)), "each once, none left out"
             searcher.on_trial_complete(trial, {"phase": "done"})
             ended.append(cell.key)
-    assert sorted(ended) == sorted(by_key)
+    assert sorted(ended) == sorted(cell.key for cell in cells)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    costs=st.lists(st.floats(1, 20), min_size=1, max_size=16),
+    slots=st.integers(1, 8),
+    wrong=st.lists(st.floats(0.7, 1.4), min_size=16, max_size=16),
+)
+def test_no_slot_is_idle_for_long_at_the_end(
+    costs: list[float], slots: int, wrong: list[float]
+) -> None:
+    """However unequal the attacks are, and though the costs expected are a bit wrong."""
+    examples = 200
+    cells = [cell.model_copy(update={"examples": examples}) for cell in sixteen_cells()]
+    of = {cell.key: cost for cell, cost in zip(cells, costs, strict=False)}
+    off = {cell.key: factor for cell, factor in zip(cells, wrong, strict=True)}
+    searcher = fit_first(
+        cells[: len(costs)],
+        lambda: [(slots, 0)],
+        config_of=vars,
+        fits_done=fit_keys(),
+        attack_cost=lambda cell: of[cell.key] * off[cell.key],
+    )
+    left = dict(of)
+    running: list[tuple[float, str]] = []
+    waiting: list[tuple[str, float]] = []
+    now, done = 0.0, 0
+    for count in range(10_000):
+        suggested: Any = searcher.suggest(f"t{count}")
+        if suggested == Searcher.FINISHED:
+            break
+        if suggested is not None:
+            task = Task(**suggested)
+            key = task.cell.key
+            takes = left[key] if task.part is None else of[key] / task.part.of
+            left[key] -= takes
+            done += task.part is None
+            waiting.append((f"t{count}", takes))
+        while waiting and len(running) < slots:
+            name, takes = waiting.pop(0)
+            heapq.heappush(running, (now + takes, name))
+        if suggested is None:
+            now, name = heapq.heappop(running)
+            searcher.on_trial_complete(name, {"phase": "part_done"})
+    assert done == len(costs) and sum(map(abs, left.values())) < 1e-6
+    assert now <= 1.25 * sum(costs) / slots + 2 * max(costs) * SMALLEST_PART / examples
+
+
+def test_what_is_not_the_longest_is_not_divided_nor_what_stops_early_nor_what_is_small() -> None:
+    def handed(slots: int, **changes: Any) -> list[Any]:
+        cells = [cell.model_copy(update={"examples": 100, **changes}) for cell in sixteen_cells()]
+        searcher = fit_first(cells[:4], lambda: [(slots, 0)], config_of=vars, fits_done=fit_keys())
+        return [config["part"] for config in all_that_is_handed_out(searcher)]
+
+    assert handed(slots=3)[:2] == [None, None]
+    assert handed(slots=8)[:4] == [Part(number, 4) for number in range(4)]
+    assert handed(slots=8, precision=0.1) == [None] * 4
+    assert handed(slots=8, examples=2 * SMALLEST_PART - 1) == [None] * 4
+
+
+def test_a_leader_whose_attack_will_be_divided_is_done_with_its_fit() -> None:
+    (cell, *_) = sixteen_cells()
+    for examples, divided in ((100, True), (10, False)):
+        alone = cell.model_copy(update={"examples": examples})
+        searcher = fit_first([alone], lambda: [(2, 0)])
+        assert phases(all_that_is_handed_out(searcher)) == ["fit"]
+        assert searcher.ends_with_fit("t0") == divided
 
 
 def test_the_longest_fit_and_then_the_longest_attack_goes_first() -> None:
@@ -184,7 +281,7 @@ def test_attacks_run_beside_fits_on_what_fits_do_not_want() -> None:
     searcher.on_trial_complete("t0", {"phase": "attack", "fit_done": True})
     # The one that waited has the GPU now, another waits for it; four attacks run.
     assert sorted(phases(all_that_is_handed_out(searcher, "u"))) == [*["attack"] * 4, "fit"]
-    assert Counter(phase for _, phase in searcher.out.values()) == {"fit": 2, "attack": 4}
+    assert Counter(task.phase for task in searcher.out.values()) == {"fit": 2, "attack": 4}
 
 
 def test_more_is_handed_out_as_nodes_come_and_less_as_they_go() -> None:

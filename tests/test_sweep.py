@@ -8,8 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from orchestrator.plan import make_plan
+from orchestrator.run import run_cells
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.store import Store
 
 SMALL = [
     "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,mvp",
@@ -60,6 +67,68 @@ def test_a_small_sweep_runs_every_cell_and_shows_the_comparison(
         records = [json.loads(line) for line in (log / "examples.jsonl").read_text().splitlines()]
         assert len(records) == 4
         assert {record["status"] for record in records} <= {"successful", "failed", "skipped"}
+
+
+def test_its_end_says_where_the_time_went(undisturbed: tuple[Path, str]) -> None:
+    from mlflow import MlflowClient
+
+    store, output = undisturbed
+    (said,) = [line for line in output.splitlines() if line.startswith("time: ")]
+    shares = {name: int(share) for name, share in re.findall(r"(\w+) (\d+)%", said)}
+    parts = ["fits", "victim", "constraints", "search", "loading", "waiting", "overhead"]
+    assert list(shares) == parts and 95 <= sum(shares.values()) <= 105
+
+    status = json.loads(sweep(*SMALL, "--store", str(store), "--status", "--json").stdout)
+    times = status["last_sweep"]
+    assert f"{times['slots']:.3g} slots × {times['seconds']:.0f} s" in said
+    whole = times["slots"] * times["seconds"]
+    assert sum(times[part] for part in parts) == pytest.approx(whole, rel=0.01)
+    records = [json.loads(record) for record in attack_records(store).values()]
+    for part in ("victim", "constraint"):
+        seconds = [record[f"{part}_seconds"] for record in records]
+        assert 0 < sum(seconds) <= sum(record["seconds"] for record in records)
+        assert sum(seconds) == pytest.approx(times[part.replace("nt", "nts")], rel=0.01, abs=0.01)
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{store}/mlflow.db")
+    experiment = client.get_experiment_by_name("embedded")
+    assert experiment is not None
+    (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
+    named = {"slots": times["slots"], "seconds": times["seconds"]}
+    assert parent.data.metrics == {**named, **{f"time/{part}": times[part] for part in parts}}
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="nothing is divided where nothing runs at once")
+def test_a_long_attack_is_divided_over_idle_slots_with_the_same_records(tmp_path: Path) -> None:
+    import ray
+
+    one = [*SMALL, "--only", "head=mlp_ft", "--only", "attack=misspellings"]
+    one += ["--set", "attack.examples=30", "--max-concurrent", "1"]
+    done = sweep(*one, "--store", str(tmp_path / "undivided"))
+    assert done.returncode == 0, done.stderr
+
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=misspellings"]
+    sets = ["attack.examples=30", "fit.train_examples=64", "fit.max_epochs=1"]
+    store = Store(str(tmp_path / "divided"))
+    plan = make_plan(load("embedded", only=only, sets=sets), Assets("embedded"), store)
+    heard: list[dict[str, Any]] = []
+    try:
+        run_cells(plan, store, "embedded", lambda _, record: heard.append(record))
+    finally:
+        ray.shutdown()
+    ends = {tuple(each["part"]): each for each in heard if each["phase"] == "part_done"}
+    assert sorted(ends) == [(0, 3), (1, 3), (2, 3)]
+    assert [end["attacked"] for end in ends.values()] == [10, 10, 10]
+    assert [each["finished"] for each in heard if each["phase"] == "done"] == [30]
+
+    def timeless(store: Path) -> dict[Any, dict[str, Any]]:
+        found = {name: json.loads(text) for name, text in attack_records(store).items()}
+        return {
+            name: {key: value for key, value in record.items() if "seconds" not in key}
+            for name, record in found.items()
+        }
+
+    assert len(timeless(tmp_path / "divided")) == 30
+    assert timeless(tmp_path / "divided") == timeless(tmp_path / "undivided")
 
 
 def test_mlflow_has_one_run_a_cell_that_can_be_filtered(undisturbed: tuple[Path, str]) -> None:

@@ -12,24 +12,40 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
+from trainables.data import Example, attacked_examples
 from trainables.precision import in_random_order, interval, until_narrow
 from trainables.results import attack_metrics
 from trainables.store import Store, StoreError
 
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
-ERROR = {"status": "error"}  # an example like this is attacked again when its cell is run again
 FIRST_ERRORS = 3  # so many, and nothing but errors, tell of a broken attack
+# Seconds of an attacked example's record, by what they are called when added up.
+SPENT = {"attack": "seconds", "victim": "victim_seconds", "constraints": "constraint_seconds"}
+
+
+class Part(NamedTuple):
+    """A part of a cell's examples: the one with this number, from 0, of `of` equal ones.
+
+    Neighbours stay together: their labels take turns, so each part has some of all.
+    """
+
+    number: int
+    of: int
+
+    def share(self, sample: Sequence[Example]) -> Sequence[Example]:
+        first, end = (len(sample) * at // self.of for at in (self.number, self.number + 1))
+        return sample[first:end]
 
 
 class Worker:
@@ -39,16 +55,26 @@ class Worker:
         self.store = store
         self.assets = assets
         self._fitted: tuple[str, Any] | None = None
+        self._spent = dict.fromkeys(SPENT, 0.0)
 
-    def run(self, cell: Cell) -> Iterator[dict[str, Any]]:
-        """Run a cell; yields progress records.
+    def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
+        """Run a cell, or a part of its attack; yields progress records.
 
         Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
         has `fit_done`, and `fit_seconds` where it was trained here; the next has `found`, how many
-        examples were attacked before, where some were. The last has `phase` done, or failed with
-        `error`, its last line; the traceback is then in the store, if that can be written. Nothing
-        is raised.
+        examples were attacked before, where some were. Those that tell of examples attacked here
+        have `spent`, seconds so far by what they were spent on. The last has `phase` done, or
+        failed with `error`, its last line; the traceback is then in the store, if that can be
+        written. Nothing is raised.
+
+        Of a part the last record has `phase` part_done, and `error` if it came to an early end:
+        what is missing then, or ended in an error, is attacked when the cell itself is run, and
+        what is wrong is said then. Several processes may run parts of a cell at once.
         """
+        self._spent = dict.fromkeys(SPENT, 0.0)
+        yield from self._run(cell) if part is None else self._run_part(cell, part)
+
+    def _run(self, cell: Cell) -> Iterator[dict[str, Any]]:
         try:
             begun = self.store.has_cell(cell.key)
             self.store.write_cell(cell.key, json.loads(cell.model_dump_json()))
@@ -58,7 +84,24 @@ class Worker:
             self._fitted = None
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
-            yield {"phase": "failed", "error": _line(error)}
+            yield {"phase": "failed", "error": _line(error), "spent": dict(self._spent)}
+
+    def _run_part(self, cell: Cell, part: Part) -> Iterator[dict[str, Any]]:
+        end: dict[str, Any] = {"phase": "part_done"}
+        try:
+            share = part.share(self._sample(cell))
+            asked = [example.id for example in share]
+            finished = self.store.attacked(cell.log, look_for=asked)
+            missing = [example for example in share if _is_missing(example.id, finished)]
+            found = len(asked) - len(missing)
+            yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
+            if missing:
+                yield from self._attack_missing(cell, missing, finished, asked)
+            end |= {"finished": len(asked), "total": len(asked), "attacked": len(missing)}
+        except Exception as error:
+            self._fitted = None
+            end["error"] = _line(error)
+        yield {**end, "spent": dict(self._spent)}
 
     def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
         from trainables.fit import Fitted, fine_tune, fresh_head, load_data
@@ -97,20 +140,15 @@ class Worker:
         return self._fitted[1]
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
-        from trainables.data import attacked_examples
-        from trainables.fit import load_data
-
-        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
-        if cell.precision is not None:
-            sample = in_random_order(sample)
+        sample = self._sample(cell)
         asked = [example.id for example in sample]
         finished = self.store.attacked(cell.log, look_for=asked if begun else ())
         missing = (
             example
             for example in until_narrow(sample, finished, cell.precision)
-            if finished.get(example.id, ERROR)["status"] == "error"
+            if _is_missing(example.id, finished)
         )
-        if found := sum(finished.get(id, ERROR)["status"] != "error" for id in asked):
+        if found := sum(not _is_missing(id, finished) for id in asked):
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
         if (first := next(missing, None)) is not None:
             yield from self._attack_missing(cell, chain([first], missing), finished, asked)
@@ -132,7 +170,15 @@ class Worker:
         self.store.write_result(cell.key, result)
         # Not len(ids): that would be a step back where more was attacked before.
         done = sum(id in finished for id in asked)
-        yield {"phase": "done", "finished": done, "total": done, **metrics}
+        spent = dict(self._spent)
+        yield {"phase": "done", "finished": done, "total": done, "spent": spent, **metrics}
+
+    def _sample(self, cell: Cell) -> Sequence[Example]:
+        """The examples to attack, in order."""
+        from trainables.fit import load_data
+
+        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
         self, cell: Cell, missing: Iterable[Any], finished: dict[int, Any], asked: list[int]
@@ -165,12 +211,15 @@ class Worker:
         ):
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
+            for name, seconds in SPENT.items():
+                self._spent[name] += record[seconds]
             if record["status"] == "error":
                 _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
                 done = sum(id in finished for id in asked)
-                yield {"phase": "attack", "finished": done, "total": len(asked)}
+                spent = dict(self._spent)
+                yield {"phase": "attack", "finished": done, "total": len(asked), "spent": spent}
 
 
 def load_head(fit: Fit, store: Store, assets: Assets) -> Any:
@@ -185,6 +234,11 @@ def load_head(fit: Fit, store: Store, assets: Assets) -> Any:
 def evaluation_name(other: OtherDataset) -> str:
     """What an evaluation is stored by: it is done again when the other data set changes."""
     return f"{other.name}-{other.digest[:10]}"
+
+
+def _is_missing(id: int, finished: Mapping[int, dict[str, Any]]) -> bool:
+    """Whether an example is still to be attacked, or again: it ended in an error."""
+    return id not in finished or finished[id]["status"] == "error"
 
 
 def _check_errors(records: Iterable[dict[str, Any]], at_the_end: bool = False) -> None:

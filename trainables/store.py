@@ -7,6 +7,7 @@
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
     drivers/            <id>.json: which sweep writes here now (orchestrator/lease.py)
     environments/       <space>.json: what its last sweep ran with (orchestrator/environment.py)
+    times/              <space>.json: where its last sweep's time went (orchestrator/time_spent.py)
     notes/              small files that nodes leave for each other and remove
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
@@ -271,6 +272,16 @@ class Store:
     def read_environment(self, space: str) -> Record | None:
         """What the last sweep of a space ran with; None in a store that is older than this."""
         name = f"environments/{space}.json"
+        return self._read_json(name) if self._exists(name) else None
+
+    # Times
+
+    def write_times(self, space: str, record: Record) -> None:
+        self._write_json(f"times/{space}.json", record)
+
+    def read_times(self, space: str) -> Record | None:
+        """Where the time of a space's last sweep went; None where none has told."""
+        name = f"times/{space}.json"
         return self._read_json(name) if self._exists(name) else None
 
     # Notes, by which processes find out whether they see the same store

@@ -15,14 +15,14 @@ from ray import tune
 
 from search_spaces.cell import Cell
 from trainables.assets import Assets
-from trainables.cell import Worker
+from trainables.cell import Part, Worker
 from trainables.store import Store
 
 
 class CellTrial(tune.Trainable):
     """Runs the cell in `config["cell"]` (JSON) with the store and assets the config names.
 
-    `config["only_fit"]`: the trial is done when the fit is stored.
+    `config["part"]`: which part of its attack, and of how many; None: the cell itself.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -35,8 +35,7 @@ class CellTrial(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         progress = next(self.progress)
-        fitted = self.only_fit and progress.get("fit_done", False)
-        return {**progress, "done": fitted or progress["phase"] in ("done", "failed")}
+        return {**progress, "done": progress["phase"] in ("done", "failed", "part_done")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing to save: the store has it."""
@@ -47,5 +46,5 @@ class CellTrial(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         cell = Cell.model_validate_json(config["cell"])
         begun = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
-        self.only_fit: bool = config["only_fit"]
-        self.progress: Iterator[dict[str, Any]] = chain([begun], self.worker.run(cell))
+        part = config["part"] and Part(*config["part"])
+        self.progress: Iterator[dict[str, Any]] = chain([begun], self.worker.run(cell, part))

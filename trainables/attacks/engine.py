@@ -18,6 +18,7 @@ import torch
 from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
 
 from trainables.attacks.similarity import similarity
+from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.texts import Text
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
@@ -30,10 +31,12 @@ class Victim(textattack.models.wrappers.ModelWrapper):
 
     def __init__(self, head: Head) -> None:
         self.model = head
+        self.stopwatch = Stopwatch()
 
     def __call__(self, text_input_list: Sequence[str | tuple[str, ...]]) -> Any:
-        texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
-        return self.model.predict(texts, QUERY_BATCH)
+        with self.stopwatch:
+            texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
+            return self.model.predict(texts, QUERY_BATCH)
 
 
 def attack_examples(
@@ -48,14 +51,22 @@ def attack_examples(
 ) -> Iterator[dict[str, Any]]:
     """Attack each example; yields its record (see `_record`) as soon as it is finished.
 
-    columns: names of the examples' text columns. seed: the cell's. attacked: the column that is
-    attacked (the first). resources: whose sentence encoder says how alike original and perturbed
-    text are; its time is not in the record's seconds. An example that makes the attack raise gets a
-    record of status error, with the traceback, and the next one is attacked.
+    A record's `seconds` are those of the attack, its `victim_seconds` and `constraint_seconds` what
+    of these the model took, and the check of perturbed texts against the attack's constraints.
+
+    attack: on a `Victim`. columns: names of the examples' text columns. seed: the cell's. attacked:
+    the column that is attacked (the first). resources: whose sentence encoder says how alike
+    original and perturbed text are; its time is not in the record's seconds. An example that makes
+    the attack raise gets a record of status error, with the traceback, and the next one is
+    attacked.
     """
     column = 0 if attacked is None else columns.index(attacked)
+    victim: Stopwatch = attack.goal_function.model.stopwatch
+    constraints = Stopwatch()
+    attack.filter_transformations = constraints.watching(attack.filter_transformations)
     for example in examples:
         started = time.perf_counter()
+        victim.seconds = constraints.seconds = 0.0
         seed_example(seed, dataset, example.id, attack_name)
         try:
             text = _attacked_text(example, columns)
@@ -63,6 +74,8 @@ def attack_examples(
         except Exception as error:
             record = _error_record(example, error)
         record["seconds"] = round(time.perf_counter() - started, 4)
+        record["victim_seconds"] = round(victim.seconds, 4)
+        record["constraint_seconds"] = round(constraints.seconds, 4)
         yield {**record, "similarity": _similarity(record, example, column, resources)}
 
 

@@ -1,0 +1,31 @@
+"""Where an attack's time goes: seconds spent within what is watched."""
+
+import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class Stopwatch:
+    """A context manager; `seconds` adds up what was spent within. Not to be nested in itself."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds += time.perf_counter() - self._began
+
+    def watching(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+        """The function, whose time is counted."""
+
+        def watched(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+            with self:
+                return function(*arguments, **named)
+
+        return watched
