@@ -314,7 +314,7 @@ def table(results: Sequence[Measured]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Attack speed, side by side with TextAttack's.")
-    parser.add_argument("--small", action="store_true", help="the 3 M victim, 4 examples")
+    parser.add_argument("--small", action="store_true", help="the 3 M victim, 2 examples")
     parser.add_argument("--victims", default="3 M,22 M,110 M", help="some of: 3 M,22 M,110 M")
     parser.add_argument("--attacks", default=",".join(ATTACKS), help="some of the four")
     parser.add_argument("--threads", default="1,2", help="torch threads (default: 1,2)")
@@ -324,7 +324,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.small:
         arguments.victims, arguments.threads = "3 M", "1"
-        arguments.examples, arguments.rounds = 4, 3
+        arguments.examples, arguments.rounds = 2, 3
     splits = load_rows()
     held_out = attacked_examples(splits.test, 100)
     results: list[Measured] = []

@@ -44,7 +44,7 @@ from trainables.assets import Assets
 from trainables.store import Store
 
 ONLY = ("dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp")
-SMALL, FEWER_ROWS = (*ONLY, "attack=textfooler"), ("fit.train_examples=200",)
+SMALL, FEWER_ROWS = (*ONLY, "attack=textfooler"), ("fit.train_examples=600",)
 TINY = ("fit.train_examples=16", "attack.examples=1")
 ACCURACIES = ("test_accuracy", "clean_accuracy", "accuracy_under_attack")
 WHOLE_GRID = 420  # cells of the embedded space
@@ -118,6 +118,9 @@ def figures(found: dict[str, list[Costs]]) -> str:
         def of(name: str, digits: int = 1) -> str:
             return spread([costs[name] for costs in found[side]], digits)
 
+        def accuracy(name: str) -> str:
+            return "–" if side == "fixed" else of(name)
+
         return {
             "side": side,
             "wall clock, s": of("wall_s"),
@@ -126,9 +129,9 @@ def figures(found: dict[str, list[Costs]]) -> str:
             "memory (RSS), GB": of("rss_gb", 2),
             "processes": of("processes", 0),
             "at once": of("at_once", 0),
-            "fits' test accuracy, %": of("test_accuracy"),
-            "clean, %": of("clean_accuracy"),
-            "under attack, %": of("accuracy_under_attack"),
+            "fits' test accuracy, %": accuracy("test_accuracy"),
+            "clean, %": accuracy("clean_accuracy"),
+            "under attack, %": accuracy("accuracy_under_attack"),
         }
 
     return table([row(side) for side in found])
@@ -157,7 +160,7 @@ def whole_grid(found: dict[str, list[Costs]], cells: int) -> dict[str, list[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A sweep, beside one process a cell.")
-    parser.add_argument("--small", action="store_true", help="2 cells, 200 rows, one round")
+    parser.add_argument("--small", action="store_true", help="2 cells, 600 rows, one round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slots", type=int, default=2, help="cells at once, on either side")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -179,10 +182,11 @@ def main() -> None:
     print(f"{described(where)}; {len(cells)} cells, {arguments.slots} slots\n")
     print(figures(found))
     print(f"\nThe script takes, times what the sweep does: {listed(times)}.")
-    print(
-        f"\nExtrapolated, not measured, to {WHOLE_GRID} cells, in minutes, were they all like "
-        f"these: {listed(minutes)}."
-    )
+    if not arguments.small:
+        print(
+            f"\nExtrapolated, not measured, to {WHOLE_GRID} cells, in minutes, were they all like "
+            f"these: {listed(minutes)}."
+        )
     if arguments.json:
         said = {"machine": where, "cells": [cell.key for cell in cells], "rounds": found}
         said |= {"times": times, "extrapolated minutes": minutes}

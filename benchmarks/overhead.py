@@ -14,7 +14,8 @@ and the imports, which come once a sweep and once a slot, are left out.
 Where it goes: `before` the first cell is begun, `between` that and the last result, and `after`
 it (the report, and what MLflow has yet to be told), by the dates of the store's files. `alone` is
 the same cells one after another in one process without Ray and MLflow (trainables/cell.py): what a
-cell takes there beyond its compute is the worker's own, the rest is the orchestrator's.
+cell takes there beyond its compute is the worker's own, the rest is the orchestrator's. CPU seconds
+are those of the sweep's whole tree of processes: on a busy machine they are the ones to read.
 """
 
 import argparse
@@ -134,6 +135,9 @@ def overheads(found: dict[str, list[Costs]], slots: int) -> dict[str, list[float
         "of that in a worker alone": worker,
         "after the last (report, MLflow)": by_phase["after_s"],
         "compute, not in the above": compute,
+        "CPU seconds, with compute": [
+            (w["cpu_s"] - f["cpu_s"]) / (w["cells"] - f["cells"]) for w, f, _ in rounds
+        ],
     }
 
 

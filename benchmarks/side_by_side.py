@@ -2,7 +2,7 @@
 
 Seconds of wall clock and CPU, and memory. A tree is sampled: its CPU seconds are the last that
 were seen of each process, which leaves out what one did in its last moments (0.2 s at most).
-Memory is seen once a second: `pss` counts pages that processes share once, `rss` once for each.
+Memory is seen every 2 s: `pss` counts pages that processes share once, `rss` once for each.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import psutil
 from orchestrator.environment import environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CPU_EVERY, MEMORY_EVERY = 0.2, 1.0  # seconds
+CPU_EVERY, MEMORY_EVERY = 0.2, 2.0  # seconds
 GONE_WITHIN = 30.0  # seconds: what a command leaves running would cost the next one time
 Costs = dict[str, float]
 
@@ -53,11 +53,14 @@ class Tree:
         self.usage = Usage()
 
     def living(self) -> list[psutil.Process]:
+        """Whatever has a parent in the tree, or was seen in it before its parent died."""
         found = {self.root, *self.cpu}
-        for process in list(found):
-            with contextlib.suppress(psutil.Error):
-                found |= set(process.children(recursive=True))
-        return [p for p in found if p.is_running() and status(p) != psutil.STATUS_ZOMBIE]
+        others = {p: parent for p in psutil.process_iter() if (parent := parent_of(p)) is not None}
+        before = 0
+        while len(found) > before:
+            before, pids = len(found), {process.pid for process in found}
+            found |= {process for process, parent in others.items() if parent in pids}
+        return [p for p in found if p in others and status(p) != psutil.STATUS_ZOMBIE]
 
     def see_cpu(self) -> None:
         for process in self.living():
@@ -71,6 +74,14 @@ class Tree:
         self.usage.pss = max(self.usage.pss, sum(pss for pss, _ in memory))
         self.usage.rss = max(self.usage.rss, sum(rss for _, rss in memory))
         self.usage.at_once = max(self.usage.at_once, len(living))
+
+
+def parent_of(process: psutil.Process) -> int | None:
+    """Its parent's number; None of a process that is gone."""
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return None
 
 
 def status(process: psutil.Process) -> str:
