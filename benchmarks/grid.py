@@ -10,6 +10,8 @@ The slice is sst2 × bert-embedded × {mlp_ft, mvp} × 4 attacks: 8 cells, 2 fit
 4 cells a fit. Both sides have the space's own settings, the same rows, attacked examples, resources
 and threads. The sides take turns; a figure is the median of the rounds, with lowest and highest.
 
+`in fits` and `in attacks` are seconds added up over all of them, as each side times its own; the
+script's attacks have the loading of what an attack needs in them.
 The sweep starts Ray and MLflow, keeps every example and makes its report; what that costs however
 few cells there are is told by a sweep of one tiny cell (`fixed`), in turn with the others.
 Accuracies are there to see that both sides do the same work: initialisation and order of the rows
@@ -81,12 +83,21 @@ def sweep(slice: Slice, name: str, number: int) -> Costs:
     command += [part for setting in slice.sets for part in ("--set", setting)]
     command += ["--max-concurrent", str(slice.slots)]
     usage = measure(command, slice.environment(), slice.folder / f"{name}-{number}.log")
-    results = []
-    for cell in slice.cells(store):
-        metrics = store.read_result(cell.key)["metrics"]
-        fit = store.read_fit(cell.fit.key)
-        results.append({**metrics, "test_accuracy": fit["test_accuracy"]})
-    return {**usage.costs(), **means(results)}
+    cells = slice.cells(store)
+    fits = {cell.fit.key: store.read_fit(cell.fit.key) for cell in cells}
+    results = [
+        {
+            **store.read_result(cell.key)["metrics"],
+            "test_accuracy": fits[cell.fit.key]["test_accuracy"],
+        }
+        for cell in cells
+    ]
+    return {
+        **usage.costs(),
+        "fits_s": sum(fit["seconds"] for fit in fits.values()),
+        "attacks_s": sum(result["attack_seconds"] for result in results),
+        **means(results),
+    }
 
 
 def script(slice: Slice, number: int) -> Costs:
@@ -103,7 +114,12 @@ def script(slice: Slice, number: int) -> Costs:
     command = ["xargs", "-a", str(listed), "-P", str(slice.slots), "-n", "1", *run]
     usage = measure(command, slice.environment(), slice.folder / f"script-{number}.log")
     results = [json.loads(file.with_suffix(".out").read_text()) for file in files]
-    return {**usage.costs(), **means(results)}
+    return {
+        **usage.costs(),
+        "fits_s": sum(result["fit_seconds"] for result in results),
+        "attacks_s": sum(result["attack_seconds"] for result in results),
+        **means(results),
+    }
 
 
 def means(results: Sequence[dict[str, Any]]) -> Costs:
@@ -125,6 +141,8 @@ def figures(found: dict[str, list[Costs]]) -> str:
             "side": side,
             "wall clock, s": of("wall_s"),
             "CPU, s": of("cpu_s"),
+            "in fits, s": of("fits_s"),
+            "in attacks, s": of("attacks_s"),
             "memory (PSS), GB": of("pss_gb", 2),
             "memory (RSS), GB": of("rss_gb", 2),
             "processes": of("processes", 0),
