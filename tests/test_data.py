@@ -1,7 +1,10 @@
 """Splits and samples are the protocol's: seeded, disjoint, stratified, and growing by the end."""
 
 from collections import Counter
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,10 +37,20 @@ def test_embedded_sst2_is_split_as_the_protocol_says() -> None:
     entry = space.catalog.dataset("sst2")
     files = Assets("embedded").dataset_files("sst2", entry)
     splits = load_splits("sst2", entry, files)
-    assert splits == load_splits("sst2", entry, files)
+    assert splits == load_splits("read again, under another name", entry, files)
     train, validation = ({e.id for e in part} for part in (splits.train, splits.validation))
     assert len(validation) == 90 and not train & validation
     assert all(text == text.lower() for example in splits.test for text in example.texts)
+
+
+def test_a_data_set_whose_file_changes_is_read_anew(tmp_path: Path) -> None:
+    entry = load("embedded").catalog.dataset("sst2")
+    files = {split: [tmp_path / f"{split}.parquet"] for split in ("train", "validation")}
+    for count in (30, 20):
+        for (path,) in files.values():
+            rows = [{"sentence": f"Film {n}", "label": n % 2} for n in range(count)]
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        assert len(load_splits("sst2", entry, files).test) == count
 
 
 lines = st.text(alphabet="ab \n", max_size=8)

@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,7 +54,27 @@ def check_columns(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> 
 
 
 def load_splits(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> Splits:
-    """Read, lower-case and split a data set. Raises BadInput for a label out of range."""
+    """Read, lower-case and split a data set. Raises BadInput for a label out of range.
+
+    The last one is kept as long as its files stay as they are, since the cells that a process runs
+    one after another often share it: do not change the lists.
+    """
+    versions = tuple(
+        (split, path, path.stat().st_size, path.stat().st_mtime_ns)
+        for split, paths in files.items()
+        for path in paths
+    )
+    return _load_splits(name, dataset.model_dump_json(), versions)
+
+
+@lru_cache(maxsize=1)  # a large data set takes a gigabyte
+def _load_splits(
+    name: str, description: str, versions: tuple[tuple[str, Path, int, int], ...]
+) -> Splits:
+    dataset = Dataset.model_validate_json(description)
+    files: dict[str, list[Path]] = {}
+    for split, path, _, _ in versions:
+        files.setdefault(split, []).append(path)
     check_columns(name, dataset, files)
     rows = {split: _read(name, dataset, split, paths) for split, paths in files.items()}
     roles: dict[str, list[Example]] = {}

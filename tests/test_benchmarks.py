@@ -1,0 +1,52 @@
+"""What the benchmarks of whole grids compare with, and how they measure."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.grid import ONLY, Slice
+from benchmarks.one_cell import HEADS
+from benchmarks.side_by_side import measure, spread
+from trainables.assets import Assets
+from trainables.data import load_splits
+from trainables.fit import fresh_head
+from trainables.store import Store
+
+CHILD = "import time\nwhile time.process_time() < 1.5: pass"
+LEAVES_A_CHILD = f"""
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", {CHILD!r}])
+time.sleep(1)
+"""
+
+
+def test_the_scripts_mvp_scores_as_our_head(tmp_path: Path) -> None:
+    """A long text too, which both cut at the same token."""
+    only = (*ONLY[:2], "head=mvp", "attack=textfooler")
+    (cell,) = Slice(only, (), 1, tmp_path).cells(Store(str(tmp_path)))
+    assets, data = Assets("embedded"), cell.fit.data
+    rows = load_splits("sst2", data, assets.dataset_files("sst2", data)).test[:20]
+    texts = [*(row.texts[0] for row in rows), "a long and dull film " * 50]
+    folder = assets.model_folder(cell.fit.model, cell.fit.language_model)
+    theirs = HEADS["mvp"](cell, folder).victim()(texts)
+    ours = fresh_head(cell.fit, assets).predict([(text,) for text in texts], 32)
+    torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
+
+
+def test_what_descends_from_a_command_is_measured_too(tmp_path: Path) -> None:
+    usage = measure([sys.executable, "-c", LEAVES_A_CHILD], {}, tmp_path / "log")
+    assert usage.processes == 2
+    assert usage.wall >= 1.0
+    assert 0.0 < usage.pss <= usage.rss
+
+
+def test_a_command_that_fails_is_not_measured(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="no such thing"):
+        measure([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, tmp_path / "log")
+
+
+def test_a_figure_is_the_median_with_lowest_and_highest() -> None:
+    assert spread([3.0, 1.0, 2.0]) == "2.0 (1.0–3.0)"
+    assert spread([1.25], 2) == "1.25"
