@@ -150,11 +150,15 @@ def plan_of(case: Case) -> tuple[Plan, float]:
 
 @dataclass
 class Trial:
-    """A trial of a cell, or of a part of its attack: `left` seconds of the work it is at."""
+    """A trial of a cell, or of a part of its attack: `left` seconds of the work it is at.
+
+    cost: what the searcher expects.
+    """
 
     cell: Cell
     phase: str
     part: Part | None
+    cost: float
     shape: Shape
     left: float = 0.0
     node: int = -1

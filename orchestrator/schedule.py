@@ -11,10 +11,10 @@ where an attack wants less, the leader is done with its fit and the cell is hand
 As many cells are out as the cluster has room for now, and some more that are pending, so that an
 autoscaler sees what is wanted. Fits go first; attacks get what fits leave.
 
-An attack that takes longer than each slot's share of all attacks to come would leave slots idle at
-the end. It is handed out in parts, each of some of its examples; when they have ended, well or not,
-the cell itself is handed out once more: it attacks what is missing and has the result. What runs
-already is not divided, so a leader whose attack will be divided is done with its fit, too.
+An attack that takes longer than each slot's share of what is left of all attacks would leave slots
+idle at the end. It is handed out in parts, each of some of its examples; when they have ended, well
+or not, the cell itself is handed out once more: it attacks what is missing and has the result. What
+runs already is not divided, so a leader whose attack will be divided is done with its fit, too.
 """
 
 import heapq
@@ -22,6 +22,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -38,11 +39,12 @@ PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fa
 
 @dataclass(frozen=True)
 class Task:
-    """What a trial is to do: a phase of a cell, or a part of its attack."""
+    """What a trial is to do: a phase of a cell, or a part of its attack; and its expected cost."""
 
     cell: Cell
     phase: str
-    part: Part | None = None
+    part: Part | None
+    cost: float
 
 
 class Queue:
@@ -50,7 +52,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.cost = 0.0  # of all of them
-        self._heap: list[tuple[float, int, float, Task]] = []
+        self._heap: list[tuple[float, int, Task]] = []
         self._count = 0
 
     def __len__(self) -> int:
@@ -59,15 +61,15 @@ class Queue:
     def first(self) -> Task:
         return self._heap[0][-1]
 
-    def push(self, task: Task, cost: float, at_once: bool = False) -> None:
+    def push(self, task: Task, at_once: bool = False) -> None:
         """at_once: before all others, whatever they cost."""
-        heapq.heappush(self._heap, (-math.inf if at_once else -cost, self._count, cost, task))
+        heapq.heappush(self._heap, (-math.inf if at_once else -task.cost, self._count, task))
         self._count += 1
-        self.cost += cost
+        self.cost += task.cost
 
     def pop(self) -> Task:
-        *_, cost, task = heapq.heappop(self._heap)
-        self.cost = self.cost - cost if self._heap else 0.0
+        task = heapq.heappop(self._heap)[-1]
+        self.cost = self.cost - task.cost if self._heap else 0.0
         return task
 
 
@@ -107,6 +109,7 @@ class FitFirst(Searcher):
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
         self.out: dict[str, Task] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
+        self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
         self.died: list[Task] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.stored = set(fits_done)
@@ -145,8 +148,7 @@ class FitFirst(Searcher):
         task = self.out[trial_id]
         if task.phase != "fit":
             return False
-        cost = self.cost_of["attack"](task.cell)
-        return fits_only(task.cell) or self._parts_of(task.cell, to_come_besides=cost) > 1
+        return fits_only(task.cell) or self._parts_of(task.cell) > 1
 
     def attack_slots(self, cell: Cell) -> int:
         """How many attacks like a cell's may run at once."""
@@ -156,13 +158,16 @@ class FitFirst(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if result.get("fit_done") and trial_id in self.out:
-            self._release(self.out[trial_id].cell.fit.key)
+            cell = self.out[trial_id].cell
+            self.attacking[trial_id] = self.cost_of["attack"](cell)
+            self._release(cell.fit.key)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         self.slots.give_back(trial_id)
         task = self.out.pop(trial_id)
+        self.attacking.pop(trial_id, None)
         self.out_in[task.phase] -= 1
         if task.part is not None:
             self._part_ended(task.cell)
@@ -203,6 +208,8 @@ class FitFirst(Searcher):
         task = self.queues[phase].pop()
         self.out[trial_id] = task
         self.out_in[phase] += 1
+        if phase == "attack":
+            self.attacking[trial_id] = task.cost
         return self.config_of(task)
 
     def _divide_first(self) -> None:
@@ -213,29 +220,31 @@ class FitFirst(Searcher):
         if count > 1:
             queue.pop()
             self.parts_left[task.cell.key] = count
-            cost = self.cost_of["attack"](task.cell) / count
-            for index in range(count):
+            for number in range(count):
                 # At once: a cell that is begun should end, and the trial asked for is one of these.
-                queue.push(Task(task.cell, "attack", Part(index, count)), cost, at_once=True)
+                part = Task(task.cell, "attack", Part(number, count), task.cost / count)
+                queue.push(part, at_once=True)
 
-    def _parts_of(self, cell: Cell, to_come_besides: float = 0.0) -> int:
-        """Into how many parts a cell's attack is to be divided; 1: it is not.
-
-        to_come_besides: cost of attacks to come that are neither queued nor wait for a fit.
-        """
+    def _parts_of(self, cell: Cell) -> int:
+        """Into how many parts a cell's attack is to be divided; 1: it is not."""
         if self.queues["fit"] or cell.key in self.parts_left or cell.precision is not None:
             return 1  # Slots are for fits; what stops early has to go example by example.
         most = cell.examples // SMALLEST_PART
         slots = self.attack_slots(cell)
         cost = self.cost_of["attack"](cell)
-        to_come = to_come_besides + self.queues["attack"].cost
-        if min(most, slots) < 2 or _is_at_most(cost, to_come / slots):
+        if min(most, slots) < 2 or _is_at_most(cost, self.queues["attack"].cost / slots):
+            return 1  # What is queued says it already: most often, and soonest.
+        share = self._attacks_left() / slots
+        if _is_at_most(cost, share):
             return 1
-        siblings = (each for waiting in self.waiting.values() for each in waiting)
-        to_come += sum(map(self.cost_of["attack"], siblings))
-        if _is_at_most(cost, to_come / slots):
-            return 1
-        return min(math.ceil(PARTS_A_SLOT * cost * slots / to_come), most)
+        return min(math.ceil(PARTS_A_SLOT * cost / share), most)
+
+    def _attacks_left(self) -> float:
+        """Cost of all attacks that have not ended; half of it of those under way."""
+        fitting = (task.cell for trial, task in self.out.items() if trial not in self.attacking)
+        siblings = (cell for waiting in self.waiting.values() for cell in waiting)
+        to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
+        return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
 
     def _part_ended(self, cell: Cell) -> None:
         """The last to end, well or not, leaves the cell to be handed out itself."""
@@ -247,7 +256,7 @@ class FitFirst(Searcher):
         """Queue a cell; at once and at no cost where its parts have done what there was to do."""
         divided = cell.key in self.parts_left
         cost = 0.0 if divided else self.cost_of[phase](cell)
-        self.queues[phase].push(Task(cell, phase), cost, at_once=divided)
+        self.queues[phase].push(Task(cell, phase, None, cost), at_once=divided)
 
     def _release(self, fit: str) -> None:
         self.stored.add(fit)
