@@ -49,7 +49,7 @@ class Size:
     steps: int
 
 
-FULL, SMALL = Size(12, 768, 4), Size(2, 384, 8)
+FULL, SMALL = Size(12, 768, 4), Size(2, 384, 4)
 
 
 def run_side(side: str, size: Size, threads: int) -> Costs:
@@ -208,6 +208,7 @@ def trainer_step(folder: Path) -> tuple[Step, Any]:
         data_collator=DataCollatorWithPadding(tokenizer),
     )
     trainer.create_optimizer_and_scheduler(num_training_steps=1)
+    trainer.current_gradient_accumulation_steps = 1  # which its loop sets
     model.train()
 
     def step(batch: list[Any]) -> None:
