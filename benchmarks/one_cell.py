@@ -7,7 +7,8 @@ nothing of trainables/heads, fit.py or attacks/engine.py is used. What both side
 what is compared on: rows, settings, attack resources.
 
 mlp_ft is AutoModelForSequenceClassification under TextAttack's HuggingFaceModelWrapper, which pads
-to the maximum length. mvp is the formula of its paper over the masked language model's logits.
+to the maximum length. mvp is the formula of its paper over the masked language model's logits, all
+of its vocabulary at all places; its batches are padded to their longest text.
 """
 
 import json
