@@ -81,3 +81,9 @@ def test_a_table_that_is_used_whole_is_stepped_whole() -> None:
     train(theirs, torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=0.5), batches)
     assert not our_adamw.tables
     torch.testing.assert_close(ours.embedding.weight, theirs.embedding.weight)
+
+
+def test_a_model_without_an_embedding_table_is_left_as_it_is() -> None:
+    model = nn.EmbeddingBag(WORDS, WIDTH)
+    have_sparse_gradients(model)
+    assert not model.sparse

@@ -115,9 +115,11 @@ class MetRows:
 def have_sparse_gradients(model: Any) -> None:
     """Give a model's embedding table sparse gradients, wherever the table is looked up.
 
-    On a CPU only: a GPU steps the whole table in less time than it takes to find the rows met.
+    A model without one is left as it is. On a CPU only: a GPU steps the whole table in less time
+    than it takes to find the rows met.
     """
-    table: Tensor = model.get_input_embeddings().weight
-    for module in model.modules():
-        if hasattr(module, "sparse") and module.weight is table:
-            module.sparse = table.device.type == "cpu"
+    layer = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    if isinstance(layer, nn.Embedding):
+        for module in model.modules():
+            if hasattr(module, "sparse") and module.weight is layer.weight:
+                module.sparse = layer.weight.device.type == "cpu"
