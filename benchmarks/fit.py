@@ -49,7 +49,7 @@ class Size:
     steps: int
 
 
-FULL, SMALL = Size(12, 768, 4), Size(2, 384, 4)
+FULL, SMALL = Size(12, 768, 2), Size(2, 384, 4)
 
 
 def run_side(side: str, size: Size, threads: int) -> Costs:
