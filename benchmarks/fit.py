@@ -245,7 +245,7 @@ def figures(found: dict[str, list[Costs]]) -> str:
         logits = max(costs["logits_bytes"] for costs in found[side])
         return {
             "side": side,
-            "steps/s": spread([1 / costs["step_s"] for costs in found[side]], 2),
+            "steps/s": spread([1 / costs["step_s"] for costs in found[side]], 3),
             "× faster": times("step_s"),
             "memory, GB": of("memory_gb"),
             "logits": f"{logits / 1e3:,.1f} kB" if logits else "–",
