@@ -86,11 +86,8 @@ def run_cells(
     def hear(config: dict[str, Any], report: dict[str, Any]) -> None:
         key, part = config["key"], config["part"]
         if report["phase"] == "begun":
-            slots, holds = (
-                searcher.attack_slots(cells[key]),
-                slots_held(cells[key], config["phase"]),
-            )
-            report = {**report, "slots": slots, "holds": holds}
+            slots = searcher.attack_slots(cells[key])
+            report = {**report, "slots": slots, "holds": slots_held(cells[key], config["phase"])}
             if part is None:
                 begun_on[key] = report["node"]
         listener(cells[key], report if part is None else {**report, "part": part})

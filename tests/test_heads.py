@@ -312,6 +312,23 @@ def test_what_is_left_out_changes_neither_scores_nor_gradients(
 
 
 @every_head
+def test_attention_is_dropped_out_in_every_layer(kind: str, name: str, folder: Path) -> None:
+    head = build_head(kind, spec_of(folder, name, prompts_for(name))).train()
+    of_attention = []
+    for path, module in head.named_modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+            if path.endswith(("attention.self.dropout", "attn.attn_dropout")):
+                of_attention.append(module)
+    assert len(of_attention) == head.model.config.num_hidden_layers > 1
+    assert torch.equal(head(SINGLE), head(SINGLE))
+    for module in of_attention:
+        module.p = 0.5
+        assert not torch.equal(head(SINGLE), head(SINGLE))
+        module.p = 0.0
+
+
+@every_head
 def test_weights_survive_the_way_through_bytes(kind: str, name: str, folder: Path) -> None:
     def fresh(seed: int) -> Head:
         torch.manual_seed(seed)

@@ -63,7 +63,7 @@ class MetRows:
         self.rows = torch.empty(0, dtype=torch.long)
         # As large as the table; what is not met is never touched, and takes no memory.
         self.values, self.gradient, self.mean, self.square = (
-            torch.zeros_like(table) for _ in range(4)
+            torch.empty_like(table) for _ in range(4)
         )
         self.steps = torch.tensor(0.0)
         self.not_decayed = 0  # steps that rows not met have not seen yet
@@ -105,6 +105,7 @@ class MetRows:
         places = torch.arange(len(self.rows), len(self.rows) + len(new))
         self.place[new] = places
         self.values[places] = self.table[new] * self._decay()
+        self.mean[places] = self.square[places] = 0.0
         self.table[new] = self.values[places]
         self.rows = torch.cat([self.rows, new])
 
