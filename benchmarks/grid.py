@@ -6,9 +6,10 @@ sweep    python -m orchestrator.sweep
 script   benchmarks/one_cell.py for each cell, by xargs as many at once as the sweep has slots:
          the Trainer of transformers fits, textattack.Attacker attacks
 
-The slice is sst2 × bert-embedded × {mlp_ft, mvp} × 4 attacks: 8 cells, 2 fits, like the whole grid
-4 cells a fit. Both sides have the space's own settings, the same rows, attacked examples, resources
-and threads. The sides take turns; a figure is the median of the rounds, with lowest and highest.
+The slice is {sst2, ag_news, dbpedia_14} × bert-embedded × {mlp_ft, mvp} × 4 attacks: 24 cells on 6
+fits, like the whole grid 4 cells a fit. Both sides have the space's own settings, the same rows,
+attacked examples, resources and threads. The sides take turns; a figure is the median of the
+rounds, with lowest and highest.
 
 `in fits` and `in attacks` are seconds added up over all of them, as each side times its own; the
 script's attacks have the loading of what an attack needs in them.
@@ -45,8 +46,10 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
 
-ONLY = ("dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp")
-SMALL, FEWER_ROWS = (*ONLY, "attack=textfooler"), ("fit.train_examples=600",)
+MODEL, HEADS = "model=bert-embedded", "head=mlp_ft,mvp"
+ONLY = ("dataset=sst2,ag_news,dbpedia_14", MODEL, HEADS)
+SMALL = ("dataset=sst2", MODEL, HEADS, "attack=textfooler")
+FEWER_ROWS = ("fit.train_examples=600",)
 TINY = ("fit.train_examples=16", "attack.examples=1")
 ACCURACIES = ("test_accuracy", "clean_accuracy", "accuracy_under_attack")
 WHOLE_GRID = 420  # cells of the embedded space
@@ -66,7 +69,7 @@ class Slice:
         return [planned.cell for planned in make_plan(space, Assets("embedded"), store).cells]
 
     def one_tiny_cell(self) -> "Slice":
-        only = (*ONLY[:2], "head=mlp_ft", "attack=misspellings")
+        only = ("dataset=sst2", MODEL, "head=mlp_ft", "attack=misspellings")
         return Slice(only, TINY, self.slots, self.folder)
 
     def environment(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.grid import ONLY, Slice
+from benchmarks.grid import MODEL, Slice
 from benchmarks.one_cell import HEADS
 from benchmarks.side_by_side import measure, spread
 from trainables.assets import Assets
@@ -24,7 +24,7 @@ time.sleep(1)
 
 def test_the_scripts_mvp_scores_as_our_head(tmp_path: Path) -> None:
     """A long text too, which both cut at the same token."""
-    only = (*ONLY[:2], "head=mvp", "attack=textfooler")
+    only = ("dataset=sst2", MODEL, "head=mvp", "attack=textfooler")
     (cell,) = Slice(only, (), 1, tmp_path).cells(Store(str(tmp_path)))
     assets, data = Assets("embedded"), cell.fit.data
     rows = load_splits("sst2", data, assets.dataset_files("sst2", data)).test[:20]
