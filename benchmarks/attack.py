@@ -6,8 +6,10 @@ The same victims, attack settings, resources and examples (AG News as it ships).
 
 engine    trainables/attacks
 attacker  textattack.Attacker with its own HuggingFaceModelWrapper, which pads to the victim's
-          maximum length (96), and its own classes wherever ours are faster twins
-unpadded  the same, but with our Victim for a wrapper: texts by length, padded to the longest
+          maximum length (96), its own classes wherever ours are faster twins, and models as
+          transformers has them
+unpadded  the same, but with our Victim for a wrapper: texts by length, padded to the longest, and
+          our victim's products of matrices
 
 The sides take turns within each round, so that what else the machine does hits all; a figure is
 the median of the rounds, with lowest and highest. CPU time is beside wall clock: on a busy machine
@@ -23,6 +25,7 @@ steps of training. Examples get the labels that the victim gives them, so that n
 
 import argparse
 import contextlib
+import copy
 import io
 import json
 import shutil
@@ -47,6 +50,7 @@ from trainables.attacks.resources import masked_language_model, prepare_textatta
 from trainables.data import Example, Splits, attacked_examples, load_splits
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
+from trainables.linear import Linear
 
 prepare_textattack("embedded")
 
@@ -95,6 +99,21 @@ TEXTATTACKS_OWN = {
 def load_rows() -> Splits:
     data = Catalog().dataset(DATASET)
     return load_splits(DATASET, data, Assets("embedded").dataset_files(DATASET, data))
+
+
+def as_transformers_has_it(model: Any) -> Any:
+    """A copy whose linear layers are torch's own again."""
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(module, Linear):
+            module.__class__ = torch.nn.Linear
+    return plain
+
+
+@cache
+def plain_masked_lm() -> tuple[Any, Any]:
+    model, tokenizer = masked_language_model("embedded")
+    return as_transformers_has_it(model), tokenizer
 
 
 def make_attack(name: str, victim: ModelWrapper, own: bool = False, **changed: Any) -> Any:
@@ -185,7 +204,8 @@ def run_engine(name: str, head: Head, examples: Sequence[Example]) -> int:
 
 
 def run_attacker(name: str, victim: ModelWrapper, examples: Sequence[Example]) -> int:
-    attack = make_attack(name, victim, own=True, **CHANGED.get(name, {}))
+    with patch.dict(globals(), masked_language_model=lambda _: plain_masked_lm()):
+        attack = make_attack(name, victim, own=True, **CHANGED.get(name, {}))
     dataset = textattack.datasets.Dataset([(e.texts[0], e.label) for e in examples])
     arguments = textattack.AttackArgs(
         num_examples=len(examples), random_seed=SEED, disable_stdout=True, silent=True
@@ -197,7 +217,7 @@ def run_attacker(name: str, victim: ModelWrapper, examples: Sequence[Example]) -
 
 def sides(name: str, head: Any, examples: Sequence[Example]) -> dict[str, Callable[[], int]]:
     head.tokenizer.model_max_length = MAX_LENGTH
-    padded = HuggingFaceModelWrapper(head.model, head.tokenizer)
+    padded = HuggingFaceModelWrapper(as_transformers_has_it(head.model), head.tokenizer)
     return {
         "engine": lambda: run_engine(name, head, examples),
         "attacker": lambda: run_attacker(name, padded, examples),

@@ -122,6 +122,9 @@ def masked_language_model(resources: str) -> tuple[Any, Any]:
         return str(given(MASKED_LM) or MASKED_LM_HUB), None
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
+    from trainables.linear import use_onednn
+
     folder = EMBEDDED / "bert"
     model = AutoModelForMaskedLM.from_pretrained(folder, torch_dtype="float32")
+    use_onednn(model)
     return model.eval(), AutoTokenizer.from_pretrained(folder)

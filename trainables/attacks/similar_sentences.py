@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from trainables.attacks.pieces import Tokenizer
+from trainables.linear import linear
 
 NGRAMS = ((0, 1), (1, 1), (2, 2))  # tokens before and after the one they belong to
 WIDTH = 256
-FEWEST_ROWS = 16  # a BLAS may sum a few rows otherwise than many
 NOTHING = np.zeros((0, WIDTH), np.float32)
 AT_ONCE = 64  # sentences: what is computed at a time should stay in the cache
 
@@ -75,9 +76,8 @@ class SimilarSentences:
     def encode(self, sentences: Sequence[str]) -> Array:
         """Unit vectors [sentences, 512]."""
         tokens = [np.array(self.tokenizer.encode(each)) for each in sentences]
-        with self.weights._threadpool(limits=self.weights.threads, user_api="blas"):
-            chunks = [tokens[at : at + AT_ONCE] for at in range(0, len(tokens), AT_ONCE)]
-            return np.concatenate([self._encode([tokens[0], *chunk])[1:] for chunk in chunks])
+        chunks = [tokens[at : at + AT_ONCE] for at in range(0, len(tokens), AT_ONCE)]
+        return np.concatenate([self._encode([tokens[0], *chunk])[1:] for chunk in chunks])
 
     def _encode(self, tokens: list[Array]) -> Array:
         w = self.weights
@@ -144,12 +144,8 @@ def _leading(equal: Array) -> int:
 
 
 def _times(rows: Array, weight: Array) -> Array:
-    """`rows @ weight`, with zeros below if there are but a few rows."""
-    if len(rows) >= FEWEST_ROWS:
-        return rows @ weight
-    padded = np.zeros((FEWEST_ROWS, rows.shape[1]), np.float32)
-    padded[: len(rows)] = rows
-    return (padded @ weight)[: len(rows)]
+    """`rows @ weight`; numpy's BLAS may sum a row otherwise in another place or company."""
+    return linear(torch.from_numpy(rows), torch.from_numpy(weight).t()).numpy()
 
 
 def _normalized(rows: Array, gain: Array, bias: Array, eps: float) -> Array:

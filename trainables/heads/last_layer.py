@@ -13,13 +13,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.models.bert.modeling_bert import BertEncoder
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
 from trainables.heads.real_tokens import encode_real_tokens
+from trainables.linear import linear
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def _block_at(block: Any, at: Places) -> Callable[..., tuple[Tensor]]:
         query, key, value = attention.c_attn.weight.T.split(attention.split_size)
         query_bias, _, value_bias = attention.c_attn.bias.split(attention.split_size)
         found = attend(
-            F.linear(at.of(normed), query, query_bias),
+            linear(at.of(normed), query, query_bias),
             key,
             value,
             value_bias,

@@ -1,0 +1,88 @@
+"""Products of matrices by oneDNN: torch has it beside MKL and leaves it alone in float32.
+
+On an AMD Zen 5, MKL does half of what oneDNN does; on other CPUs they were alike. What oneDNN finds
+for a row does not hang on how many rows, from two on, or threads there are.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from transformers.pytorch_utils import Conv1D
+
+# oneDNN compiles a kernel for each number of rows, about 0.4 ms: in inference, where lengths and
+# batches differ most, rows are filled up to a multiple of this.
+ROWS = 32
+
+
+def use_onednn(model: nn.Module) -> None:
+    """Let the linear layers of `model`, GPT-2's too, multiply by `linear`. Weights stay."""
+    faster = {nn.Linear: Linear, Conv1D: TransposedLinear}
+    for module in model.modules():
+        module.__class__ = faster.get(type(module), type(module))
+
+
+class Linear(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+class TransposedLinear(Conv1D):
+    """GPT-2's: its weight is [inputs, outputs]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight.t(), self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """As torch.nn.functional.linear: x [..., inputs], weight [outputs, inputs], bias [outputs].
+
+    By oneDNN where torch has it and all is float32 on the CPU. Has no second derivatives then.
+    """
+    if not _suits(x, weight):
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    if torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)
+    ):
+        found = _Linear.apply(rows, weight, bias)
+    else:
+        found = _product(F.pad(rows, (0, 0, 0, -len(rows) % ROWS)), weight, bias)[: len(rows)]
+    return found.view(*x.shape[:-1], len(weight))
+
+
+def _suits(x: Tensor, weight: Tensor) -> bool:
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and x.numel() > 0
+    )
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return found
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return _product(rows, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        of_rows, of_weight, of_bias = ctx.needs_input_grad
+        gradient = gradient.contiguous()
+        return (
+            _product(gradient, weight.t()) if of_rows else None,
+            _product(gradient.t(), rows.t()) if of_weight else None,
+            gradient.sum(0) if of_bias else None,
+        )
