@@ -116,30 +116,37 @@ def plain_masked_lm() -> tuple[Any, Any]:
     return as_transformers_has_it(model), tokenizer
 
 
-def make_attack(name: str, victim: ModelWrapper, own: bool = False, **changed: Any) -> Any:
-    """An attack at embedded settings on texts of one column; `own`: of TextAttack's classes."""
+def make_attack(
+    name: str, victim: ModelWrapper, own: bool = False, masked_lm: Any = None, **changed: Any
+) -> Any:
+    """An attack at embedded settings on texts of one column; `own`: of TextAttack's classes.
+
+    masked_lm: model and tokenizer that BERT-Attack asks, of the embedded resources if None.
+    """
     catalog = Catalog()
     data = catalog.dataset(DATASET)
     settings = attack_settings(catalog.attack(name), data, "textattack", "embedded")
     build = textattacks_own if own else ours
-    return build(name, victim, {**settings, **changed}, data)
+    masked_lm = masked_lm or masked_language_model("embedded")
+    return build(name, victim, {**settings, **changed}, data, masked_lm)
 
 
-def ours(kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset) -> Any:
-    masked_lm = masked_language_model("embedded")
+def ours(
+    kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset, masked_lm: Any
+) -> Any:
     return recipes.build_attack(
         kind, victim, settings, "embedded", masked_lm, data.columns, data.attacked
     )
 
 
 def textattacks_own(
-    kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset
+    kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset, masked_lm: Any
 ) -> Any:
     """The same attack of TextAttack's own classes, wherever ours are faster twins."""
     with ExitStack() as stack:
         for part, theirs in TEXTATTACKS_OWN.items():
             stack.enter_context(patch.object(recipes, part, theirs))
-        return ours(kind, victim, settings, data)
+        return ours(kind, victim, settings, data, masked_lm)
 
 
 @dataclass(frozen=True)
@@ -204,8 +211,8 @@ def run_engine(name: str, head: Head, examples: Sequence[Example]) -> int:
 
 
 def run_attacker(name: str, victim: ModelWrapper, examples: Sequence[Example]) -> int:
-    with patch.dict(globals(), masked_language_model=lambda _: plain_masked_lm()):
-        attack = make_attack(name, victim, own=True, **CHANGED.get(name, {}))
+    masked_lm = plain_masked_lm()
+    attack = make_attack(name, victim, own=True, masked_lm=masked_lm, **CHANGED.get(name, {}))
     dataset = textattack.datasets.Dataset([(e.texts[0], e.label) for e in examples])
     arguments = textattack.AttackArgs(
         num_examples=len(examples), random_seed=SEED, disable_stdout=True, silent=True
