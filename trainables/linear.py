@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 # oneDNN compiles a kernel for each number of rows, about 0.4 ms: in inference, where lengths and
 # batches differ most, rows are filled up to a multiple of this.
-ROWS = 32
+ROWS = 16
 
 
 def use_onednn(model: nn.Module) -> None:
