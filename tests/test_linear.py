@@ -75,5 +75,10 @@ def test_other_numbers_than_float32_are_torchs_own(dtype: torch.dtype) -> None:
     assert torch.equal(linear(x, weight), F.linear(x, weight))
 
 
+def test_a_part_of_a_larger_matrix_is_a_matrix() -> None:
+    x, weight = drawn(9, IN), drawn(IN, 3 * OUT).t()[:OUT]
+    torch.testing.assert_close(linear(x, weight), F.linear(x, weight), atol=1e-4, rtol=1e-4)
+
+
 def test_nothing_times_a_matrix_is_nothing() -> None:
     assert linear(torch.empty(0, IN), drawn(OUT, IN)).shape == (0, OUT)
