@@ -1,7 +1,7 @@
 """Products of matrices by oneDNN: torch has it beside MKL and leaves it alone in float32.
 
-On an AMD Zen 5, MKL does half of what oneDNN does; on other CPUs they were alike. What oneDNN finds
-for a row does not hang on how many rows, from two on, or threads there are.
+On an AMD Zen 5, MKL does half of what oneDNN does; without AVX-512 they are alike. What is found
+for a row does not hang on how many other rows or threads there are.
 """
 
 from typing import Any
@@ -11,10 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
-
-# oneDNN compiles a kernel for each number of rows, in 0.4 ms or more, and what it keeps of each lies
-# between the results and leaves holes in the memory that none of the next fits in.
-FEWEST_ROWS = 16
 
 
 def use_onednn(model: nn.Module) -> None:
@@ -54,8 +50,12 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _filled_up(rows: Tensor) -> Tensor:
-    """With rows of zeros up to one of few numbers of rows, at most a sixteenth more from 256 on."""
-    step = max(FEWEST_ROWS, 1 << (len(rows).bit_length() - 5))
+    """With rows of zeros up to one of few numbers of rows, an eighth more at most from 128 on.
+
+    oneDNN compiles a kernel for each number of rows, in 0.4 ms or more, and what it keeps of each
+    lies among the results and leaves holes in the memory, which none of the next fits in.
+    """
+    step = 2 ** max(4, len(rows).bit_length() - 4)
     missing = -len(rows) % step
     return F.pad(rows, (0, 0, 0, missing)) if missing else rows
 
@@ -81,17 +81,18 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(rows, weight)
-        return _product(rows, weight, bias)
+        filled = _filled_up(rows)
+        ctx.save_for_backward(filled, weight)
+        return _product(filled, weight, bias)[: len(rows)]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight = ctx.saved_tensors
+        filled, weight = ctx.saved_tensors
         of_rows, of_weight, of_bias = ctx.needs_input_grad
-        gradient = gradient.contiguous()
+        of_filled = _filled_up(gradient.contiguous())
         return (
-            _product(gradient, weight.t()) if of_rows else None,
-            _product(gradient.t(), rows.t()) if of_weight else None,
+            _product(of_filled, weight.t())[: len(gradient)] if of_rows else None,
+            _product(of_filled.t(), filled.t()) if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )
