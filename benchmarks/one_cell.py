@@ -48,7 +48,7 @@ prepare_textattack("embedded")
 import textattack  # noqa: E402
 from textattack.models.wrappers import HuggingFaceModelWrapper, ModelWrapper  # noqa: E402
 
-from benchmarks.attack import textattacks_own  # noqa: E402
+from benchmarks.attack import plain_masked_lm, textattacks_own  # noqa: E402
 
 EVALUATION_BATCH = 64
 
@@ -213,7 +213,8 @@ def accuracy(predicted: Any) -> dict[str, float]:
 
 def attack(cell: Cell, victim: ModelWrapper, examples: list[Example]) -> list[str]:
     """How each example ended, by TextAttack's name."""
-    recipe = textattacks_own(cell.attack_kind, victim, cell.attack_settings, cell.fit.data)
+    settings, data = cell.attack_settings, cell.fit.data
+    recipe = textattacks_own(cell.attack_kind, victim, settings, data, plain_masked_lm())
     dataset = textattack.datasets.Dataset([(e.texts[0], e.label) for e in examples])
     arguments = textattack.AttackArgs(
         num_examples=len(examples), random_seed=cell.fit.seed, disable_stdout=True, silent=True
