@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from transformers.pytorch_utils import Conv1D
 
 
@@ -35,7 +34,7 @@ class TransposedLinear(Conv1D):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As torch.nn.functional.linear: x [..., inputs], weight [outputs, inputs], bias [outputs].
 
-    By oneDNN where torch has it and all is float32 on the CPU. Has no second derivatives then.
+    By oneDNN where torch has it and all is float32 on the CPU.
     """
     if not _suits(x, weight):
         return F.linear(x, weight, bias)
@@ -81,18 +80,19 @@ def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        filled = _filled_up(rows)
-        ctx.save_for_backward(filled, weight)
-        return _product(filled, weight, bias)[: len(rows)]
+        ctx.save_for_backward(rows, weight)
+        return _product(_filled_up(rows), weight, bias)[: len(rows)]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        filled, weight = ctx.saved_tensors
+        rows, weight = ctx.saved_tensors
         of_rows, of_weight, of_bias = ctx.needs_input_grad
-        of_filled = _filled_up(gradient.contiguous())
+        for_bias = gradient.sum(0) if of_bias else None
+        if torch.is_grad_enabled():  # a training that wants second derivatives: torch has them
+            return gradient @ weight, gradient.t() @ rows, for_bias
+        filled = _filled_up(gradient.contiguous())
         return (
-            _product(of_filled, weight.t())[: len(gradient)] if of_rows else None,
-            _product(of_filled.t(), filled.t()) if of_weight else None,
-            gradient.sum(0) if of_bias else None,
+            _product(filled, weight.t())[: len(rows)] if of_rows else None,
+            _product(filled.t(), _filled_up(rows).t()) if of_weight else None,
+            for_bias,
         )
