@@ -2,6 +2,8 @@
 
 import logging
 import os
+import tempfile
+from pathlib import Path
 
 from search_spaces.errors import BadInput
 
@@ -31,7 +33,10 @@ def prepare_environment(address: str | None, verbose: bool) -> None:
 
 
 def connect(address: str | None, verbose: bool) -> None:
-    """Connect to a cluster, or start Ray on this machine."""
+    """Connect to a cluster, or start Ray on this machine.
+
+    Raises BadInput where no cluster answers, or Ray does not start here.
+    """
     import ray
 
     try:
@@ -48,6 +53,14 @@ def connect(address: str | None, verbose: bool) -> None:
             f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}); "
             "leave --ray-address out to run on this machine"
         ) from None
+    except Exception as error:  # Ray raises no narrower one where a process of its own fails.
+        if address is not None:
+            raise
+        logs = Path(tempfile.gettempdir(), "ray", "session_latest", "logs")
+        raise BadInput(
+            f"Ray does not start on this machine ({str(error).splitlines()[0]}); "
+            f"its logs are in {logs}"
+        ) from error
 
 
 def check_fits_here(phase: str, cpus: float, gpus: float) -> None:

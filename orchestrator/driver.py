@@ -135,7 +135,7 @@ def _run_missing(
     max_concurrent: int | None,
     verbose: bool,
 ) -> dict[str, str]:
-    from orchestrator.run import run_cells
+    from orchestrator.run import RayDied, run_cells
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
@@ -152,13 +152,17 @@ def _run_missing(
                 failures[cell.key] = progress["error"]
                 stop.after_failure()
 
-        run_cells(
-            plan, store, assets.location, listen, stop.reason,
-            ray_address, max_concurrent, verbose,
-        )  # fmt: skip
-    if stop.reason():
+        try:
+            run_cells(
+                plan, store, assets.location, listen, stop.reason,
+                ray_address, max_concurrent, verbose,
+            )  # fmt: skip
+            reason = stop.reason()
+        except RayDied as error:
+            reason = str(error)
+    if reason:
         print(
-            f"stopped: {stop.reason()}. What is done is kept; the same command goes on from there",
+            f"stopped: {reason}. What is done is kept; the same command goes on from there",
             file=sys.stderr,
         )
     return failures

@@ -1,4 +1,4 @@
-"""Hear every trial's reports, and of its process's death, in the driver."""
+"""Hear every trial's reports, and of deaths of processes and of Ray itself, in the driver."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +10,20 @@ from ray import tune
 class Listen(tune.Callback):
     """Calls `hear(config, report)` and, when a trial's process has died, `died(config, error)`.
 
-    config: the trial's. error: what Ray says about it, for people.
+    config: the trial's. error: what Ray says about it, for people. check_alive: called again and
+    again, also while no trial reports; what it raises ends the run.
     """
 
     def __init__(
         self,
         hear: Callable[[dict[str, Any], dict[str, Any]], None],
         died: Callable[[dict[str, Any], str], None],
+        check_alive: Callable[[], None],
     ) -> None:
-        self.hear, self.died = hear, died
+        self.hear, self.died, self.check_alive = hear, died, check_alive
+
+    def on_step_begin(self, iteration: int, trials: Any, **_: Any) -> None:
+        self.check_alive()
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any

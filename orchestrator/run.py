@@ -25,6 +25,10 @@ PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 Listener = Callable[[Cell, dict[str, Any]], None]
 
 
+class RayDied(Exception):
+    """The node of Ray that the driver speaks through has died: nothing more can be run."""
+
+
 def run_cells(
     plan: Plan,
     store: Store,
@@ -45,7 +49,8 @@ def run_cells(
     When `stopped` gives a reason, no more cells are begun.
 
     Raises BadInput where no Ray cluster answers at `ray_address` or not all of its nodes see the
-    store, and where this machine, without a cluster, has not what a cell wants.
+    store, and where this machine, without a cluster, has not what a cell wants; RayDied in the
+    middle.
     """
     prepare_environment(ray_address, verbose)
     import ray
@@ -65,7 +70,8 @@ def run_cells(
             for wanted in sorted({shape(cell, phase) for cell in cells.values()}):
                 check_fits_here(phase, *wanted)
     nodes = _Nodes()
-    deaths = Deaths(nodes.living, ray.get_runtime_context().get_node_id())
+    home = ray.get_runtime_context().get_node_id()
+    deaths = Deaths(nodes.living, home)
     begun_on: dict[str, str] = {}
     last_words: dict[str, str] = {}
 
@@ -98,6 +104,11 @@ def run_cells(
             deaths.record(key, begun_on.pop(key, None))
             last_words[key] = error
         listener(cells[key], {"phase": "died"} if part is None else {"phase": "died", "part": part})
+
+    def check_alive() -> None:
+        # Ray ends a driver whose node dies, but for some deaths: then it would wait forever.
+        if home not in nodes.living():
+            raise RayDied("Ray's own processes on this machine died")
 
     def ends_with_fit(trial_id: str, report: Mapping[str, Any]) -> bool:
         return bool(report.get("fit_done")) and searcher.ends_with_fit(trial_id)
@@ -136,7 +147,7 @@ def run_cells(
                 name=plan.space.name,
                 storage_path=folder,
                 stop=ends_with_fit,
-                callbacks=[Listen(hear, died)],
+                callbacks=[Listen(hear, died, check_alive)],
                 verbose=2 if verbose else 0,
                 # The searcher hands out again what died; Tune would count lost nodes as failures.
                 failure_config=tune.FailureConfig(max_failures=0),

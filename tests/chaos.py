@@ -4,8 +4,9 @@
 
 Each round is one sweep on a fresh store that is killed a few times, run again until it ends, and
 then compared with a sweep that nobody disturbed. What is killed, with -9: the driver, a worker, the
-raylet, the MLflow server. And the store's disk is full, or read-only, for a while. The moments are
-drawn from the seed; what runs at a moment depends on the machine. Exit code 0 when all rounds held.
+raylet, one of Ray's agents, the MLflow server. And the store's disk is full, or read-only, for a
+while. The moments are drawn from the seed; what runs at a moment depends on the machine. Exit code
+0 when all rounds held.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -31,7 +33,7 @@ from unittest.mock import patch
 from trainables.scratch import remove_leftovers
 
 REPOSITORY = Path(__file__).parent.parent
-KINDS = ("driver", "worker", "raylet", "mlflow", "store")
+KINDS = ("driver", "worker", "raylet", "agent", "mlflow", "store")
 KILLS_A_ROUND = 5
 LIBRARIES_OWN = ("ray", "torchinductor_")  # logs and a cache, one for all processes of a user
 SMALL = [
@@ -104,7 +106,7 @@ class Round:
 
 
 def disturb(round: Round, kind: str, server: "Server", draw: random.Random) -> str:
-    """Do the harm; returns what was done, for the log."""
+    """Do the harm; returns what was done, for the log; "" where there was nothing to kill."""
     if kind == "mlflow":
         server.kill()
         away = draw.uniform(1, 10)
@@ -116,12 +118,17 @@ def disturb(round: Round, kind: str, server: "Server", draw: random.Random) -> s
         with unwritable(round.store):
             time.sleep(away)
         return f"the store could not be written for {away:.0f} s"
-    named = {"driver": "orchestrator.sweep", "raylet": "raylet/raylet", "worker": "ray::"}[kind]
-    victims = [pid for pid, command in round.processes().items() if named in command]
+    named = {
+        "driver": r"orchestrator\.sweep",
+        "raylet": r"raylet/raylet",
+        "agent": r"ray::\w+Agent$",
+        "worker": r"ray::(?!\w+Agent$)",
+    }[kind]
+    victims = [pid for pid, command in round.processes().items() if re.search(named, command)]
     if kind == "driver":
         victims = victims[:1]
     if not victims:
-        return f"no {kind} was there to kill"
+        return ""
     victim = draw.choice(sorted(victims))
     with contextlib.suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
@@ -144,9 +151,9 @@ def run_round(
                     driver.wait(draw.uniform(2, 25))
                     break
                 kind = draw.choice(kinds)
-                said = disturb(round, kind, server, draw)
-                done += 1
-                print(f"{round.name}: {said}", flush=True)
+                if said := disturb(round, kind, server, draw):
+                    done += 1
+                    print(f"{round.name}: {said}", flush=True)
                 continue
             driver.wait(600)
         kept |= round.records()

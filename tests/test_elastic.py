@@ -1,5 +1,6 @@
 """Nodes and processes die under a sweep on a real Ray; stand-ins take the place of models."""
 
+import contextlib
 import json
 import os
 import signal
@@ -201,23 +202,50 @@ def name_and_addresses(process: psutil.Process) -> tuple[str, set[str]]:
         return "", set()
 
 
-def test_ray_keeps_to_localhost_and_ends_with_its_driver(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def a_sweep(store: Path) -> Iterator["subprocess.Popen[str]"]:
+    """From the command line, on a Ray of its own; its first fit is stored. It is killed at last."""
     command = [
-        sys.executable, "-m", "orchestrator.sweep", "--store", str(tmp_path),
-        "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-        "--set", "fit.train_examples=64",
+        sys.executable, "-m", "orchestrator.sweep", "--store", str(store),
+        "--only", "dataset=sst2", "--only", "model=bert-embedded", "--set", "fit.train_examples=64",
     ]  # fmt: skip
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (store / "errors.txt").open("w") as errors:
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
     try:
-        wait_for(lambda: driver.poll() is None and list(tmp_path.glob("fits/*/fit.json")))
+        wait_for(lambda: driver.poll() is None and list(store.glob("fits/*/fit.json")))
+        yield driver
+    finally:
+        driver.kill()
+        driver.wait()
+
+
+def test_ray_keeps_to_localhost_and_ends_with_its_driver(tmp_path: Path) -> None:
+    with a_sweep(tmp_path) as driver:
         family = [psutil.Process(driver.pid)]
         family += family[0].children(recursive=True)
         names, addresses = zip(*map(name_and_addresses, family), strict=True)
         for name in ("raylet", "gcs_server", "ray::"):
             assert any(name in each for each in names)
         assert set().union(*addresses) == {"127.0.0.1"}
-    finally:
-        driver.kill()
-        driver.wait()
     _, alive = psutil.wait_procs(family[1:], timeout=PATIENCE)
     assert not alive, json.dumps([process.cmdline() for process in alive])
+
+
+def test_a_sweep_whose_own_ray_dies_ends_and_says_so(tmp_path: Path) -> None:
+    with a_sweep(tmp_path) as driver:
+        (raylet,) = (p for p in psutil.Process(driver.pid).children() if p.name() == "raylet")
+        raylet.kill()
+        assert driver.wait(PATIENCE) == 1
+    said = (tmp_path / "errors.txt").read_text()
+    assert "stopped: Ray's own processes on this machine died. What is done is kept" in said
+
+
+def test_a_ray_that_does_not_start_is_said_in_a_line(tmp_path: Path) -> None:
+    long = tmp_path / ("long" * 30)  # Ray's sockets lie in it, and their paths are limited.
+    long.mkdir()
+    command = [sys.executable, "-m", "orchestrator.sweep", "--store", str(tmp_path / "store")]
+    there = {**os.environ, "TMPDIR": str(long)}
+    run = subprocess.run(command, capture_output=True, text=True, env=there)
+    assert run.returncode == 2
+    assert "error: Ray does not start on this machine (" in run.stderr
+    assert "Traceback" not in run.stderr
