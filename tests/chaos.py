@@ -183,12 +183,19 @@ def check(round: Round, kept: dict[tuple[str, int], str]) -> None:
     assert not list(round.store.rglob("*.part")), "half-written files in the store"
     assert not list(round.store.glob("drivers/*")), "a driver's file is left in the store"
     # Ray kills a worker that is slow to end; what that left, the next sweep removes.
+    deadline = time.monotonic() + 30
+    while (left := temporary_files(round)) and time.monotonic() < deadline:
+        time.sleep(0.5)  # A process counts as there until its parent or init has heard of its end.
+    assert not left, f"temporary files: {left}"
+    check_mlflow(round)
+
+
+def temporary_files(round: Round) -> list[str]:
+    """Names of what is left of ours when the leftovers of ended processes are removed."""
     with patch.object(tempfile, "tempdir", str(round.folder / "tmp")):
         remove_leftovers()
     names = [path.name for path in (round.folder / "tmp").iterdir()]
-    left = [name for name in names if not name.startswith(LIBRARIES_OWN)]
-    assert not left, f"temporary files: {left}"
-    check_mlflow(round)
+    return [name for name in names if not name.startswith(LIBRARIES_OWN)]
 
 
 def check_mlflow(round: Round) -> None:
