@@ -36,8 +36,8 @@ from ray.tune.search import Searcher
 
 from orchestrator.plan import Plan, make_plan
 from orchestrator.run import PENDING_ON_A_CLUSTER, attack_cost, fit_cost
-from orchestrator.schedule import SMALLEST_PART, FitFirst, shape
-from orchestrator.slots import Shape
+from orchestrator.schedule import SMALLEST_PART, FitFirst
+from orchestrator.slots import Shape, shape
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

@@ -3,12 +3,43 @@
 import logging
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
+from orchestrator.nodes import check_store_on_nodes
+from orchestrator.slots import shape
+from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
+from trainables.store import Store
 
 
-def prepare_environment(address: str | None, verbose: bool) -> None:
+def open_ray(
+    cells: Iterable[Cell], phases: Iterable[str], store: Store, address: str | None, verbose: bool
+) -> None:
+    """Connect to a cluster, or start Ray on this machine, to run these phases of these cells.
+
+    Raises BadInput where no cluster answers at `address` or not all of its nodes see the store, and
+    where Ray does not start on this machine or this machine has not what a phase wants.
+    """
+    _prepare_environment(address, verbose)
+    _connect(address, verbose)
+    if address is not None:
+        check_store_on_nodes(store)
+        return
+    cells = list(cells)
+    for phase in phases:
+        for wanted in sorted({shape(cell, phase) for cell in cells}):
+            _check_fits_here(phase, *wanted)
+
+
+def close_ray() -> None:
+    """Leave the cluster, or end the Ray of this machine."""
+    import ray
+
+    ray.shutdown()
+
+
+def _prepare_environment(address: str | None, verbose: bool) -> None:
     """What Ray reads from the environment when it is imported or started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -32,11 +63,7 @@ def prepare_environment(address: str | None, verbose: bool) -> None:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def connect(address: str | None, verbose: bool) -> None:
-    """Connect to a cluster, or start Ray on this machine.
-
-    Raises BadInput where no cluster answers, or Ray does not start here.
-    """
+def _connect(address: str | None, verbose: bool) -> None:
     import ray
 
     try:
@@ -63,7 +90,7 @@ def connect(address: str | None, verbose: bool) -> None:
         ) from error
 
 
-def check_fits_here(phase: str, cpus: float, gpus: float) -> None:
+def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
     """Raises BadInput where this machine has not what a phase wants, which would wait forever."""
     import ray
 

@@ -7,19 +7,22 @@ driver's heartbeat into the store.
 
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from orchestrator.connect import close_ray, open_ray
 from orchestrator.environment import environment
 from orchestrator.lease import Lease
 from orchestrator.live import View
 from orchestrator.plan import Plan, make_plan
 from orchestrator.progress import Progress
+from orchestrator.slots import PHASES
 from orchestrator.time_spent import Times, TimeSpent
 from orchestrator.track import beginning, summary
-from orchestrator.tracking import open_tracker
+from orchestrator.tracking import Tracker, tracker_for
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
 from trainables.assets import Assets
@@ -52,7 +55,7 @@ def drive(
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
-        tracker = open_tracker(plan.space.name, store, assets, tracking_uri, bool(plan.todo))
+        tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
         finished = plan.with_status("done")
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
@@ -60,7 +63,7 @@ def drive(
         left_out: list[str] = []
         times: Callable[[], Times | None] = cache(time_spent.total if plan.todo else lambda: None)
         say = partial(console.print, markup=False, soft_wrap=True)
-        with Uploader(tracker, store, say) as uploader:
+        with Uploader(tracker, store, say) as uploader, ThreadPoolExecutor(1) as beside:
             if plan.todo:
                 store.write_environment(plan.space.name, environment())
                 uploader.begin(beginning(plan, store))
@@ -73,6 +76,7 @@ def drive(
                     plan, store, assets, View(progress, console), time_spent, uploader, finished,
                     Stop(store, lease), ray_address, max_concurrent, verbose,
                 )  # fmt: skip
+                beside.submit(close_ray)  # It takes seconds, and so does the report.
             if finished:
                 last = make_plan(plan.space, assets, store)
                 report = cache(partial(contents.make, last, store))
@@ -84,6 +88,24 @@ def drive(
             _write_times(plan.space.name, spent, store, say)
         remove_leftovers()  # Of workers that were killed in mid-sweep.
     return failures, left_out, spent
+
+
+def _open(
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    tracking_uri: str | None,
+    ray_address: str | None,
+    verbose: bool,
+) -> Tracker:
+    """Reach MLflow and, if there is something to run, Ray: each takes seconds, so at once."""
+    tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
+    with ThreadPoolExecutor(1) as thread:
+        opened = thread.submit(tracker.open, to_write=bool(plan.todo))
+        if plan.todo:
+            open_ray(plan.todo, PHASES, store, ray_address, verbose)
+        opened.result()
+    return tracker
 
 
 def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:

@@ -4,8 +4,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.connect import check_fits_here, connect, prepare_environment
+from orchestrator.connect import open_ray
 from orchestrator.deaths import RESTARTS
+from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.assets import Assets
 from trainables.cell import use_threads
@@ -35,19 +36,10 @@ def run_replays(
     no Ray cluster answers at `ray_address`, where not all of its nodes see the store, and where
     this machine, without a cluster, has not what a task wants.
     """
-    prepare_environment(ray_address, verbose=False)
+    open_ray(targets, ["attack"], store, ray_address, verbose=False)
     import ray
 
-    from orchestrator.nodes import check_store_on_nodes
-    from orchestrator.schedule import shape
-
-    connect(ray_address, verbose=False)
     try:
-        if ray_address is not None:
-            check_store_on_nodes(store)
-        else:
-            for wanted in sorted({shape(cell, "attack") for cell in targets}):
-                check_fits_here("attack", *wanted)
         task = ray.remote(max_retries=RESTARTS)(_replay_all)
         shared = {dataset: ray.put(examples) for dataset, examples in sources.items()}
         waiting, out = list(targets), dict[Any, Cell]()

@@ -11,9 +11,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from orchestrator.connect import check_fits_here, connect, prepare_environment
 from orchestrator.deaths import Deaths
 from orchestrator.plan import Plan
+from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.scratch import scratch
 from trainables.store import Store
@@ -41,6 +41,8 @@ def run_cells(
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
 
+    On the Ray that this process has opened for it (connect.py): at `ray_address`, or its own.
+
     Besides those of trainables/cell.py there are the phases `begun` (on some `node`; `slots`: how
     many attacks may run at once on the cluster as it is now, `holds`: so many of them the trial
     takes the place of), and `died` (its process; it will be run again, or reported as failed). The
@@ -48,27 +50,16 @@ def run_cells(
 
     When `stopped` gives a reason, no more cells are begun.
 
-    Raises BadInput where no Ray cluster answers at `ray_address` or not all of its nodes see the
-    store, and where this machine, without a cluster, has not what a cell wants; RayDied in the
-    middle.
+    Raises RayDied.
     """
-    prepare_environment(ray_address, verbose)
     import ray
     from ray import tune
 
     from orchestrator.listen import Listen
-    from orchestrator.nodes import check_store_on_nodes
-    from orchestrator.schedule import PHASES, FitFirst, Task, shape, slots_held
+    from orchestrator.schedule import FitFirst, Task, slots_held
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
-    connect(ray_address, verbose)
-    if ray_address is not None:
-        check_store_on_nodes(store)
-    else:
-        for phase in PHASES:
-            for wanted in sorted({shape(cell, phase) for cell in cells.values()}):
-                check_fits_here(phase, *wanted)
     nodes = _Nodes()
     home = ray.get_runtime_context().get_node_id()
     deaths = Deaths(nodes.living, home)

@@ -27,12 +27,10 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from orchestrator.slots import Shape, Slots
+from orchestrator.slots import PHASES, Shape, Slots, shape
 from search_spaces.cell import Cell
-from search_spaces.space import PhaseResources
 from trainables.cell import Part
 
-PHASES = ("fit", "attack")
 SMALLEST_PART = 10  # examples: for fewer it does not pay to load a model
 PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fast
 
@@ -280,12 +278,6 @@ class FitFirst(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: what is left to do is read from the store."""
-
-
-def shape(cell: Cell, phase: str) -> Shape:
-    """CPUs and GPUs that a cell wants in a phase."""
-    wanted: PhaseResources = getattr(cell.resources, phase)
-    return wanted.cpus, wanted.gpus
 
 
 def fits_only(cell: Cell) -> bool:

@@ -5,9 +5,20 @@ Ray places trials; this only tells the searcher how many to hand out. Nodes come
 
 from collections.abc import Sequence
 
+from search_spaces.cell import Cell
+from search_spaces.space import PhaseResources
+
+PHASES = ("fit", "attack")
+
 Shape = tuple[float, float]  # CPUs and GPUs: of a node, or wanted by a trial
 
 _ROUNDING = 1e-6  # a tenth of a GPU, ten times, is not quite one
+
+
+def shape(cell: Cell, phase: str) -> Shape:
+    """CPUs and GPUs that a cell wants in a phase."""
+    wanted: PhaseResources = getattr(cell.resources, phase)
+    return wanted.cpus, wanted.gpus
 
 
 class Slots:

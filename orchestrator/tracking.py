@@ -47,7 +47,17 @@ def open_tracker(
 ) -> "Tracker":
     """Reach MLflow; where there is something to log, show that it can be written.
 
-    Raises BadInput where that fails. Artifacts go through a tracking server, else into the store.
+    Raises BadInput where that fails.
+    """
+    tracker = tracker_for(space, store, assets, given_uri)
+    tracker.open(to_write)
+    return tracker
+
+
+def tracker_for(space: str, store: Store, assets: Assets, given_uri: str | None) -> "Tracker":
+    """A tracker that is still to be opened, which can take seconds, in any thread.
+
+    Raises BadInput where no server answers. Artifacts go through it, without one into the store.
     """
     uri = tracking_uri(store, given_uri)
     check_tracking_server(uri)
@@ -55,16 +65,21 @@ def open_tracker(
     artifacts = None
     if not served and store.local_folder is not None:
         artifacts = f"{store.local_folder}/mlflow-artifacts"
-    tracker = Tracker(uri, space, artifacts, assets)
-    tracker.open(to_write)
-    return tracker
+    # Here, because the same packages may be imported by another thread while this one is opened.
+    _import_mlflow()
+    return Tracker(uri, space, artifacts, assets)
+
+
+def _import_mlflow() -> None:
+    for name, value in CLIENT.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow  # noqa: F401
 
 
 def connect(uri: str) -> Any:
     """MLflow's client. Raises what is wrong with a database; of a server nothing is asked yet."""
-    for name, value in CLIENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _import_mlflow()
     from mlflow import MlflowClient
 
     if not uri.startswith(("http://", "https://")):

@@ -17,9 +17,11 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
+from orchestrator.connect import open_ray
 from orchestrator.deaths import RESTARTS
 from orchestrator.plan import Plan, make_plan
 from orchestrator.run import run_cells
+from orchestrator.slots import PHASES
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
@@ -98,7 +100,9 @@ def run(
         last[cell.attack] = record
         meanwhile(cell, record)
 
-    run_cells(plan, Store(str(folder)), "embedded", listener, ray_address=address)
+    store = Store(str(folder))
+    open_ray(plan.todo, PHASES, store, address, verbose=False)
+    run_cells(plan, store, "embedded", listener, ray_address=address)
     return last
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.connect import open_ray
 from orchestrator.plan import make_plan
 from orchestrator.run import run_cells
+from orchestrator.slots import PHASES
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -112,6 +114,7 @@ def test_a_long_attack_is_divided_over_idle_slots_with_the_same_records(tmp_path
     plan = make_plan(load("embedded", only=only, sets=sets), Assets("embedded"), store)
     heard: list[dict[str, Any]] = []
     try:
+        open_ray(plan.todo, PHASES, store, None, verbose=False)
         run_cells(plan, store, "embedded", lambda _, record: heard.append(record))
     finally:
         ray.shutdown()
