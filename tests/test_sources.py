@@ -95,6 +95,7 @@ def test_a_broken_data_file_is_named_before_anything_runs(tmp_path: Path) -> Non
     assert "no file" in done.stderr and "sst2/train.parquet" in done.stderr
 
 
+@pytest.mark.slow
 def test_real_rows_from_a_folder(real_assets: Path, tmp_path: Path) -> None:
     arguments = ["--only", "head=mlp_ft", "--only", "attack=textfooler", *TINY]
     arguments += ["--only", "model=bert-embedded", "--only", "dataset=sst2,ag_news"]
