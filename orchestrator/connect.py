@@ -84,9 +84,9 @@ def _connect(address: str | None, verbose: bool) -> None:
         if address is not None:
             raise
         logs = Path(tempfile.gettempdir(), "ray", "session_latest", "logs")
+        why = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(
-            f"Ray does not start on this machine ({str(error).splitlines()[0]}); "
-            f"its logs are in {logs}"
+            f"Ray does not start on this machine ({why}); its logs are in {logs}"
         ) from error
 
 

@@ -1,6 +1,6 @@
 """The driver of a sweep: run what a plan lacks, as the store's only driver, and log it.
 
-Ray lies behind `run_cells` (run.py), MLflow behind the uploader (upload.py), the terminal behind
+Ray lies behind connect.py and run.py, MLflow behind the uploader (upload.py), the terminal behind
 the view (live.py). Here they meet: what a trial reports goes to the view, to MLflow, and with the
 driver's heartbeat into the store.
 """

@@ -30,7 +30,7 @@ examples:
   python -m orchestrator.sweep --space my_space.yaml --assets /data/assets --store /shared/results
   python -m orchestrator.sweep --ray-address auto --tracking-uri http://head:5000
 
-exit codes: 0 all cells done, 1 some cells failed, 2 bad input (nothing was run)
+exit codes: 0 all cells done, 1 some are not, 2 bad input (nothing was run)
 """
 
 
