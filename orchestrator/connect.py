@@ -1,9 +1,11 @@
 """Connect to a Ray cluster, or start Ray on this machine: the same way for all that runs on it."""
 
+import gc
 import logging
 import os
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from pathlib import Path
 
 from orchestrator.nodes import check_store_on_nodes
@@ -32,11 +34,16 @@ def open_ray(
             _check_fits_here(phase, *wanted)
 
 
-def close_ray() -> None:
-    """Leave the cluster, or end the Ray of this machine."""
+def close_ray(beside: Executor) -> None:
+    """Leave the cluster, or end the Ray of this machine, in a thread of `beside`.
+
+    An object of Ray's that another thread lets go meanwhile would end this process at once, without
+    an exception. Whatever nobody refers to goes before.
+    """
     import ray
 
-    ray.shutdown()
+    gc.collect()
+    beside.submit(ray.shutdown)
 
 
 def _prepare_environment(address: str | None, verbose: bool) -> None:

@@ -26,6 +26,7 @@ from orchestrator.tracking import Tracker, tracker_for
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
 from trainables.assets import Assets
+from trainables.imports import much_stays
 from trainables.scratch import remove_leftovers
 from trainables.store import Store
 
@@ -49,13 +50,13 @@ def drive(
     where the time went if any was spent on cells. Raises BadInput before anything is run.
     """
     time_spent = TimeSpent()
-    from orchestrator.report import contents  # With matplotlib, which takes a second to import.
-
     store.check_writable()
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
-        tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
+        with much_stays():
+            tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
+            from orchestrator.report import contents
         finished = plan.with_status("done")
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
@@ -76,7 +77,7 @@ def drive(
                     plan, store, assets, View(progress, console), time_spent, uploader, finished,
                     Stop(store, lease), ray_address, max_concurrent, verbose,
                 )  # fmt: skip
-                beside.submit(close_ray)  # It takes seconds, and so does the report.
+                close_ray(beside)  # It takes seconds, and so does the report.
             if finished:
                 last = make_plan(plan.space, assets, store)
                 report = cache(partial(contents.make, last, store))

@@ -257,3 +257,31 @@ def test_a_ray_that_does_not_start_is_said_in_a_line(tmp_path: Path) -> None:
     assert run.returncode == 2
     assert "error: Ray does not start on this machine (" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+LETS_RAYS_OBJECTS_GO_WHILE_RAY_ENDS = """
+import gc, sys, time
+from concurrent.futures import ThreadPoolExecutor
+import ray
+from orchestrator.connect import close_ray, open_ray
+from trainables.store import Store
+
+open_ray([], [], Store(sys.argv[1]), None, verbose=False)
+gc.disable()
+for number in range(2000):
+    in_a_circle = [ray.put(number)]
+    in_a_circle.append(in_a_circle)
+with ThreadPoolExecutor(1) as beside:
+    close_ray(beside)
+    while ray.is_initialized():
+        time.sleep(0.001)
+    gc.collect()
+print("at the end")
+"""
+
+
+def test_what_is_let_go_while_ray_ends_does_not_end_the_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LETS_RAYS_OBJECTS_GO_WHILE_RAY_ENDS, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "at the end" in run.stdout

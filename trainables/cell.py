@@ -23,6 +23,7 @@ from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
+from trainables.imports import import_large
 from trainables.precision import in_random_order, interval, until_narrow
 from trainables.results import attack_metrics
 from trainables.store import Store, StoreError
@@ -104,6 +105,7 @@ class Worker:
         yield {**end, "spent": dict(self._spent)}
 
     def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
+        import_large("trainables.fit", "transformers.models.auto.modeling_auto")
         from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 
         fit = cell.fit

@@ -21,6 +21,7 @@ from unittest.mock import patch
 from search_spaces.errors import BadInput, nearest
 from trainables.assets import EMBEDDED, digest, model_files
 from trainables.attacks.downloads import MASKED_LM, MASKED_LM_HUB, NLTK_DATA
+from trainables.imports import much_stays
 from trainables.scratch import scratch
 
 NAMES = ("embedded", "textattack")
@@ -62,10 +63,11 @@ def prepare_textattack(resources: str, folder: Path | None = None) -> None:
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     nltk_data = EMBEDDED / "nltk_data" if resources == "embedded" else given(NLTK_DATA)
-    if nltk_data is None:
-        import textattack  # noqa: F401
-    else:
-        _import_textattack(nltk_data)
+    with much_stays():
+        if nltk_data is None:
+            import textattack  # noqa: F401
+        else:
+            _import_textattack(nltk_data)
 
 
 def given(name: str) -> Path | None:
