@@ -1,16 +1,18 @@
 """Examples a second: our engine against `textattack.Attacker`, side by side.
 
-    python benchmarks/attack.py [--small] [--json FILE]
+    python -m benchmarks.attack [--small] [--json FILE]
 
 The same victims, attack settings, resources and examples (AG News as it ships). Sides:
 
-engine    trainables/attacks
+engine    trainables/attacks; on several cores as a sweep has it, a worker a core, each with a part
+          of the examples
 attacker  textattack.Attacker with its own HuggingFaceModelWrapper, which pads to the victim's
           maximum length (96), its own classes wherever ours are faster twins, and models as
           transformers has them
 unpadded  the same, but with our Victim for a wrapper: texts by length, padded to the longest, and
           our victim's products of matrices
 
+On several cores the last two have as many threads: `Attacker`'s own workers are for GPUs only.
 The sides take turns within each round, so that what else the machine does hits all; a figure is
 the median of the rounds, with lowest and highest. CPU time is beside wall clock: on a busy machine
 it is the one to read. An attack that draws at random draws anew in each side, from its own seed. Of
@@ -34,9 +36,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, wraps
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -47,6 +51,7 @@ from transformers import BertConfig
 from search_spaces.catalog import Catalog, Dataset, attack_settings
 from trainables.assets import EMBEDDED, Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
+from trainables.cell import Part
 from trainables.data import Example, Splits, attacked_examples, load_splits
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
@@ -222,13 +227,52 @@ def run_attacker(name: str, victim: ModelWrapper, examples: Sequence[Example]) -
     return sum(result.num_queries for result in results)
 
 
-def sides(name: str, head: Any, examples: Sequence[Example]) -> dict[str, Callable[[], int]]:
+class Workers:
+    """The engine in a process a core, of one thread each; on one core in this process."""
+
+    def __init__(self, head: Head, cores: int) -> None:
+        self.head, self.cores = head, cores
+        self.processes = ProcessPoolExecutor(
+            cores, get_context("spawn"), initializer=_begin_worker, initargs=(head,)
+        )
+
+    def run(self, name: str, examples: Sequence[Example]) -> tuple[int, float]:
+        """Queries, and CPU seconds of the processes beside this one."""
+        if self.cores == 1:
+            return run_engine(name, self.head, examples), 0.0
+        parts = [Part(number, self.cores).share(examples) for number in range(self.cores)]
+        queries, seconds = zip(
+            *self.processes.map(_run_part, [name] * self.cores, parts), strict=True
+        )
+        return sum(queries), sum(seconds)
+
+
+_head: Head  # of a worker
+
+
+def _begin_worker(head: Head) -> None:
+    global _head
+    torch.set_num_threads(1)
+    _head = head
+
+
+def _run_part(name: str, examples: Sequence[Example]) -> tuple[int, float]:
+    before = time.process_time()
+    queries = run_engine(name, _head, examples)
+    return queries, time.process_time() - before
+
+
+Side = Callable[[], tuple[int, float]]
+
+
+def sides(name: str, workers: Workers, examples: Sequence[Example]) -> dict[str, Side]:
+    head: Any = workers.head
     head.tokenizer.model_max_length = MAX_LENGTH
     padded = HuggingFaceModelWrapper(as_transformers_has_it(head.model), head.tokenizer)
     return {
-        "engine": lambda: run_engine(name, head, examples),
-        "attacker": lambda: run_attacker(name, padded, examples),
-        "unpadded": lambda: run_attacker(name, Victim(head), examples),
+        "engine": lambda: workers.run(name, examples),
+        "attacker": lambda: (run_attacker(name, padded, examples), 0.0),
+        "unpadded": lambda: (run_attacker(name, Victim(head), examples), 0.0),
     }
 
 
@@ -238,7 +282,7 @@ class Measured:
 
     victim: str
     attack: str
-    threads: int
+    cores: int
     side: str
     wall: list[float]
     cpu: list[float]
@@ -246,18 +290,20 @@ class Measured:
 
 
 def measure(
-    victim: str, name: str, head: Head, examples: Sequence[Example], threads: int, rounds: int
+    victim: str, name: str, workers: Workers, examples: Sequence[Example], rounds: int
 ) -> list[Measured]:
-    torch.set_num_threads(threads)
-    runs = sides(name, head, examples)
-    found = {side: Measured(victim, name, threads, side, [], [], 0) for side in runs}
+    torch.set_num_threads(workers.cores)
+    runs = sides(name, workers, examples)
+    found = {side: Measured(victim, name, workers.cores, side, [], [], 0) for side in runs}
     runs["engine"]()  # tables are loaded, pages are warm
     for _ in range(rounds):
         for side, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            found[side].queries = run() / len(examples)
+            queries, elsewhere = run()
+            found[side].queries = queries / len(examples)
             found[side].wall.append((time.perf_counter() - wall) / len(examples))
-            found[side].cpu.append((time.process_time() - cpu) / len(examples))
+            spent = time.process_time() - cpu + elsewhere
+            found[side].cpu.append(spent / len(examples))
     return list(found.values())
 
 
@@ -297,7 +343,8 @@ class Parts:
 
 
 def where_time_goes(name: str, head: Any, examples: Sequence[Example]) -> dict[str, float]:
-    """Milliseconds an example of the engine, by part."""
+    """Milliseconds an example of the engine, by part, on one core."""
+    torch.set_num_threads(1)
     parts = Parts()
     timed = [
         (type(head), "score", "victim's forward"),
@@ -318,7 +365,7 @@ def where_time_goes(name: str, head: Any, examples: Sequence[Example]) -> dict[s
 def table(results: Sequence[Measured]) -> str:
     """Examples a second as Markdown; the ratio is that of CPU seconds an example."""
     lines = [
-        "| victim | threads | attack | side | examples/s (min–max) | ms CPU an example (min–max) "
+        "| victim | cores | attack | side | examples/s (min–max) | ms CPU an example (min–max) "
         "| engine × faster (CPU) | (wall) | queries an example |",
         "| --- | --: | --- | --- | --: | --: | --: | --: | --: |",
     ]
@@ -330,7 +377,7 @@ def table(results: Sequence[Measured]) -> str:
             for of in (lambda m: m.cpu, lambda m: m.wall)
         )
         lines.append(
-            f"| {r.victim} | {r.threads} | {r.attack} | {r.side} "
+            f"| {r.victim} | {r.cores} | {r.attack} | {r.side} "
             f"| {1 / statistics.median(r.wall):.2f} ({1 / max(r.wall):.2f}–{1 / min(r.wall):.2f}) "
             f"| {1000 * statistics.median(r.cpu):.0f} "
             f"({1000 * min(r.cpu):.0f}–{1000 * max(r.cpu):.0f}) "
@@ -344,13 +391,13 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="the 3 M victim, 2 examples")
     parser.add_argument("--victims", default="3 M,22 M,110 M", help="some of: 3 M,22 M,110 M")
     parser.add_argument("--attacks", default=",".join(ATTACKS), help="some of the four")
-    parser.add_argument("--threads", default="1,2", help="torch threads (default: 1,2)")
+    parser.add_argument("--cores", default="1,2", help="numbers of cores (default: 1,2)")
     parser.add_argument("--examples", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()
     if arguments.small:
-        arguments.victims, arguments.threads = "3 M", "1"
+        arguments.victims, arguments.cores = "3 M", "1"
         arguments.examples, arguments.rounds = 2, 3
     splits = load_rows()
     held_out = attacked_examples(splits.test, 100)
@@ -363,13 +410,14 @@ def main() -> None:
         millions = sum(p.numel() for p in head.parameters()) / 1e6
         print(f"victim {size.name}: {millions:.1f} M, accuracy {accuracy(head, held_out):.2f}")
         examples = as_predicted(head, held_out[: arguments.examples])
-        for threads in map(int, arguments.threads.split(",")):
+        for workers in [Workers(head, int(cores)) for cores in arguments.cores.split(",")]:
             for name in arguments.attacks.split(","):
-                measured = measure(size.name, name, head, examples, threads, arguments.rounds)
+                measured = measure(size.name, name, workers, examples, arguments.rounds)
                 results += measured
                 print(table(measured), flush=True)
-                parts = where_time_goes(name, head, examples)
-                profile.append({"victim": size.name, "attack": name, "threads": threads, **parts})
+        for name in arguments.attacks.split(","):
+            parts = where_time_goes(name, head, examples)
+            profile.append({"victim": size.name, "attack": name, **parts})
     print("\n" + table(results))
     if arguments.json:
         found = {"measured": [asdict(each) for each in results], "milliseconds": profile}
