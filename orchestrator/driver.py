@@ -56,7 +56,7 @@ def drive(
         remove_leftovers()
         with much_stays():
             tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
-            from orchestrator.report import contents
+            from orchestrator.report import contents  # With matplotlib.
         finished = plan.with_status("done")
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")

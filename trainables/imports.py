@@ -16,12 +16,14 @@ from importlib import import_module
 def much_stays() -> Iterator[None]:
     """Nothing is collected in this block, and what is made in it is never looked at again."""
     gc.collect()  # What is garbage by now would stay, too.
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_on:
+            gc.enable()
 
 
 def import_large(*modules: str) -> None:

@@ -1,0 +1,41 @@
+"""Large imports are not searched for garbage, and nothing else is kept for it."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from trainables.imports import much_stays
+
+
+class Circle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.enable()
+
+
+def test_what_is_made_in_the_block_stays_and_what_was_garbage_before_goes() -> None:
+    before = weakref.ref(Circle())
+    with much_stays():
+        within = weakref.ref(Circle())
+    after = weakref.ref(Circle())
+    gc.collect()
+    assert (before(), after()) == (None, None)
+    assert within() is not None
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_collector_is_left_as_it_was(on: bool) -> None:
+    if not on:
+        gc.disable()
+    with pytest.raises(ImportError), much_stays():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled() == on
