@@ -232,18 +232,23 @@ class Workers:
 
     def __init__(self, head: Head, cores: int) -> None:
         self.head, self.cores = head, cores
-        self.processes = ProcessPoolExecutor(
-            cores, get_context("spawn"), initializer=_begin_worker, initargs=(head,)
-        )
+        # One pool a core, so that each process has its own part in every round.
+        self.processes = [
+            ProcessPoolExecutor(
+                1, get_context("spawn"), initializer=_begin_worker, initargs=(head,)
+            )
+            for _ in range(cores)
+        ]
 
     def run(self, name: str, examples: Sequence[Example]) -> tuple[int, float]:
         """Queries, and CPU seconds of the processes beside this one."""
         if self.cores == 1:
             return run_engine(name, self.head, examples), 0.0
-        parts = [Part(number, self.cores).share(examples) for number in range(self.cores)]
-        queries, seconds = zip(
-            *self.processes.map(_run_part, [name] * self.cores, parts), strict=True
-        )
+        running = [
+            process.submit(_run_part, name, Part(number, self.cores).share(examples))
+            for number, process in enumerate(self.processes)
+        ]
+        queries, seconds = zip(*(part.result() for part in running), strict=True)
         return sum(queries), sum(seconds)
 
 
@@ -345,6 +350,7 @@ class Parts:
 def where_time_goes(name: str, head: Any, examples: Sequence[Example]) -> dict[str, float]:
     """Milliseconds an example of the engine, by part, on one core."""
     torch.set_num_threads(1)
+    run_engine(name, head, examples[:1])  # workers have their own tables
     parts = Parts()
     timed = [
         (type(head), "score", "victim's forward"),
