@@ -14,9 +14,10 @@ unpadded  the same, but with our Victim for a wrapper: texts by length, padded t
 
 On several cores the last two have as many threads: `Attacker`'s own workers are for GPUs only.
 The sides take turns within each round, so that what else the machine does hits all; a figure is
-the median of the rounds, with lowest and highest. CPU time is beside wall clock: on a busy machine
-it is the one to read. An attack that draws at random draws anew in each side, from its own seed. Of
-the engine it is also told which part the time goes to.
+the median of the rounds, with lowest and highest. On one core of a busy machine CPU time is the one
+to read; on several it is the wall clock, as CPU time has threads in it that wait for each other. An
+attack that draws at random draws anew in each side, from its own seed. Of the engine it is also
+told which part the time goes to.
 
 BERT-Attack is measured at 4 candidates a word. TextAttack scores every combination of a word's
 pieces, with the recipe's 8 as many as 8 to the number of pieces, and then does not use the scores.
@@ -251,6 +252,10 @@ class Workers:
         queries, seconds = zip(*(part.result() for part in running), strict=True)
         return sum(queries), sum(seconds)
 
+    def close(self) -> None:
+        for process in self.processes:
+            process.shutdown()
+
 
 _head: Head  # of a worker
 
@@ -416,11 +421,12 @@ def main() -> None:
         millions = sum(p.numel() for p in head.parameters()) / 1e6
         print(f"victim {size.name}: {millions:.1f} M, accuracy {accuracy(head, held_out):.2f}")
         examples = as_predicted(head, held_out[: arguments.examples])
-        for workers in [Workers(head, int(cores)) for cores in arguments.cores.split(",")]:
-            for name in arguments.attacks.split(","):
-                measured = measure(size.name, name, workers, examples, arguments.rounds)
-                results += measured
-                print(table(measured), flush=True)
+        for cores in map(int, arguments.cores.split(",")):
+            with contextlib.closing(Workers(head, cores)) as workers:
+                for name in arguments.attacks.split(","):
+                    measured = measure(size.name, name, workers, examples, arguments.rounds)
+                    results += measured
+                    print(table(measured), flush=True)
         for name in arguments.attacks.split(","):
             parts = where_time_goes(name, head, examples)
             profile.append({"victim": size.name, "attack": name, **parts})

@@ -1,6 +1,7 @@
 """What the benchmarks of whole grids compare with, and how they measure."""
 
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,19 @@ def test_the_scripts_mvp_scores_as_our_head(tmp_path: Path) -> None:
     theirs = HEADS["mvp"](cell, folder).victim()(texts)
     ours = fresh_head(cell.fit, assets).predict([(text,) for text in texts], 32)
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
+
+
+def test_workers_attack_what_one_process_does(tmp_path: Path) -> None:
+    from benchmarks.attack import Workers, load_rows  # Sets TextAttack up.
+
+    only = ("dataset=ag_news", MODEL, "head=mlp_ft", "attack=textfooler")
+    (cell,) = Slice(only, (), 1, tmp_path).cells(Store(str(tmp_path)))
+    head = fresh_head(cell.fit, Assets("embedded")).eval()
+    queries = []
+    for cores in (1, 2):
+        with closing(Workers(head, cores)) as workers:
+            queries.append(workers.run("textfooler", load_rows().test[:4])[0])
+    assert queries[0] == queries[1] > 0
 
 
 def test_what_descends_from_a_command_is_measured_too(tmp_path: Path) -> None:
