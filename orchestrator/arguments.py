@@ -45,18 +45,19 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_plan(
-    arguments: argparse.Namespace, provisional: bool = False
+    arguments: argparse.Namespace, provisional: bool = False, reading: bool = False
 ) -> tuple[Plan, Store, Assets]:
     """The plan that the arguments ask for, with its store and assets. Raises BadInput.
 
-    provisional: plan for what the hub has without asking it.
+    provisional: plan for what the hub has without asking it. reading: the store is enough.
     """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     sets = [*arguments.set]
     if arguments.precision is not None:
         sets.append(f"attack.precision={arguments.precision}")
     space = load(arguments.space, arguments.only, sets, seeds)
-    assets = Assets(arguments.assets or space.assets, local_only=provisional)
-    assets.check()
+    assets = Assets(arguments.assets or space.assets, local_only=provisional or reading)
+    if not reading:
+        assets.check()
     store = Store(arguments.store)
-    return make_plan(space, assets, store, provisional), store, assets
+    return make_plan(space, assets, store, provisional, reading=reading), store, assets

@@ -12,18 +12,20 @@ Exit codes: 0 all is well, 1 something is missing or damaged, 2 bad input.
 """
 
 import argparse
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator import manifest
 from orchestrator.arguments import Parser
-from orchestrator.manifest import Fetched, Manifest
+from orchestrator.manifest import Fetched, File, Manifest
 from orchestrator.needed import Asset, Located, needed
 from search_spaces.errors import BadInput
 from search_spaces.space import Space, load
 from trainables.assets import Assets, NotDownloaded
-from trainables.attacks.downloads import download
+from trainables.attacks.downloads import downloaded
+from trainables.scratch import remove_leftovers
 
 WIDTH = 60  # of the names' column
 
@@ -71,6 +73,7 @@ def _line(asset: Asset, located: Located) -> str:
 def _fetch(space: Space, assets: Assets, to: Path) -> int:
     assets.check()
     have = manifest.read(to) or Manifest()
+    remove_leftovers(to)
     for asset in needed(space, assets):
         if asset.ships:
             print(f"{asset.name:<{WIDTH}} ships with the package: nothing to fetch", flush=True)
@@ -106,24 +109,53 @@ def _fetch_one(asset: Asset, assets: Assets, to: Path, have: Manifest) -> Fetche
     located = _located(asset, assets)
     if located is None:
         assert asset.archive is not None
-        download(asset.archive, to / asset.name)
-        found = asset.locate(there).files
-        files = {f"{asset.name}/{name}": manifest.of(path) for name, path in found.items()}
+        to.mkdir(parents=True, exist_ok=True)
+        with downloaded(asset.archive, to) as unpacked:
+            paths = (path for path in sorted(unpacked.rglob("*")) if path.is_file())
+            found = {path.relative_to(unpacked).as_posix(): path for path in paths}
+            files = _copied(asset, found, to, before)
     else:
-        files = {
-            f"{asset.name}/{name}": manifest.copy(path, to / asset.name / name)
-            for name, path in located.files.items()
-        }
+        files = _copied(asset, located.files, to, before)
         if located.commit:
             origin = {**origin, "commit": located.commit}
-    for name in (before.files if before else {}).keys() - files.keys():
-        (to / name).unlink(missing_ok=True)
-    if located and asset.locate(there).digest != located.digest:
+    earlier = before.files if before else {}
+    for name in earlier.keys() - files.keys():
+        if (to / name).is_file() and manifest.of(to / name) == earlier[name]:
+            (to / name).unlink()
+    read = asset.locate(there)
+    if located is None:
+        strange = {f"{asset.name}/{name}" for name in read.files} != files.keys()
+    else:
+        strange = read.digest != located.digest
+    if strange:
         raise BadInput(
             f"{to / asset.name} holds files besides those of {asset.name}, which would be read "
             "with them; empty it and fetch again"
         )
     return Fetched(origin=origin, files=files)
+
+
+def _copied(
+    asset: Asset, found: Mapping[str, Path], to: Path, before: Fetched | None
+) -> dict[str, File]:
+    """Copy an asset's files into the folder; what was fetched before is replaced, and no other.
+
+    Raises BadInput, before anything is copied, where a file of somebody else's is in the way.
+    """
+    fetched = before.files if before else {}
+    for name, path in found.items():
+        target, listed = to / asset.name / name, f"{asset.name}/{name}"
+        if not os.path.lexists(target) or listed in fetched:
+            continue
+        if not target.is_file() or manifest.of(target) != manifest.of(path):
+            raise BadInput(
+                f"{target} is there already, is another file than that of {asset.name}, and was "
+                "not fetched; move it away, or fetch into another folder"
+            )
+    return {
+        f"{asset.name}/{name}": manifest.copy(path, to / asset.name / name)
+        for name, path in found.items()
+    }
 
 
 def _located(asset: Asset, assets: Assets) -> Located | None:

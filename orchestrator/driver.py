@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from orchestrator.connect import close_ray, open_ray
+from orchestrator.damage import set_aside
 from orchestrator.environment import environment
 from orchestrator.lease import Lease
 from orchestrator.live import View
@@ -25,6 +26,7 @@ from orchestrator.track import beginning, summary
 from orchestrator.tracking import Tracker, tracker_for
 from orchestrator.upload import Uploader
 from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.imports import much_stays
 from trainables.scratch import remove_leftovers
@@ -54,16 +56,19 @@ def drive(
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
+        say = partial(console.print, markup=False, soft_wrap=True)
+        for line in set_aside(plan, store):
+            say(line)
         with much_stays():
             tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
             from orchestrator.report import contents  # With matplotlib.
         finished = plan.with_status("done")
+        trusted = {cell.key for cell in finished}
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
         failures: dict[str, str] = {}
         left_out: list[str] = []
         times: Callable[[], Times | None] = cache(time_spent.total if plan.todo else lambda: None)
-        say = partial(console.print, markup=False, soft_wrap=True)
         with Uploader(tracker, store, say) as uploader, ThreadPoolExecutor(1) as beside:
             if plan.todo:
                 store.write_environment(plan.space.name, environment())
@@ -79,9 +84,9 @@ def drive(
                 )  # fmt: skip
                 close_ray(beside)  # It takes seconds, and so does the report.
             if finished:
-                last = make_plan(plan.space, assets, store)
+                last = make_plan(plan.space, assets, store, trusted=trusted)
                 report = cache(partial(contents.make, last, store))
-                if plan.todo:
+                if plan.todo or not _has_report(last, store):
                     _write(report(), store, say)
                 left_out = uploader.finish(lambda: summary(last, store, report(), times()))
         spent = times()
@@ -109,13 +114,21 @@ def _open(
     return tracker
 
 
-def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
-    from orchestrator.report import contents
+def _has_report(plan: Plan, store: Store) -> bool:
+    from orchestrator.report.folder import folder_of, is_current
 
+    finished = [cell.key for cell in plan.with_status("done")]
+    return is_current(folder_of(plan.space.name, store), finished)
+
+
+def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
+    from orchestrator.report import folder
+
+    results = report.results
     try:
-        contents.write(report.files, contents.folder_of(report.results.space, store))
-    except OSError as error:
-        say(f"the report cannot be written: {error}; python -m orchestrator.report makes it later")
+        folder.write(report.files, folder.folder_of(results.space, store), results.finished)
+    except (OSError, BadInput) as error:
+        say(f"the report is not written: {error}; python -m orchestrator.report makes it later")
 
 
 def _write_times(space: str, spent: Times, store: Store, say: Callable[[str], None]) -> None:

@@ -36,7 +36,8 @@ def _planned(planned: PlannedCell, store: Store, stored: set[str]) -> Iterator[s
     for other in others:
         if other != cell.key:
             yield f"it is not {other}, which the store holds:"
-            yield from _differences(_covered(store.read_cell(other)), now)
+            then = store.sound(store.read_cell, other)
+            yield from ["  it is damaged"] if then is None else _differences(_covered(then), now)
 
 
 def _stored_only(key: str, plan: Plan, store: Store) -> Iterator[str]:

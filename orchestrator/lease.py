@@ -9,18 +9,15 @@ smaller id gets it. So two never hold it together, on a disk as on an object sto
 The file also has the sweep's progress, for `--status`; the lease does not depend on it.
 """
 
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import BadInput
-from trainables.scratch import is_alive
+from trainables.process import is_gone, this_process
 from trainables.store import Store
 
 BEAT = 5.0  # seconds between two counts
@@ -43,7 +40,7 @@ class Lease:
         self.left = threading.Event()
         self.writing = threading.Lock()
         self.progress: Callable[[], dict[str, Any]] | None = None
-        self.says: dict[str, Any] = {"machine": _this_machine(), "pid": os.getpid(), "count": 0}
+        self.says: dict[str, Any] = {**this_process(), "count": 0}
 
     def __enter__(self) -> "Lease":
         watch = Watch(self)
@@ -122,22 +119,3 @@ class Watch:
                     f"another sweep writes to {self.store.url} (process {driver['pid']} on "
                     f"{driver['machine'].split()[0]}); wait for it, or give another --store"
                 )
-
-
-def _this_machine() -> str:
-    """A name that two processes share only where a process id means the same to both."""
-    names = [socket.gethostname()]
-    with suppress(OSError):
-        names.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        names.append(str(os.stat("/proc/self/ns/pid").st_ino))
-    return " ".join(names)
-
-
-def is_gone(driver: dict[str, Any]) -> bool:
-    """Whether the driver's process is known not to be there any more."""
-    return is_here(driver) and not is_alive(driver["pid"])
-
-
-def is_here(driver: dict[str, Any]) -> bool:
-    """Whether the driver runs, or ran, on this machine: its process id means the same here."""
-    return bool(driver["machine"] == _this_machine())

@@ -29,6 +29,7 @@ FORMAT = "2"  # raised when what a run holds changes: runs of an older format ar
 EXAMPLES, CELL, PLAN = "examples.json", "cell.json", "plan.json"
 LONGEST_NOTE = 8000  # characters of a run's tag
 
+OF_THE_STORE = ("log", "weights")  # what a record says for the store to check
 # First what one reads, then what one looks up.
 COLUMNS = (
     "id", "status", "original_text", "perturbed_text", "queries", "words_changed", "words", "label",
@@ -146,7 +147,7 @@ def table(records: Sequence[Record]) -> str:
     """The examples as MLflow's table (JSON, split), a row each; what a record lacks is null."""
     present = dict.fromkeys(name for record in records for name in record)
     columns = [name for name in COLUMNS if name in present]
-    columns += [name for name in present if name not in COLUMNS]
+    columns += [name for name in present if name not in (*COLUMNS, *OF_THE_STORE)]
     rows = [[record.get(name) for name in columns] for record in records]
     return json.dumps({"columns": columns, "data": rows}, ensure_ascii=False)
 

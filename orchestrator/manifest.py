@@ -7,6 +7,8 @@
 
 import hashlib
 import os
+import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from search_spaces.errors import BadInput
 
 NAME = "assets.json"
-PART = ".part"  # ends the name of a file that is not whole yet
+PART = ".part"  # ends the name of a file that is not whole yet, after a random name
+HEX = "[0-9a-f]{32}"
 CHUNK = 1 << 20
 
 
@@ -69,7 +72,7 @@ def read(folder: Path) -> Manifest | None:
 
 def write(folder: Path, manifest: Manifest) -> None:
     path = folder / NAME
-    partial = path.with_name(path.name + PART)
+    partial = _partial(path)
     partial.write_text(manifest.model_dump_json(indent=1) + "\n")
     partial.replace(path)
 
@@ -98,7 +101,7 @@ def of(path: Path) -> File:
 def copy(source: Path, target: Path) -> File:
     """Copy a file; `target` appears when it is whole and on the disk. Its digest and size."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + PART)
+    partial = _partial(target)
     content = hashlib.sha256()
     with source.open("rb") as read, partial.open("wb") as written:
         while chunk := read.read(CHUNK):
@@ -108,3 +111,12 @@ def copy(source: Path, target: Path) -> File:
         os.fsync(written.fileno())
     partial.replace(target)
     return File(sha256=content.hexdigest(), size=target.stat().st_size)
+
+
+def _partial(path: Path) -> Path:
+    """Where a file is written first; what was cut off there before is removed."""
+    ours = re.compile(rf"{re.escape(path.name)}\.{HEX}{re.escape(PART)}")
+    for beside in path.parent.iterdir():
+        if ours.fullmatch(beside.name):
+            beside.unlink()
+    return path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")

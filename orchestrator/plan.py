@@ -4,27 +4,35 @@ Reads the space, digests the assets and looks into the store; changes nothing an
 torch nor Ray, so that `--dry-run` answers at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError
 from itertools import product
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator import keys
+from orchestrator.elsewhere import Elsewhere
 from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.errors import BadInput
 from search_spaces.space import Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
-from trainables.cell import evaluation_name
+from trainables.cell import evaluation_name, is_of_weights
 from trainables.data import check_columns
 from trainables.heads import KINDS as HEADS
-from trainables.lookup import check_kind, kind_digest
+from trainables.lookup import kind_digest
+from trainables.results import why_not_of
 from trainables.store import Store
 from trainables.training import KINDS as TRAININGS
 
 NOT_HERE = "not downloaded yet"
+AT_ONCE = 16  # attack logs read at a time
+Digest = TypeVar("Digest", bound=str | None)
 
 
 @dataclass(frozen=True)
@@ -128,27 +136,64 @@ class Rates:
                 self.examples.setdefault(like, []).append(each)
 
 
-def make_plan(space: Space, assets: Assets, store: Store, provisional: bool = False) -> Plan:
+def make_plan(
+    space: Space,
+    assets: Assets,
+    store: Store,
+    provisional: bool = False,
+    trusted: Collection[str] = (),
+    reading: bool = False,
+) -> Plan:
     """Resolve a space into a plan. Raises BadInput for a missing asset or a broken data file.
 
+    A cell is done when its result, its fit's record and its attacked examples are there, are whole
+    and belong together. What is damaged in the store counts as missing (`Store.damaged`).
+
     provisional: what the hub has and this machine has not is planned for without its digest.
+    trusted: keys of cells whose results need not be looked at again.
+    reading: nothing is to be run, so the store is enough: cells whose data, models or code this
+    machine has not are those of the store of which the same was asked.
     """
-    resolved = list(_resolve(space, assets, provisional))
-    done = store.cells_with("result.json", (cell.key for cell, _ in resolved))
-    failed = store.cells_with("error.txt", (cell.key for cell, _ in resolved)) - done
-    planned = []
-    for cell, reason in resolved:
+    here = _Here(assets, provisional, reading)
+    resolved = list(_resolve(space, here))
+    if here.lacks:
+        others = Elsewhere(store, [cell.key for cell, _ in resolved])
+        resolved = [(others.find(cell) or cell, reason) for cell, reason in resolved]
+    fits, results = store.fits_read(), store.results_read()
+    failed = store.cells_with("error.txt", (cell.key for cell, _ in resolved)) - results.keys()
+
+    def planned(cell: Cell, reason: str) -> PlannedCell:
         if reason:
-            planned.append(PlannedCell(cell, "not_applicable", reason))
-        elif cell.key in done and not _not_evaluated(cell.fit, store):
-            planned.append(PlannedCell(cell, "done"))
-        elif cell.key in failed:
-            planned.append(PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}"))
-        else:
-            planned.append(PlannedCell(cell, "todo"))
+            return PlannedCell(cell, "not_applicable", reason)
+        if cell.key in results:
+            fit, result = fits.get(cell.fit.key), results[cell.key]
+            why = "" if cell.key in trusted else _why_not_done(cell, result, fit, store)
+            return PlannedCell(cell, "todo", why) if why else PlannedCell(cell, "done")
+        if cell.key in failed:
+            return PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}")
+        return PlannedCell(cell, "todo")
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        cells = list(threads.map(lambda each: planned(*each), resolved))
     wanted = {cell.fit.key for cell, _ in resolved}
-    fits_done = frozenset(store.fits_done() & wanted)
-    return Plan(space, planned, fits_done, _measured(store))
+    fits_done = frozenset(store.fits_with_weights() & fits.keys() & wanted)
+    return Plan(space, cells, fits_done, _measured(fits.values(), results.values()))
+
+
+def _why_not_done(
+    cell: Cell, result: dict[str, Any], fit: dict[str, Any] | None, store: Store
+) -> str:
+    """Why a cell that has a result is run again all the same; empty where it is not.
+
+    What it was made of must be there and be what it was.
+    """
+    if fit is None:
+        return "the record of its fit is missing"
+    if not is_of_weights(result, fit):
+        return "its fit was made again since, with other weights"
+    if _not_evaluated(cell.fit, store):
+        return "its fit is to be evaluated on another data set"
+    return why_not_of(result, store.attacked(cell.log))
 
 
 def _not_evaluated(fit: Fit, store: Store) -> bool:
@@ -157,37 +202,86 @@ def _not_evaluated(fit: Fit, store: Store) -> bool:
     return bool(asked) and not asked <= set(store.evaluations(fit.key))
 
 
-def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[Cell, str]]:
+class _Here:
+    """The assets and the code of this machine, by digest; NOT_HERE where it may lack them.
+
+    lacks: whether it lacked any that reading does not need.
+    """
+
+    def __init__(self, assets: Assets, provisional: bool, reading: bool) -> None:
+        self.assets, self.provisional, self.reading = assets, provisional, reading
+        self.lacks = False
+
+    def dataset(self, name: str, entry: Dataset) -> str:
+        return self._unless_missing(partial(_dataset_digest, self.assets, name, entry))
+
+    def model(self, name: str, entry: LanguageModel) -> str:
+        return self._unless_missing(partial(_model_digest, self.assets, name, entry))
+
+    def code(self, what: str, kind: str, ours: dict[str, str]) -> str | None:
+        """Digest of the code of a user's own kind, None for ours. Raises BadInput."""
+        return self._unless_missing(partial(kind_digest, what, kind, ours))
+
+    def attack_resources(self, name: str) -> dict[str, str]:
+        try:
+            return resources_identity(name)
+        except PackageNotFoundError as error:
+            if not self.reading:
+                raise BadInput(
+                    f"attack.resources {name} need the package {error.name}: install the extra "
+                    f"`{name}` (pip install 'robustness-sweep[{name}]')"
+                ) from None
+            self.lacks = True
+            return {"all": NOT_HERE}
+
+    def _unless_missing(self, find: Callable[[], Digest]) -> Digest | str:
+        try:
+            return find()
+        except NotDownloaded:
+            if not (self.provisional or self.reading):
+                raise
+        except (BadInput, OSError):
+            if not self.reading:
+                raise
+        self.lacks = self.reading
+        return NOT_HERE
+
+
+def _resolve(space: Space, here: _Here) -> Iterator[tuple[Cell, str]]:
     """Every cell of the grid, with the reason why it does not apply, or an empty one."""
     axes, catalog = space.axes, space.catalog
-    attacked_with = resources_identity(space.attack.resources)
+    attacked_with = here.attack_resources(space.attack.resources)
     datasets = {
-        name: (catalog.dataset(name), _dataset_digest(space, assets, name, provisional))
+        name: (catalog.dataset(name), here.dataset(name, catalog.dataset(name)))
         for name in axes.dataset
     }
     models = {
-        name: (catalog.model(name), _model_digest(space, assets, name, provisional))
-        for name in axes.model
+        name: (catalog.model(name), here.model(name, catalog.model(name))) for name in axes.model
     }
     others = {
         name: [
             OtherDataset(
                 name=other,
                 data=catalog.dataset(other),
-                digest=_dataset_digest(space, assets, other, provisional),
+                digest=here.dataset(other, catalog.dataset(other)),
             )
             for other in space.evaluate_also.get(name, [])
         ]
         for name in axes.dataset
     }
     attacks = {name: catalog.attack(name) for name in axes.attack}
-    for recipe in attacks.values():
-        check_kind("attack", recipe.kind, ATTACKS)
+    code = {name: here.code("attack", each.kind, ATTACKS) for name, each in attacks.items()}
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
         fit, reason = _fit(
-            space, (dataset, *datasets[dataset]), (model, *models[model]), head, training, seed
+            space,
+            here,
+            (dataset, *datasets[dataset]),
+            (model, *models[model]),
+            head,
+            training,
+            seed,
         )
         fit = fit.model_copy(update={"evaluate_also": others[dataset]})
         for attack, recipe in attacks.items():
@@ -200,7 +294,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 settings,
                 attacked_with,
                 space.resources.attack.cpus,
-                kind_digest("attack", recipe.kind, ATTACKS),
+                code[attack],
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -219,29 +313,19 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
             yield cell, reason
 
 
-def _dataset_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
-    entry = space.catalog.dataset(name)
-    try:
-        files = assets.dataset_files(name, entry)
-    except NotDownloaded:
-        if provisional:
-            return NOT_HERE
-        raise
+def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:
+    files = assets.dataset_files(name, entry)
     check_columns(name, entry, files)
     return dataset_digest(files)
 
 
-def _model_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
-    try:
-        return digest(model_files(assets.model_folder(name, space.catalog.model(name))))
-    except NotDownloaded:
-        if provisional:
-            return NOT_HERE
-        raise
+def _model_digest(assets: Assets, name: str, entry: LanguageModel) -> str:
+    return digest(model_files(assets.model_folder(name, entry)))
 
 
 def _fit(
     space: Space,
+    here: _Here,
     dataset: tuple[str, Dataset, str],
     model: tuple[str, LanguageModel, str],
     head: str,
@@ -266,11 +350,11 @@ def _fit(
             "pretrained": head_entry.pretrained,
             "probe_first": head_entry.probe_first,
             "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
-            "code": kind_digest("head", head_entry.kind, HEADS),
+            "code": here.code("head", head_entry.kind, HEADS),
         },
         training={
             **training_entry.model_dump(exclude={"about"}),
-            "code": kind_digest("training", training_entry.kind, TRAININGS),
+            "code": here.code("training", training_entry.kind, TRAININGS),
         },
         settings=space.fit.model_dump(),
         seed=seed,
@@ -296,12 +380,12 @@ def _fit(
     return fit, reason
 
 
-def _measured(store: Store) -> Rates:
-    """Rates of all that the store holds, whatever space it was run for."""
+def _measured(fits: Iterable[dict[str, Any]], results: Iterable[dict[str, Any]]) -> Rates:
+    """Rates of all that a store holds, whatever space it was run for."""
     rates = Rates()
-    for record in store.fits_read():
+    for record in fits:
         rates.add_fit(record["spec"], record["seconds"])
-    for result in store.results_read():
+    for result in results:
         rates.add_attack(result)
     return rates
 

@@ -10,13 +10,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.lease import DEAD_AFTER, is_gone, is_here
+from orchestrator.lease import DEAD_AFTER
 from orchestrator.live import pace, packed, summary
 from orchestrator.plan import Plan
 from orchestrator.progress import RunningCell, Snapshot
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read
 from orchestrator.report.results import Results
+from trainables.process import is_gone, is_here
 from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds

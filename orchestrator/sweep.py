@@ -9,6 +9,7 @@ from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_label_words, check_ray_address, masked
+from orchestrator.damage import damage
 from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
@@ -48,19 +49,20 @@ def sweep(arguments: argparse.Namespace) -> int:
         check_ray_address(arguments.ray_address)
     plan, store, assets = open_plan(
         arguments,
-        provisional=arguments.dry_run or arguments.status or arguments.explain is not None,
+        provisional=arguments.dry_run or arguments.explain is not None,
+        reading=arguments.status,
     )
-    if arguments.explain is not None:
-        print(explain(arguments.explain, plan, store))
-        return 0
-    if arguments.status:
-        print(show(plan, store, arguments.json))
+    if arguments.explain is not None or arguments.status:
+        shown = show(plan, store, arguments.json) if arguments.status else ""
+        print(shown or explain(arguments.explain, plan, store))
+        _say_damage(store)
         return 0
     check_label_words(plan.todo, assets)
     if plan.todo and not arguments.dry_run:
         check_attack_resources(plan.space, assets)
     if arguments.dry_run:
         print(json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan))
+        _say_damage(store)
         return 0
 
     console = Console(stderr=arguments.json, highlight=False)
@@ -75,7 +77,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         arguments.max_concurrent,
         arguments.verbose,
     )
-    plan = make_plan(plan.space, assets, store)
+    trusted = {cell.key for cell in plan.with_status("done")}
+    plan = make_plan(plan.space, assets, store, trusted=trusted)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))
     else:
@@ -89,11 +92,16 @@ def sweep(arguments: argparse.Namespace) -> int:
     return 1 if plan.todo else 0
 
 
+def _say_damage(store: Store) -> None:
+    for line in damage(store):
+        print(line, file=sys.stderr)
+
+
 def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
     from orchestrator.report.comparison import headline
-    from orchestrator.report.contents import folder_of
+    from orchestrator.report.folder import folder_of
     from orchestrator.report.from_store import read
 
     done = plan.with_status("done")

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
 def _sync(arguments: argparse.Namespace) -> int:
     from orchestrator.report import contents
 
-    plan, store, assets = open_plan(arguments, provisional=True)
+    plan, store, assets = open_plan(arguments, reading=True)
     done, space = plan.with_status("done"), plan.space.name
     if not done:
         print(f"nothing to do: no cell of {space} is finished yet")

@@ -10,6 +10,7 @@ import time
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_ray_address
+from orchestrator.damage import set_aside
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
 from search_spaces.cell import Cell
@@ -46,6 +47,8 @@ def transfer(arguments: argparse.Namespace) -> int:
     with Lease(store) as lease:
         store.remove_leftovers()
         remove_leftovers()
+        for line in set_aside(plan, store):
+            print(line)
         sources = _sources(done, store, assets, arguments.examples)
         targets = {cell.fit.key: cell for cell in done}
         todo = {

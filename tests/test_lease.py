@@ -86,7 +86,7 @@ def test_a_killed_drivers_place_is_taken_at_once(store: Store) -> None:
 
 def test_a_silent_driver_of_another_machine_is_taken_for_dead(store: Store) -> None:
     elsewhere = {"machine": "elsewhere", "pid": 1, "count": 7, "state": "holding"}
-    store.write_driver("0", elsewhere)
+    store.write_driver("0" * 32, elsewhere)
     with Lease(store) as mine:
         assert set(store.drivers()) == {mine.id}
 

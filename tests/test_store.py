@@ -14,8 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.plan import make_plan
 from search_spaces.errors import BadInput
-from trainables.store import Store, StoreError
+from search_spaces.space import load
+from trainables.assets import Assets
+from trainables.results import attack_metrics
+from trainables.store import DamagedFile, Store, StoreError
 
 
 @pytest.fixture(params=["disk", "s3", "fsspec"])
@@ -28,25 +32,52 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def record(id: int, **more: Any) -> dict[str, Any]:
-    return {"id": id, "status": "failed", "original_text": "ü – 日本", **more}
+    texts = {"original_text": "ü – 日本", "perturbed_text": "u – 日本"}
+    counts = {"queries": 3, "words": 3, "words_changed": 1, "seconds": 0.5}
+    return {"id": id, "status": "failed", **texts, **counts, **more}
+
+
+def fit(key: str) -> dict[str, Any]:
+    spec = {"dataset": "sst2", "model": "bert", "head": "mvp"}
+    figures = {"validation_accuracy": 0.5, "test_accuracy": 0.5, "seconds": 1.0, "curve": []}
+    return {"key": key, "spec": spec, **figures}
+
+
+def cell() -> tuple[str, dict[str, Any]]:
+    """A planned cell's key, and what a store keeps of what was asked of it."""
+    only = ["dataset=sst2", "model=bert-embedded", "head=mvp", "attack=textfooler"]
+    plan = make_plan(load("embedded", only=only), Assets("embedded"), Store("nowhere"))
+    return plan.todo[0].key, plan.todo[0].model_dump(mode="json")
+
+
+def result(key: str) -> dict[str, Any]:
+    axes = {"dataset": "sst2", "model": "bert", "head": "mvp", "training": "standard"}
+    more = {"attack": "textfooler", "seed": 0, "fit": "fit", "sample": [1, 2]}
+    return {"key": key, **axes, **more, "metrics": attack_metrics([record(1), record(2)])}
 
 
 def test_what_is_written_is_read_back(store: Store) -> None:
-    assert (store.fits_done(), store.cells_done(), store.attacked("log")) == (set(), set(), {})
+    assert (store.fits_read(), store.cells_done(), store.attacked("log")) == ({}, set(), {})
     store.check_writable()
-    store.write_fit("fit", b"weights", {"seconds": 1.0, "spec": {}})
-    store.write_evaluation("fit", "sst2-abc", {"accuracy": 0.5})
+    store.write_fit("fit", b"weights", fit("fit"))
+    store.write_evaluation("fit", "sst2-abc", {"dataset": "sst2", "accuracy": 0.5})
     assert store.has_fit("fit") and store.read_weights("fit") == b"weights"
-    assert store.fits_done() == {"fit"} and len(store.fits_read()) == 1
-    assert store.evaluations("fit") == {"sst2-abc": {"accuracy": 0.5}}
+    assert store.fits_with_weights() == {"fit"} == set(store.fits_read())
+    assert store.evaluations("fit") == {"sst2-abc": {"dataset": "sst2", "accuracy": 0.5}}
     assert not store.has_cell("cell")
-    store.write_cell("cell", {"a": 1})
+    key, asked = cell()
+    store.write_cell(key, asked)
+    assert store.read_cell(key) == asked
+    store.write_cell("cell", asked)
+    with pytest.raises(DamagedFile, match=f"it is of the cell {key}"):
+        store.read_cell("cell")
     store.write_error("cell", "Traceback ...")
     assert store.cells_with("error.txt", ["cell", "other"]) == {"cell"}
-    store.write_result("cell", {"b": 2})
-    assert store.has_cell("cell") and store.cells_done() == store.cells_asked() == {"cell"}
+    store.write_result("cell", result("cell"))
+    assert store.has_cell("cell") and store.cells_done() == {"cell"}
+    assert store.cells_asked() == {"cell", key}
     assert store.cells_with("error.txt", ["cell"]) == set()
-    assert store.results_read() == [{"b": 2}]
+    assert store.results_read() == {"cell": result("cell")} and not store.damaged
 
 
 def test_a_log_is_the_same_before_and_after_it_is_merged(store: Store) -> None:
@@ -97,9 +128,9 @@ def test_a_merge_may_be_interrupted_anywhere(
 def test_a_fit_is_there_only_when_its_weights_are(store: Store) -> None:
     store._write("fits/fit/weights.safetensors", b"half of them")
     assert not store.has_fit("fit")
-    store.write_fit("fit", b"all of them", {})
+    store.write_fit("fit", b"all of them", fit("fit"))
     store._write("fits/fit/weights.safetensors", b"all of the")
-    with pytest.raises(StoreError, match="is damaged"):
+    with pytest.raises(DamagedFile, match=r"weights\.safetensors.* is damaged \(not the weights"):
         store.read_weights("fit")
 
 
@@ -122,7 +153,7 @@ def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None
         writer.wait()
     store = Store(url)
     assert not store.has_fit("fit") and store._files("") == []
-    store.write_fit("fit", b"weights", {})
+    store.write_fit("fit", b"weights", fit("fit"))
     assert store.read_weights("fit") == b"weights"
 
 
@@ -139,8 +170,9 @@ def test_a_listing_that_lags_loses_no_example(s3: Any) -> None:
 
 def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    store.write_cell("cell", {})
-    (tmp_path / "cells" / "cell" / "result.json.0123.part").write_text('{"half":')
+    store.write_cell("cell-0123456789", {})
+    half = tmp_path / "cells" / "cell-0123456789" / f"result.json.{'0' * 32}.part"
+    half.write_text('{"half":')
     store.remove_leftovers()
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["cell.json"]
     assert store.cells_done() == set()
@@ -180,8 +212,7 @@ def test_a_record_whose_id_is_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="not an attacked example"):
         store.add_attacked("log", record("../../../precious"))  # type: ignore[arg-type]
     store._write_json("attacks/log/1.json", record("../../../precious"))  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match="not an attacked example"):
-        store.attacked("log")
+    assert store.attacked("log") == {} and list(store.damaged) == ["attacks/log/1.json"]
     assert victim.exists()
 
 
@@ -198,7 +229,7 @@ def test_a_pickle_in_place_of_weights_is_never_run(tmp_path: Path, tiny_bert: Pa
     from trainables.heads.base import HeadSpec
 
     store = Store(str(tmp_path / "store"))
-    store.write_fit("fit", pickle.dumps(Malice(tmp_path / "owned")), {})
+    store.write_fit("fit", pickle.dumps(Malice(tmp_path / "owned")), fit("fit"))
     head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20))
     with pytest.raises(Exception, match="header"):
         head.load_bytes(store.read_weights("fit"))
@@ -241,6 +272,6 @@ def test_a_write_that_fails_names_the_store_and_the_reason(tmp_path: Path) -> No
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\r", "\n"])
 def test_texts_may_hold_any_line_separator(separator: str, tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    records = {id: {"id": id, "text": f"one{separator}two"} for id in range(3)}
+    records = {id: record(id, original_text=f"one{separator}two") for id in range(3)}
     store.merge_log("log", records)
     assert store.attacked("log") == records

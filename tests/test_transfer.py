@@ -22,7 +22,7 @@ from search_spaces.space import load
 from trainables import replay as replay_module
 from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
-from trainables.cell import load_head
+from trainables.cell import stored_head
 from trainables.data import Example, load_splits
 from trainables.fit import load_data
 from trainables.heads.base import Head, Texts
@@ -93,7 +93,7 @@ def test_what_is_stored_is_what_stored_weights_say_of_stored_texts(
     store, cells = Store(str(folder)), finished(folder)
     pairs = 0
     for fit in {cell.fit.key: cell.fit for cell in cells}.values():
-        head = load_head(fit, store, ASSETS)
+        head = stored_head(fit, store, ASSETS)
         stored = store.transfer(fit.key)
         for source in cells:
             log = [r for r in store.attacked(source.log).values() if r["status"] == "successful"]

@@ -7,6 +7,7 @@ moment it exists; run again after any kind of death, it does only what is missin
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
@@ -25,8 +26,8 @@ from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
 from trainables.imports import import_large
 from trainables.precision import in_random_order, interval, until_narrow
-from trainables.results import attack_metrics
-from trainables.store import Store, StoreError
+from trainables.results import attack_metrics, records_digest
+from trainables.store import DamagedFile, Store, StoreError
 
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
@@ -92,7 +93,7 @@ class Worker:
         try:
             share = part.share(self._sample(cell))
             asked = [example.id for example in share]
-            finished = self.store.attacked(cell.log, look_for=asked)
+            finished = self._finished(cell, asked)
             missing = [example for example in share if _is_missing(example.id, finished)]
             found = len(asked) - len(missing)
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
@@ -106,20 +107,16 @@ class Worker:
 
     def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
-        from trainables.fit import Fitted, fine_tune, fresh_head, load_data
+        from trainables.fit import Fitted
 
         fit = cell.fit
         use_threads(cell.resources.fit.cpus)
         trained = {}
         if not self.store.has_fit(fit.key):
-            head = fresh_head(fit, self.assets)
-            for progress in fine_tune(fit, head, load_data(fit, self.assets)):
+            for progress in fit_and_store(fit, self.store, self.assets):
                 if isinstance(progress, Fitted):
-                    spec = json.loads(fit.model_dump_json())
-                    record = {**progress.record, "spec": spec}
-                    self.store.write_fit(fit.key, head.to_bytes(), record)
-                    self._fitted = (fit.key, head)
-                    trained = {"fit_seconds": record["seconds"]}
+                    self._fitted = (fit.key, progress.head)
+                    trained = {"fit_seconds": progress.record["seconds"]}
                 else:
                     yield progress
         self._evaluate_also(fit)
@@ -138,13 +135,13 @@ class Worker:
 
     def _head(self, fit: Fit) -> Any:
         if self._fitted is None or self._fitted[0] != fit.key:
-            self._fitted = (fit.key, load_head(fit, self.store, self.assets))
+            self._fitted = (fit.key, stored_head(fit, self.store, self.assets))
         return self._fitted[1]
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
         sample = self._sample(cell)
         asked = [example.id for example in sample]
-        finished = self.store.attacked(cell.log, look_for=asked if begun else ())
+        finished = self._finished(cell, asked if begun else ())
         missing = (
             example
             for example in until_narrow(sample, finished, cell.precision)
@@ -157,7 +154,8 @@ class Worker:
         ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
         _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
-        metrics = attack_metrics(finished[id] for id in ids)
+        sample_records = [finished[id] for id in ids]
+        metrics = attack_metrics(sample_records)
         result: dict[str, Any] = {
             "key": cell.key,
             **cell.axes(),
@@ -165,8 +163,10 @@ class Worker:
             "metrics": metrics,
         }
         result["sample"] = ids
+        result["records_sha256"] = records_digest(sample_records)
+        result["weights"] = weights_name(self.store.read_fit(cell.fit.key))
         if cell.precision is not None:
-            right = sum(finished[id]["status"] == "failed" for id in ids)
+            right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
             result["interval"] = interval(right, len(ids) - errors, len(sample) - errors)
         self.store.write_result(cell.key, result)
@@ -174,6 +174,12 @@ class Worker:
         done = sum(id in finished for id in asked)
         spent = dict(self._spent)
         yield {"phase": "done", "finished": done, "total": done, "spent": spent, **metrics}
+
+    def _finished(self, cell: Cell, look_for: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """The examples that were attacked already, on the fit's present weights, by id."""
+        fit = self.store.read_fit(cell.fit.key)
+        attacked = self.store.attacked(cell.log, look_for)
+        return {id: record for id, record in attacked.items() if is_of_weights(record, fit)}
 
     def _sample(self, cell: Cell) -> Sequence[Example]:
         """The examples to attack, in order."""
@@ -200,6 +206,7 @@ class Worker:
             columns=cell.fit.data.columns,
             attacked=cell.fit.data.attacked,
         )
+        weights = weights_name(self.store.read_fit(cell.fit.key))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,
@@ -211,6 +218,7 @@ class Worker:
             attacked=cell.fit.data.attacked,
             resources=cell.attack_resources,
         ):
+            record |= {"log": cell.log, "weights": weights}
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
             for name, seconds in SPENT.items():
@@ -224,13 +232,52 @@ class Worker:
                 yield {"phase": "attack", "finished": done, "total": len(asked), "spent": spent}
 
 
-def load_head(fit: Fit, store: Store, assets: Assets) -> Any:
-    """A fit's head with its weights from the store."""
-    from trainables.fit import fresh_head
+def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
+    """A fit's head with its weights from the store; fine-tuned again where they are damaged."""
+    from trainables.fit import Fitted, fresh_head
 
     head = fresh_head(fit, assets)
-    head.load_bytes(store.read_weights(fit.key))
-    return head
+    try:
+        head.load_bytes(store.read_weights(fit.key))
+        return head
+    except (DamagedFile, FileNotFoundError):
+        fitted = (each for each in fit_and_store(fit, store, assets) if isinstance(each, Fitted))
+        return next(fitted).head
+
+
+def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
+    """Fine-tune a fresh head; yields as `fine_tune` does, the Fitted once it is stored.
+
+    Where weights are made again that the store had, and come out otherwise (another kind of
+    machine), the record says so: what was attacked before belongs to weights that are gone.
+    """
+    from trainables.fit import Fitted, fine_tune, fresh_head, load_data
+
+    head = fresh_head(fit, assets)
+    for progress in fine_tune(fit, head, load_data(fit, assets)):
+        if isinstance(progress, Fitted):
+            before = store.sound(store.read_fit, fit.key)
+            record = {**progress.record, "spec": json.loads(fit.model_dump_json())}
+            weights = head.to_bytes()
+            if before and before["weights_sha256"] != hashlib.sha256(weights).hexdigest():
+                record["replaces_others"] = True
+            store.write_fit(fit.key, weights, record)
+        yield progress
+
+
+def weights_name(fit: Mapping[str, Any]) -> str:
+    """What attacked examples say of the weights they were found on, given the fit's record."""
+    return str(fit["weights_sha256"][:16])
+
+
+def is_of_weights(record: Mapping[str, Any], fit: Mapping[str, Any]) -> bool:
+    """Whether an attacked example, or a result, is of the weights that the fit's record names.
+
+    One that does not say so is older than that; it is, unless the weights were replaced since.
+    """
+    if "weights" not in record:
+        return not fit.get("replaces_others", False)
+    return bool(record["weights"] == weights_name(fit))
 
 
 def evaluation_name(other: OtherDataset) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from search_spaces.cell import Fit
 from trainables.assets import Assets
-from trainables.cell import load_head
+from trainables.cell import stored_head
 from trainables.data import Example, split_columns
 from trainables.store import Record, Store
 
@@ -66,13 +66,13 @@ def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator
     """
     record = store.transfer(fit.key)
     examples = missing(sources, record)
-    head = load_head(fit, store, assets) if examples else None
+    head = stored_head(fit, store, assets) if examples else None
     known: dict[tuple[str, ...], int] = {}
     for start in range(0, len(examples), KEPT_AT_ONCE):
         part = examples[start : start + KEPT_AT_ONCE]
         _predict(head, (text for _, e in part for text in (e.original, e.perturbed)), known)
         for log, example in part:
-            _note(record, log, example, known)
+            _note(record.setdefault(log, _nothing(fit)), example, known)
         store.write_transfer(fit.key, record)
         yield {"replayed": start + len(part), "predicted": len(known)}
 
@@ -89,10 +89,11 @@ def _predict(
         known.update(zip(new, classes, strict=True))
 
 
-def _note(
-    record: Record, log: str, example: Adversarial, known: dict[tuple[str, ...], int]
-) -> None:
-    entry = record.setdefault(log, {"replayed": [], "right_before": [], "fooled": []})
+def _nothing(fit: Fit) -> Record:
+    return {"fit": fit.key, "replayed": [], "right_before": [], "fooled": []}
+
+
+def _note(entry: Record, example: Adversarial, known: dict[tuple[str, ...], int]) -> None:
     entry["replayed"].append(example.id)
     if known[example.original] == example.label:
         entry["right_before"].append(example.id)

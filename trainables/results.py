@@ -5,7 +5,10 @@ successful (the attack found a text the model gets wrong) or failed. Rates are s
 An example that ended in an error is in no average; only `num_errors` counts it.
 """
 
-from collections.abc import Iterable
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 METRICS = {
@@ -50,6 +53,37 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(records), seconds),
     }
+
+
+def records_digest(records: Iterable[dict[str, Any]]) -> str:
+    """SHA-256 of the records that a result was made of, in their order."""
+    total = hashlib.sha256()
+    for record in records:
+        total.update(json.dumps(record, sort_keys=True).encode())
+    return total.hexdigest()
+
+
+def why_not_of(result: Mapping[str, Any], attacked: Mapping[int, dict[str, Any]]) -> str:
+    """Why a cell's result is not of these records, by example id; empty where it is.
+
+    A result from before the digest was kept is compared by its metrics.
+    """
+    missing = sum(id not in attacked for id in result["sample"])
+    if missing:
+        return f"{missing} of its {len(result['sample'])} attacked examples are missing"
+    sample = [attacked[id] for id in result["sample"]]
+    if "records_sha256" in result:
+        same = result["records_sha256"] == records_digest(sample)
+    else:
+        now, then = attack_metrics(sample), result["metrics"]
+        same = all(_equal(then[name], now[name]) for name in then.keys() & now.keys())
+    return "" if same else "its attacked examples are not those that it was made of"
+
+
+def _equal(one: float | None, other: float | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-9)
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -13,8 +13,11 @@
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
 ever sees half of one; weights carry their digest in fit.json besides. One small file per attacked
 example means that a result is kept the moment it exists, and that two writers of the same example
-cannot make two results of it. Nothing is pickled, and no name leads out of the store. The store
-knows nothing of what a model or an attack is: it keeps JSON and bytes.
+cannot make two results of it. Nothing is pickled, and no name leads out of the store.
+
+Only files of these very names are read, and only they are ever removed. One that cannot be read (it
+is empty or cut, or records.py says that it is something else) counts as missing: `damaged` has its
+name, and a sweep sets it aside (`set_aside`) before what it held is made again.
 
 A store is a local folder or any URL that pyarrow or fsspec opens (s3://, gs://, ...).
 """
@@ -22,24 +25,43 @@ A store is a local folder or any URL that pyarrow or fsspec opens (s3://, gs://,
 import hashlib
 import json
 import os
+import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import count
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pyarrow import fs
+from pydantic import BaseModel
 
+from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
+from trainables import records
 
 Record = dict[str, Any]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 PART = ".part"  # ends the name of a file that is not whole yet
+HEX = "[0-9a-f]{32}"  # of a random name
+KEY = "[^/]+-[0-9a-f]{10}"  # of a fit, a cell or an attack log
+NAMES = re.compile(
+    rf"fits/{KEY}/(weights\.safetensors|(fit|transfer|on-[^/]+)\.json)"
+    rf"|attacks/{KEY}/(-?\d+\.json|examples\.jsonl)"
+    rf"|cells/{KEY}/(cell\.json|result\.json|error\.txt)"
+    rf"|drivers/{HEX}\.json|(environments|times)/[^/]+\.json"
+    rf"|notes/{HEX}(-[0-9a-f]+)?|write-test-{HEX}"
+)
+HALF_WRITTEN = re.compile(rf"(?P<name>.+)\.{HEX}{re.escape(PART)}")
+FOLDERS = ("fits", "attacks", "cells", "drivers", "environments", "times", "notes")
+LOG = "examples.jsonl"
+ONE_EXAMPLE = re.compile(r"-?\d+\.json")
+EXAMPLES = re.compile(rf"{ONE_EXAMPLE.pattern}|{re.escape(LOG)}")
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
@@ -47,11 +69,23 @@ class StoreError(BadInput, OSError):
     """The store cannot be written or read any more; the message is one line for people."""
 
 
+class DamagedFile(StoreError):
+    """A file of the store that is not what it should be; `name` is its name in the store."""
+
+    def __init__(self, name: str, place: str, why: str) -> None:
+        super().__init__(f"{place} is damaged ({why})")
+        self.name, self.why = name, why
+
+
 @dataclass(frozen=True)
 class Store:
-    """A store at a local path or URL."""
+    """A store at a local path or URL.
+
+    damaged: the files that were found so and counted as missing: their names, and what is wrong.
+    """
 
     url: str
+    damaged: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
@@ -84,7 +118,7 @@ class Store:
 
     def try_to_write(self) -> None:
         """Write and remove a small file. Raises StoreError where that fails."""
-        name = f"write-test-{uuid.uuid4().hex}{PART}"
+        name = f"write-test-{uuid.uuid4().hex}"
         self._write(name, b"ok")
         self._delete(name)
 
@@ -94,30 +128,77 @@ class Store:
         On an object store a file that is not finished was never there.
         """
         if self.local_folder is not None:
-            for path in self._files(""):
-                if path.endswith(PART):
-                    os.unlink(path)
+            found = [name for folder in FOLDERS for name in self._files(folder)]
+            for name in [*found, *self._names("")]:
+                match = HALF_WRITTEN.fullmatch(name)
+                if match and NAMES.fullmatch(match["name"]):
+                    os.unlink(self._path(name)[1])
+
+    def sound(self, read: Callable[[str], Record], key: str) -> Record | None:
+        """What `read` (a method of this store) gives; None where that is missing or damaged."""
+        try:
+            return read(key)
+        except FileNotFoundError:
+            return None
+        except DamagedFile as error:
+            self.damaged[error.name] = error.why
+            return None
+
+    def set_aside(self) -> list[str]:
+        """Rename the files that were found damaged to `<name>.damaged-<n>`, and forget them.
+
+        What can be read of an attack log stays. Returns a line for people on each. Call while
+        nobody else writes.
+        """
+        said = []
+        for name, why in list(self.damaged.items()):
+            try:
+                aside = self._set_aside(name)
+            except FileNotFoundError:
+                continue
+            finally:
+                del self.damaged[name]
+            said.append(f"{self.place(name)} is damaged ({why}); kept as {aside}")
+        return said
+
+    def _set_aside(self, name: str) -> str:
+        filesystem, path = self._path(name)
+        names = set(self._names(name.rpartition("/")[0]))
+        short = name.rpartition("/")[2]
+        free = next(n for n in count(1) if f"{short}.damaged-{n}" not in names)
+        aside = f"{name}.damaged-{free}"
+        readable = []
+        if name.endswith(LOG):
+            readable = [json.dumps(r, ensure_ascii=False) for r in self._read_log(name).values()]
+        with self._named_errors("read"):
+            filesystem.move(path, self._path(aside)[1])
+        if readable:
+            self._write(name, _lines(readable))
+        return aside.rpartition("/")[2]
 
     # Fits
 
     def has_fit(self, key: str) -> bool:
-        return self._exists(f"fits/{key}/fit.json")
+        """Whether a fit's record and its weights are there."""
+        weights = self._exists(f"fits/{key}/weights.safetensors")
+        return weights and self.sound(self.read_fit, key) is not None
 
     def write_fit(self, key: str, weights: bytes, record: Record) -> None:
         self._write(f"fits/{key}/weights.safetensors", weights)
         self._write_json(f"fits/{key}/fit.json", {**record, "weights_sha256": _digest(weights)})
 
     def read_fit(self, key: str) -> Record:
-        return self._read_json(f"fits/{key}/fit.json")
+        name = f"fits/{key}/fit.json"
+        record = self._read_json(name, records.FitRecord)
+        self._must_be(name, "fit", key, record.get("key", key))
+        return record
 
     def read_weights(self, key: str) -> bytes:
-        """Weights as safetensors. Raises StoreError where they are not those that were written."""
-        weights = self._read(f"fits/{key}/weights.safetensors")
+        """Weights as safetensors. Raises DamagedFile where they are not those that were written."""
+        name = f"fits/{key}/weights.safetensors"
+        weights = self._read(name)
         if _digest(weights) != self.read_fit(key)["weights_sha256"]:
-            raise StoreError(
-                f"{self.place(f'fits/{key}')} is damaged: its weights are not those that fit.json "
-                "was written for; delete that folder and run the sweep again"
-            )
+            raise self._damaged(name, "not the weights that fit.json was written for")
         return weights
 
     def write_evaluation(self, key: str, other: str, record: Record) -> None:
@@ -125,12 +206,20 @@ class Store:
 
     def evaluations(self, key: str) -> dict[str, Record]:
         """What a fit was evaluated on besides its own data, by `<data set>-<digest>`."""
-        names = [name for name in self._names(f"fits/{key}") if name.startswith("on-")]
-        return {
-            name.removeprefix("on-").removesuffix(".json"): self._read_json(f"fits/{key}/{name}")
-            for name in names
-            if name.endswith(".json")
-        }
+        names = [
+            name.removeprefix("on-").removesuffix(".json")
+            for name in self._names(f"fits/{key}")
+            if name.startswith("on-") and name.endswith(".json")
+        ]
+
+        def read(other: str) -> Record:
+            file = f"fits/{key}/on-{other}.json"
+            record = self._read_json(file, records.Evaluation)
+            self._must_be(file, "data set", other.rpartition("-")[0], record["dataset"])
+            return record
+
+        found = {name: self.sound(read, name) for name in names}
+        return {name: record for name, record in found.items() if record is not None}
 
     def write_transfer(self, key: str, record: Record) -> None:
         self._write_json(f"fits/{key}/transfer.json", record)
@@ -141,8 +230,14 @@ class Store:
         An entry has ids of examples: `replayed`, of these `right_before` (the fit is right on the
         original text), of these `fooled` (and wrong on the perturbed one).
         """
+        return self.sound(self._read_transfer, key) or {}
+
+    def _read_transfer(self, key: str) -> Record:
         name = f"fits/{key}/transfer.json"
-        return self._read_json(name) if self._exists(name) else {}
+        record = self._read_json(name, each=records.Replayed)
+        for entry in record.values():
+            self._must_be(name, "fit", key, entry.get("fit", key))
+        return record
 
     # Attack logs
 
@@ -151,24 +246,54 @@ class Store:
 
         look_for: ids to ask for one by one too, where the store's listings may lag behind.
         """
-        records = {}
-        if self._exists(f"attacks/{log}/examples.jsonl"):
-            # As bytes, whose lines end at \n alone: texts may hold other line separators.
-            for line in self._read(f"attacks/{log}/examples.jsonl").splitlines():
-                record = json.loads(line)
-                records[_example_id(record)] = record
-        names = {name for name in self._names(f"attacks/{log}") if name.endswith(".json")}
+        found = self._read_log(f"attacks/{log}/{LOG}")
+        names = {name for name in self._names(f"attacks/{log}") if ONE_EXAMPLE.fullmatch(name)}
         if self.local_folder is None:
-            unseen = [f"{id}.json" for id in look_for if id not in records]
-            found = _at_once(lambda name: self._exists(f"attacks/{log}/{name}"), unseen)
-            names |= {name for name, exists in zip(unseen, found, strict=True) if exists}
-        for record in _at_once(lambda name: self._read_json(f"attacks/{log}/{name}"), names):
-            records[_example_id(record)] = record
-        return records
+            unseen = [f"{id}.json" for id in look_for if id not in found]
+            there = _at_once(lambda name: self._exists(f"attacks/{log}/{name}"), unseen)
+            names |= {name for name, exists in zip(unseen, there, strict=True) if exists}
+        read = partial(self.sound, self._read_example)
+        for record in _at_once(read, sorted(f"attacks/{log}/{name}" for name in names)):
+            if record is not None:
+                found[record["id"]] = record
+        return found
+
+    def _read_example(self, name: str) -> Record:
+        record = self._read_json(name)
+        try:
+            records.check_attacked(record)
+        except ValueError as error:
+            raise self._damaged(name, str(error)) from None
+        _, log, file = name.split("/")
+        self._must_be(name, "attack log", log, record.get("log", log))
+        self._must_be(name, "example", file.removesuffix(".json"), str(record["id"]))
+        return record
+
+    def _read_log(self, name: str) -> dict[int, Record]:
+        """What can be read of a merged log, by example id; notes what cannot."""
+        if not self._exists(name):
+            return {}
+        found, wrong, log = {}, [], name.split("/")[1]
+        # As bytes, whose lines end at \n alone: texts may hold other line separators.
+        lines = self._read(name).splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = _parsed(line)
+                records.check_attacked(record)
+                self._must_be(name, "attack log", log, record.get("log", log))
+            except (ValueError, DamagedFile) as error:
+                why = error.why if isinstance(error, DamagedFile) else error
+                wrong.append(f"line {number}: {why}")
+            else:
+                found[int(record["id"])] = record
+        if wrong or not lines:
+            more = f", and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""
+            self.damaged[name] = wrong[0] + more if wrong else "it is empty"
+        return found
 
     def logs_begun(self) -> set[str]:
         """Names of all logs that hold examples."""
-        return {path.split("/")[-2] for path in self._files("attacks")}
+        return {log for log, name in self._in_folders("attacks") if EXAMPLES.fullmatch(name)}
 
     def add_attacked(self, log: str, record: Record) -> None:
         """Keep one finished example; `record["id"]` names it."""
@@ -181,7 +306,7 @@ class Store:
         """
         small = {f"{id}.json" for id in records} & set(self._names(f"attacks/{log}"))
         lines = [json.dumps(records[id], ensure_ascii=False) for id in sorted(records)]
-        self._write(f"attacks/{log}/examples.jsonl", ("\n".join(lines) + "\n").encode())
+        self._write(f"attacks/{log}/{LOG}", _lines(lines))
         _at_once(lambda name: self._delete(f"attacks/{log}/{name}"), small)
 
     # Cells
@@ -194,12 +319,15 @@ class Store:
         self._write_json(f"cells/{key}/cell.json", cell)
 
     def read_cell(self, key: str) -> Record:
-        return self._read_json(f"cells/{key}/cell.json")
+        """What was asked of a cell. Raises DamagedFile, also where this version cannot read it."""
+        name = f"cells/{key}/cell.json"
+        record = self._read_json(name, Cell)
+        self._must_be(name, "cell", key, record["key"])
+        return record
 
     def cells_asked(self) -> set[str]:
         """Keys of all cells that were ever begun."""
-        names = (path.split("/")[-2:] for path in self._files("cells"))
-        return {key for key, name in names if name == "cell.json"}
+        return {key for key, name in self._in_folders("cells") if name == "cell.json"}
 
     def write_result(self, key: str, result: Record) -> None:
         self._write_json(f"cells/{key}/result.json", result)
@@ -210,7 +338,14 @@ class Store:
         self._write(f"cells/{key}/error.txt", traceback.encode())
 
     def read_result(self, key: str) -> Record:
-        return self._read_json(f"cells/{key}/result.json")
+        name = f"cells/{key}/result.json"
+        result = self._read_json(name)
+        try:
+            records.check_result(result)
+        except ValueError as error:
+            raise self._damaged(name, str(error)) from None
+        self._must_be(name, "cell", key, result["key"])
+        return result
 
     def error_path(self, key: str) -> str:
         """Where a failed cell's traceback lies, for people to open."""
@@ -219,29 +354,29 @@ class Store:
     def cells_with(self, file: str, keys: Iterable[str]) -> set[str]:
         """Those of the cells that have `result.json` (or `error.txt`), by a single listing."""
         wanted = set(keys)
-        return {
-            key
-            for path in self._files("cells")
-            for key, name in [path.split("/")[-2:]]
-            if name == file and key in wanted
-        }
+        return {key for key, name in self._in_folders("cells") if name == file and key in wanted}
 
     def cells_done(self) -> set[str]:
-        """Keys of all finished cells."""
-        names = (path.split("/")[-2:] for path in self._files("cells"))
-        return {key for key, name in names if name == "result.json"}
+        """Keys of all cells that have a result."""
+        return {key for key, name in self._in_folders("cells") if name == "result.json"}
 
-    def fits_done(self) -> set[str]:
-        """Keys of all stored fits."""
-        return {path.split("/")[-2] for path in self._files("fits") if path.endswith("/fit.json")}
+    def fits_with_weights(self) -> set[str]:
+        """Keys of all fits whose weights are there."""
+        found = self._in_folders("fits")
+        return {key for key, name in found if name == "weights.safetensors"}
 
-    def fits_read(self) -> list[Record]:
-        """The records of all stored fits."""
-        return _at_once(self.read_fit, sorted(self.fits_done()))
+    def fits_read(self) -> dict[str, Record]:
+        """The records of all stored fits, whether or not their weights are there, by key."""
+        keys = sorted({key for key, name in self._in_folders("fits") if name == "fit.json"})
+        return self._sound_ones(self.read_fit, keys)
 
-    def results_read(self) -> list[Record]:
-        """The results of all finished cells."""
-        return _at_once(self.read_result, sorted(self.cells_done()))
+    def results_read(self) -> dict[str, Record]:
+        """The results of all finished cells, by key."""
+        return self._sound_ones(self.read_result, sorted(self.cells_done()))
+
+    def _sound_ones(self, read: Callable[[str], Record], keys: Sequence[str]) -> dict[str, Record]:
+        found = zip(keys, _at_once(partial(self.sound, read), keys), strict=True)
+        return {key: record for key, record in found if record is not None}
 
     # Drivers
 
@@ -252,13 +387,19 @@ class Store:
         """What the drivers that write here say of themselves, by id."""
         found: dict[str, Record] = {}
         for name in self._names("drivers"):
-            if not name.endswith(".json"):
-                continue  # One that is just being written.
-            try:
-                found[name.removesuffix(".json")] = self._read_json(f"drivers/{name}")
-            except FileNotFoundError:
-                continue  # It went between the listing and the reading.
+            if NAMES.fullmatch(f"drivers/{name}"):
+                # It may go between the listing and the reading.
+                with suppress(FileNotFoundError):
+                    found[name.removesuffix(".json")] = self._read_driver(f"drivers/{name}")
         return found
+
+    def _read_driver(self, name: str) -> Record:
+        try:
+            return self._read_json(name, records.Driver)
+        except DamagedFile:
+            # Whoever writes here writes it anew every few seconds: then it counts on.
+            said = int.from_bytes(hashlib.sha256(self._read(name)).digest()[:6], "big")
+            return {"machine": "unknown", "pid": 0, "count": said, "state": "holding"}
 
     def remove_driver(self, id: str) -> None:
         if self._exists(f"drivers/{id}.json"):
@@ -271,8 +412,7 @@ class Store:
 
     def read_environment(self, space: str) -> Record | None:
         """What the last sweep of a space ran with; None in a store that is older than this."""
-        name = f"environments/{space}.json"
-        return self._read_json(name) if self._exists(name) else None
+        return self.sound(self._read_json, f"environments/{space}.json")
 
     # Times
 
@@ -281,8 +421,7 @@ class Store:
 
     def read_times(self, space: str) -> Record | None:
         """Where the time of a space's last sweep went; None where none has told."""
-        name = f"times/{space}.json"
-        return self._read_json(name) if self._exists(name) else None
+        return self.sound(self._read_json, f"times/{space}.json")
 
     # Notes, by which processes find out whether they see the same store
 
@@ -317,9 +456,26 @@ class Store:
         with self._named_errors("read"), filesystem.open_input_stream(path) as file:
             return file.read()
 
-    def _read_json(self, name: str) -> Record:
-        record: Record = json.loads(self._read(name))
+    def _read_json(
+        self, name: str, kind: type[BaseModel] | None = None, each: type[BaseModel] | None = None
+    ) -> Record:
+        """A JSON object, of a kind, or each of its values of one. Raises DamagedFile."""
+        try:
+            record = _parsed(self._read(name))
+            for checked, of_kind in ((record, kind), *((v, each) for v in record.values())):
+                if of_kind is not None:
+                    records.check(of_kind, checked)
+        except ValueError as error:
+            raise self._damaged(name, str(error)) from None
         return record
+
+    def _must_be(self, name: str, what: str, wanted: str, found: str) -> None:
+        """Raises DamagedFile where a file is of another fit, cell, log or example than its name."""
+        if found != wanted:
+            raise self._damaged(name, f"it is of the {what} {found}")
+
+    def _damaged(self, name: str, why: str) -> DamagedFile:
+        return DamagedFile(name, self.place(name), why)
 
     def _write_json(self, name: str, record: Record) -> None:
         self._write(name, json.dumps(record, ensure_ascii=False, indent=1).encode())
@@ -338,12 +494,19 @@ class Store:
         with self._named_errors("written"):
             filesystem.delete_file(path)
 
+    def _in_folders(self, folder: str) -> list[tuple[str, str]]:
+        """The files two levels below the store: names of their folder and of themselves."""
+        parts = (name.split("/") for name in self._files(folder))
+        return [(each[1], each[2]) for each in parts if len(each) == 3]
+
     def _files(self, folder: str) -> list[str]:
+        """All files below a folder, by their names in the store."""
         filesystem, path = self._path(folder)
         selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
         with self._named_errors("read"):
             infos = filesystem.get_file_info(selector)
-        return [info.path for info in infos if info.type == fs.FileType.File]
+        files = [info.path for info in infos if info.type == fs.FileType.File]
+        return [file[len(path) - len(folder) :].lstrip("/") for file in files]
 
     def _names(self, folder: str) -> list[str]:
         filesystem, path = self._path(folder)
@@ -405,6 +568,24 @@ def _at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
     """What `do` gives for each item, in order; several are done at a time."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(do, items))
+
+
+def _parsed(content: bytes) -> Record:
+    """A JSON object. Raises ValueError, in a few words."""
+    if not content.strip():
+        raise ValueError("it is empty")
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        what = "text" if isinstance(error, UnicodeDecodeError) else "JSON"
+        raise ValueError(f"it is not {what}: {_line(error)}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a {type(record).__name__} where an object should be")
+    return record
+
+
+def _lines(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _digest(content: bytes) -> str:

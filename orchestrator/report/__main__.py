@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.damage import damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
+from orchestrator.report.folder import folder_of, write
 from orchestrator.report.from_store import read, read_all
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 def _report(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     if arguments.tracking_uri is None:
-        plan, store, _ = open_plan(arguments, provisional=True)
+        plan, store, _ = open_plan(arguments, reading=True)
         results = read(plan, store, from_elsewhere=True)
     else:
         results = _logged(arguments)
@@ -41,9 +43,9 @@ def _report(arguments: argparse.Namespace) -> int:
         print("no cell of this space has any results yet")
         return 0
     baseline = None if arguments.baseline is None else _baseline(arguments, results)
-    folder = Path(arguments.out) if arguments.out else contents.folder_of(results.space, store)
+    folder = Path(arguments.out) if arguments.out else folder_of(results.space, store)
     try:
-        contents.write(contents.files(results, baseline, arguments.paper), folder)
+        write(contents.files(results, baseline, arguments.paper), folder, results.finished)
     except OSError as error:
         raise BadInput(f"the report cannot be written: {error}; give another --out") from None
     print(as_markdown(results))
@@ -52,6 +54,8 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.paper:
         print(markdown(beside_measured(results)))
     print(f"\nreport: {folder / 'index.html'}")
+    for line in damage(store):
+        print(line, file=sys.stderr)
     return 0
 
 

@@ -1,8 +1,6 @@
-"""What stands in a report, in which order, and the files it is written to."""
+"""What stands in a report, in which order, and its files by name."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.plan import Plan
 from orchestrator.report import claim, comparison, provenance, quality
@@ -78,16 +76,3 @@ def report_markdown(results: Results, shown: list[Table]) -> str:
     if not results.final:
         lines += ["", "This report was made while cells were still running."]
     return "\n".join([*lines, "", *(markdown(table, level=2) for table in shown)])
-
-
-def folder_of(space: str, store: Store) -> Path:
-    """Where a space's report lies: in the store, where that is a folder, else here."""
-    return Path(store.local_folder or ".") / "report" / space
-
-
-def write(made: Mapping[str, bytes], folder: Path) -> None:
-    """Write a report's files. Raises OSError where that fails."""
-    for name, content in made.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)

@@ -1,20 +1,19 @@
 """Read a space's results from a store: finished cells, and what is attacked so far of others.
 
-Keys are made of the digests of data and models and of the installed versions. A machine that only
-reads may have other versions and no models at all; there a cell that is not found by its key is
-looked for by all else that was asked for: the same names and settings.
+A cell that is not found by its key is looked for by all else that was asked for (elsewhere.py).
+What is damaged counts as missing.
 """
 
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
+from orchestrator.elsewhere import Elsewhere, name_of
 from orchestrator.plan import Plan, PlannedCell
 from orchestrator.report.results import Absent, CellResult, Outcomes, Record, Results, Transfer
 from search_spaces.cell import Cell
-from trainables.results import attack_metrics
+from trainables.cell import is_of_weights
+from trainables.results import attack_metrics, why_not_of
 from trainables.store import Store
 
 AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
@@ -68,51 +67,50 @@ def _counts(entry: Record | None, sample: set[int]) -> tuple[int, int, int] | No
 def read_all(store: Store, like: Results) -> Results:
     """All finished cells of a store at the places of other results, whatever their settings."""
     wanted = {tuple(result.cell.axes().values()) for result in like.cells}
-    names = {_name(result.cell.key) for result in like.cells}
-    keys = sorted(key for key in store.cells_done() if _name(key) in names)
+    names = {name_of(result.cell.key) for result in like.cells}
+    keys = sorted(key for key in store.cells_done() if name_of(key) in names)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        cells = [Cell.model_validate(cell) for cell in threads.map(store.read_cell, keys)]
+        asked = threads.map(partial(store.sound, store.read_cell), keys)
+        cells = [Cell.model_validate(cell) for cell in asked if cell is not None]
         kept = [cell for cell in cells if tuple(cell.axes().values()) in wanted]
         found = list(threads.map(partial(_finished, store), kept))
-    return Results(like.space, store.url, found)
+    return Results(like.space, store.url, [each for each in found if each is not None])
 
 
 class _Here:
     """What the store has, listed once."""
 
     def __init__(self, plan: Plan, store: Store, from_elsewhere: bool) -> None:
-        self.store = store
-        self.fits = store.fits_done()
+        self.fits = store.fits_read()
         self.logs = store.logs_begun()
-        self.others: dict[str, list[str]] = {}  # by name: keys of cells that the plan has not
-        if from_elsewhere:
-            planned = {planned.cell.key for planned in plan.cells}
-            for key in sorted(store.cells_done() - planned):
-                self.others.setdefault(_name(key), []).append(key)
+        planned = {planned.cell.key for planned in plan.cells}
+        self.others = Elsewhere(store, planned) if from_elsewhere else None
 
-    def same_but_elsewhere(self, cell: Cell) -> Cell | None:
-        for key in self.others.get(_name(cell.key), []):
-            other = Cell.model_validate(self.store.read_cell(key))
-            if _asked(other) == _asked(cell):
-                return other
-        return None
+    def finished_elsewhere(self, cell: Cell, store: Store) -> CellResult | None:
+        other = None if self.others is None else self.others.find(cell)
+        return None if other is None else _finished(store, other)
 
 
 def _read(store: Store, here: _Here, planned: PlannedCell) -> CellResult | Absent:
     cell = planned.cell
     if planned.status == "not_applicable":
         return Absent(cell.axes(), planned.status, planned.reason)
-    if planned.status == "done":
-        return _finished(store, cell)
-    if (other := here.same_but_elsewhere(cell)) is not None:
-        return _finished(store, other)
-    if cell.log in here.logs and cell.fit.key in here.fits:
-        return _unfinished(store, cell)
-    return Absent(cell.axes(), planned.status, planned.reason)
+    found = _finished(store, cell) if planned.status == "done" else None
+    found = found or here.finished_elsewhere(cell, store)
+    if found is None and cell.log in here.logs and cell.fit.key in here.fits:
+        found = _unfinished(store, cell, here.fits[cell.fit.key])
+    return found or Absent(cell.axes(), planned.status, planned.reason)
 
 
-def _finished(store: Store, cell: Cell) -> CellResult:
-    result = store.read_result(cell.key)
+def _finished(store: Store, cell: Cell) -> CellResult | None:
+    """A finished cell; None where what its result was made of is missing or damaged."""
+    result = store.sound(store.read_result, cell.key)
+    fit = store.sound(store.read_fit, cell.fit.key)
+    if result is None or fit is None or not is_of_weights(result, fit):
+        return None
+    attacked = store.attacked(cell.log)
+    if why_not_of(result, attacked):
+        return None
     sample = result["sample"]
 
     def records() -> list[Record]:
@@ -122,24 +120,27 @@ def _finished(store: Store, cell: Cell) -> CellResult:
     return CellResult(
         cell=cell,
         metrics=result["metrics"],
-        outcomes=Outcomes.of(records()),
-        fit=store.read_fit(cell.fit.key),
+        outcomes=Outcomes.of(attacked[id] for id in sample),
+        fit=fit,
         evaluations=_evaluations(store, cell),
         records=records,
         interval=result.get("interval"),
     )
 
 
-def _unfinished(store: Store, cell: Cell) -> CellResult:
+def _unfinished(store: Store, cell: Cell, fit: Record) -> CellResult | None:
     def records() -> list[Record]:
-        return list(store.attacked(cell.log).values())
+        attacked = store.attacked(cell.log).values()
+        return [record for record in attacked if is_of_weights(record, fit)]
 
     attacked = records()
+    if not attacked:
+        return None
     return CellResult(
         cell=cell,
         metrics=attack_metrics(attacked),
         outcomes=Outcomes.of(attacked),
-        fit=store.read_fit(cell.fit.key),
+        fit=fit,
         evaluations=_evaluations(store, cell),
         records=records,
         final=False,
@@ -148,21 +149,3 @@ def _unfinished(store: Store, cell: Cell) -> CellResult:
 
 def _evaluations(store: Store, cell: Cell) -> list[Record]:
     return list(store.evaluations(cell.fit.key).values()) if cell.fit.evaluate_also else []
-
-
-def _name(key: str) -> str:
-    """The readable part of a key."""
-    return key.rpartition("-")[0]
-
-
-def _asked(cell: Cell) -> str:
-    """All that a cell was asked to be, but for the digests of files and versions of libraries."""
-
-    def without(part: Any) -> Any:
-        if not isinstance(part, dict):
-            return part
-        left_out = ("digest", "versions", "resources", "format")
-        return {k: without(v) for k, v in part.items() if k not in left_out}
-
-    identity = [without(cell.identity), cell.attack_resources, cell.examples, cell.precision]
-    return json.dumps(identity, sort_keys=True)

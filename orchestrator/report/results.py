@@ -162,6 +162,11 @@ class Results:
         return [place for other, place in self._by_place if other == method]
 
     @property
+    def finished(self) -> list[str]:
+        """Keys of the cells whose figures are final."""
+        return [result.cell.key for result in self.cells if result.final]
+
+    @property
     def final(self) -> bool:
         return all(result.final for result in self.cells)
 

@@ -11,11 +11,14 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
 from search_spaces.errors import BadInput
+from trainables.scratch import scratch
 
 WORD_VECTORS = "word_embeddings/paragramcf"
 NLTK_DATA = "nltk_data"
@@ -67,12 +70,15 @@ def on_this_machine(archive: Archive) -> Path | None:
     return next((place for place in places if place.is_dir()), None)
 
 
-def download(archive: Archive, target: Path) -> None:
-    """Download and unpack an archive; `target` appears when it is whole. Raises BadInput."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    packed = target.with_name(f"{target.name}.download.part")
-    unpacked = target.with_name(f"{target.name}.unpacked.part")
-    shutil.rmtree(unpacked, ignore_errors=True)
+@contextmanager
+def downloaded(archive: Archive, folder: Path) -> Iterator[Path]:
+    """Within it an archive lies unpacked in a temporary folder below `folder`. Raises BadInput."""
+    with scratch("fetch", folder) as temporary:
+        yield _download(archive, Path(temporary))
+
+
+def _download(archive: Archive, folder: Path) -> Path:
+    packed, unpacked = folder / "packed", folder / "unpacked"
     try:
         with urlopen(archive.url, timeout=TIMEOUT) as response, packed.open("wb") as file:
             shutil.copyfileobj(response, file)
@@ -87,11 +93,8 @@ def download(archive: Archive, target: Path) -> None:
             f"{archive.name} is not on this machine, and could not be downloaded from "
             f"{archive.url}: {error}"
         ) from None
-    inner = unpacked / target.name  # Some hold the folder itself, some what is in it.
-    shutil.rmtree(target, ignore_errors=True)
-    (inner if inner.is_dir() else unpacked).rename(target)
-    shutil.rmtree(unpacked, ignore_errors=True)
-    packed.unlink()
+    inner = unpacked / Path(archive.name).name  # Some hold the folder itself, some what is in it.
+    return inner if inner.is_dir() else unpacked
 
 
 def _unpack(packed: Path, to: Path) -> None:

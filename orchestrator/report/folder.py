@@ -1,0 +1,124 @@
+"""The folder that a report is written to: its own files are replaced, anybody else's are not.
+
+`files.json` there lists what was written, with digests, so that a file that somebody added or
+changed is told from those of an earlier report, also where writing was cut off.
+"""
+
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from search_spaces.errors import BadInput
+from trainables.store import Store
+
+LIST = "files.json"
+
+
+def folder_of(space: str, store: Store) -> Path:
+    """Where a space's report lies: in the store, where that is a folder that can be written, else
+    in the current folder."""
+    folder = store.local_folder
+    if folder is not None and os.path.isdir(folder) and not os.access(folder, os.W_OK):
+        folder = None
+    return Path(folder or ".") / "report" / space
+
+
+def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None:
+    """Write a report's files in place of those of the report before, and of no others.
+
+    cells: keys of the finished cells that it shows. Raises BadInput, before anything is written,
+    where a file of that name is not of a report of ours, or was changed since; OSError where
+    writing fails.
+    """
+    before = _written(folder)
+    new = {name: [_digest(content)] for name, content in made.items()}
+    for name in made:
+        there = _digest_at(folder / name)
+        if there is not None and there not in (*before.get(name, ()), *new[name]):
+            raise BadInput(
+                f"{folder / name} is there already and is not as a report wrote it; move it away, "
+                "or give another folder with --out"
+            )
+    _remove_half_written(folder, [*before, *made, LIST])
+    known = {name: [*before.get(name, ()), *new.get(name, ())] for name in {**before, **new}}
+    # First the list, so that whatever is written is known as ours when this is cut off.
+    _write(folder / LIST, _listed("", known))
+    for name in before.keys() - made.keys():
+        if _digest_at(folder / name) in before[name]:
+            (folder / name).unlink()
+    for name, content in made.items():
+        _write(folder / name, content)
+    _write(folder / LIST, _listed(_of(cells), new))
+
+
+def is_current(folder: Path, cells: Iterable[str]) -> bool:
+    """Whether the folder has a whole report of just these finished cells."""
+    return _read(folder).get("of") == _of(cells)
+
+
+def _of(cells: Iterable[str]) -> str:
+    return _digest("\n".join(sorted(cells)).encode())
+
+
+def _listed(of: str, files: Mapping[str, list[str]]) -> bytes:
+    return json.dumps({"of": of, "files": files}, indent=1).encode()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        listed = json.loads((folder / LIST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return listed if isinstance(listed, dict) else {}
+
+
+def _written(folder: Path) -> dict[str, list[str]]:
+    """Names of the files that reports wrote to a folder, with the digests that they may have.
+
+    A report from before that was listed is known by its page: then all its files are.
+    """
+    files = _read(folder).get("files")
+    if isinstance(files, dict):
+        return {name: digests for name, digests in files.items() if isinstance(digests, list)}
+    page = folder / "index.html"
+    if not page.is_file() or b"<title>Robustness sweep: " not in page.read_bytes():
+        return {}
+    shown = [page, folder / "report.md", *folder.glob("tables/*.*"), *folder.glob("plots/*.*")]
+    digests = {path.relative_to(folder).as_posix(): _digest_at(path) for path in shown}
+    return {name: [digest] for name, digest in digests.items() if digest is not None}
+
+
+def _remove_half_written(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        path = folder / name
+        ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part")
+        for beside in path.parent.glob(f".{path.name}.*.part") if path.parent.is_dir() else ():
+            if ours.fullmatch(beside.name):
+                beside.unlink()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _digest_at(path: Path) -> str | None:
+    """None where there is nothing; a folder, or what cannot be read, is not like any file."""
+    if not os.path.lexists(path):
+        return None
+    return _digest(path.read_bytes()) if path.is_file() else ""

@@ -1,0 +1,128 @@
+"""What the JSON files of a store must have to be read: what is used of them, and of which type.
+
+More may be there: a file of a later version is read as far as it has what is used here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Number = Annotated[float, Field(strict=True)]
+Count = Annotated[int, Field(strict=True)]
+Text = Annotated[str, Field(strict=True)]
+
+ATTACK_METRICS = (
+    "clean_accuracy", "accuracy_under_attack", "attack_success_rate", "avg_queries",
+    "avg_perturbed_words_pct", "num_examples", "num_skipped", "num_errors", "attack_seconds",
+)  # fmt: skip
+
+
+class Stored(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class CurvePoint(Stored):
+    examples_seen: Number
+    train_loss: Number
+    validation_accuracy: Number
+
+
+class FitAsked(Stored):
+    dataset: Text
+    model: Text
+    head: Text
+
+
+class FitRecord(Stored):
+    """fits/<key>/fit.json"""
+
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    validation_accuracy: Number
+    test_accuracy: Number
+    seconds: Number
+    curve: list[CurvePoint]
+    spec: FitAsked
+
+
+class Evaluation(Stored):
+    """fits/<key>/on-<data set>-<digest>.json"""
+
+    dataset: Text
+    accuracy: Number
+
+
+class Replayed(Stored):
+    """An entry of fits/<key>/transfer.json"""
+
+    replayed: list[Count]
+    right_before: list[Count]
+    fooled: list[Count]
+
+
+class Attacked(Stored):
+    """An attacked example."""
+
+    id: Count
+    status: Literal["successful", "failed", "skipped"]
+    original_text: Text
+    perturbed_text: Text
+    queries: Count
+    words: Count
+    words_changed: Count
+    seconds: Number
+
+
+class FailedExample(Stored):
+    """An example whose attack raised an error."""
+
+    id: Count
+    status: Literal["error"]
+    error: Text
+    seconds: Number
+
+
+class Result(Stored):
+    """cells/<key>/result.json"""
+
+    key: Text
+    fit: Text
+    dataset: Text
+    model: Text
+    head: Text
+    training: Text
+    attack: Text
+    seed: Count
+    metrics: dict[str, Number | None]
+    sample: list[Count]
+
+
+class Driver(Stored):
+    """drivers/<id>.json"""
+
+    machine: Text
+    pid: Count
+    count: Count
+    state: Literal["wanting", "holding"]
+
+
+def check(kind: type[BaseModel], record: Any) -> None:
+    """Raises ValueError, in a few words, where a record has not what is used of its kind."""
+    try:
+        kind.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place or 'the file'}: {first['msg']}") from None
+
+
+def check_attacked(record: Any) -> None:
+    """Raises ValueError where a record is not one of an attacked example."""
+    ended_badly = isinstance(record, dict) and record.get("status") == "error"
+    check(FailedExample if ended_badly else Attacked, record)
+
+
+def check_result(record: Any) -> None:
+    """Raises ValueError where a record is not a cell's result."""
+    check(Result, record)
+    if lacking := [name for name in ATTACK_METRICS if name not in record["metrics"]]:
+        raise ValueError(f"metrics lacks {', '.join(lacking)}")
