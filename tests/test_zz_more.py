@@ -1,0 +1,267 @@
+"""One damaged file of a store is one damaged file, whatever it is and whatever happened to it.
+
+It is named and counts as missing: no traceback and no wrong number. A later sweep keeps it aside
+and ends with the table of an undamaged store.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator import status, sweep
+from orchestrator.arguments import open_plan
+from orchestrator.damage import set_aside
+from orchestrator.plan import make_plan
+from orchestrator.report import contents
+from orchestrator.report.from_store import read
+from orchestrator.report.results import CellResult
+from orchestrator.sweep import _parser
+from search_spaces.cell import Cell
+from search_spaces.space import Space, load
+from trainables.assets import Assets
+from trainables.cell import Worker
+from trainables.replay import Adversarial, replay
+from trainables.scratch import scratch
+from trainables.store import Store
+
+ASSETS = Assets("embedded")
+SPACE = """
+name: damaged
+axes:
+  dataset: [sst2]
+  model: [bert-embedded]
+  head: [mlp_ft, project_cls]
+  attack: [misspellings]
+assets: embedded
+fit: {train_examples: 16, max_epochs: 1, max_length: 32}
+attack: {examples: 3, resources: embedded}
+evaluate_also: {sst2: [mrpc]}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_a_hurry() -> Iterator[None]:
+    """A driver of another machine is watched for a moment only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(status, "DEAD_AFTER", 0.1)
+        patch.setattr(status, "LOOK_EVERY", 0.05)
+        yield
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("space") / "space.yaml"
+    file.write_text(SPACE)
+    return file
+
+
+def run_missing(space: Space, store: Store) -> list[str]:
+    """What a sweep does with a plan, without Ray and MLflow; returns what it says of damage."""
+    plan = make_plan(space, ASSETS, store)
+    said = set_aside(plan, store)
+    worker = Worker(store, ASSETS)
+    for cell in plan.todo:
+        *_, last = worker.run(cell)
+        assert last["phase"] == "done", last
+    return said
+
+
+@pytest.fixture(scope="module")
+def sound(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that holds every kind of file: one cell is finished, one in mid-attack."""
+    folder = tmp_path_factory.mktemp("sound") / "store"
+    store, asked = Store(str(folder)), load(str(space))
+    run_missing(asked, store)
+    first, second = make_plan(asked, ASSETS, store).with_status("done")
+    records = store.attacked(second.log)
+    (folder / "cells" / second.key / "result.json").unlink()
+    (folder / "attacks" / second.log / "examples.jsonl").unlink()
+    for record in list(records.values())[:2]:
+        store.add_attacked(second.log, record)
+    example = Adversarial(1, 0, ("a fine film",), ("a dull film",))
+    list(replay(first.fit, {first.log: [example]}, store, ASSETS))
+    store.write_environment("damaged", {"versions": {"torch": "1"}})
+    store.write_times("damaged", {"slots": 2})
+    store.write_driver("0" * 32, {"machine": "x", "pid": 1, "count": 1, "state": "holding"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undamaged(sound: Path, space: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The figures that a sweep ends with in a store that nothing happened to."""
+    folder = copied(sound, tmp_path_factory.mktemp("whole") / "store")
+    run_missing(load(str(space)), Store(str(folder)))
+    found = figures(load(str(space)), Store(str(folder)))
+    assert len(found) == 2 and all(final for _, final, _, _ in found)
+    return found
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """A copy whose files share their bytes: every writer puts a new file in a file's place."""
+    shutil.copytree(folder, to, copy_function=os.link)
+    return to
+
+
+def figures(space: Space, store: Store) -> list[Any]:
+    """All that a report shows of the cells that have figures; seconds differ between runs."""
+    found = read(make_plan(space, ASSETS, store), store)
+    return [shown(result) for result in found.cells]
+
+
+def shown(result: CellResult) -> tuple[Any, ...]:
+    metrics = {name: value for name, value in result.metrics.items() if "second" not in name}
+    texts = [(r["id"], r["status"], r.get("perturbed_text")) for r in result.records()]
+    accuracies = [e["accuracy"] for e in result.evaluations]
+    fit = result.fit["test_accuracy"], result.fit["validation_accuracy"], accuracies
+    return result.cell.key, result.final, (metrics, texts), fit
+
+
+def cut(content: bytes, others: list[bytes], draw: Callable[..., Any]) -> bytes:
+    return content[: draw(st.integers(1, max(len(content) - 1, 1)))]
+
+
+def emptied(content: bytes, others: list[bytes], draw: Callable[..., Any]) -> bytes:
+    return b""
+
+
+def other_kind(content: bytes, others: list[bytes], draw: Callable[..., Any]) -> bytes:
+    return draw(st.sampled_from(others))
+
+
+def of_a_person(content: bytes, others: list[bytes], draw: Callable[..., Any]) -> bytes:
+    return draw(
+        st.sampled_from([b"my notes\n", b"\xff\xfe\x00", b"[]", b"{}", b"null", b"[" * 5000])
+    )
+
+
+def other_version(content: bytes, others: list[bytes], draw: Callable[..., Any]) -> bytes:
+    """A name that is used is missing, or has a value of another type."""
+    try:
+        record = json.loads(content.splitlines()[0] if b'\n{"id"' in content else content)
+    except ValueError:
+        return b""
+    name = draw(st.sampled_from(sorted(record)))
+    if draw(st.booleans()):
+        del record[name]
+    else:
+        record[name] = draw(st.sampled_from([None, "x", [], {}, -1.5]))
+    return json.dumps(record).encode()
+
+
+DAMAGES = [cut, emptied, other_kind, of_a_person, other_version]
+
+
+def kinds(folder: Path) -> dict[str, list[str]]:
+    """The store's files, by kind."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        first, *_, name = path.relative_to(folder).parts
+        kind = name if first in ("fits", "cells") and not name.startswith("on-") else first
+        kind = "log" if name == "examples.jsonl" else "evaluation" if name[:3] == "on-" else kind
+        found.setdefault(kind, []).append(path.relative_to(folder).as_posix())
+    return found
+
+
+def commands(space: Path, store: Path) -> None:
+    """Every command that only reads; each says one line at most of what it cannot do. Of the report
+    all but the plots, which are drawn of the same numbers."""
+    asked = ["--space", str(space), "--store", str(store)]
+    for only in (["--status"], ["--status", "--json"], ["--dry-run"], ["--dry-run", "--json"]):
+        assert sweep.main([*asked, *only]) in (0, 2)
+    plan, opened, _ = open_plan(_parser().parse_args(asked), reading=True)
+    for cell in plan.cells:
+        assert sweep.main([*asked, "--explain", cell.cell.key]) in (0, 2)
+    assert contents.tables(read(plan, opened, from_elsewhere=True))
+
+
+counted: set[tuple[str, str]] = set()
+
+
+@given(data=st.data())
+@settings(
+    deadline=None, max_examples=400, suppress_health_check=list(HealthCheck), derandomize=False
+)
+def test_whatever_happens_to_a_file_no_number_is_wrong_and_a_later_sweep_mends_it(
+    sound: Path, undamaged: list[Any], space: Path, data: st.DataObject,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    asked = load(str(space))
+    by_kind = kinds(sound)
+    kind = data.draw(st.sampled_from(sorted(by_kind)))
+    name = data.draw(st.sampled_from(by_kind[kind]))
+    harm = data.draw(st.sampled_from(DAMAGES))
+    with scratch("damage") as temporary:
+        folder = copied(sound, Path(temporary) / "store")
+        content = (folder / name).read_bytes()
+        others = [(folder / other).read_bytes() for k in by_kind for other in by_kind[k]]
+        damaged = harm(content, others, data.draw)
+        (folder / name).unlink()
+        (folder / name).write_bytes(damaged)
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        commands(space, folder)
+        capsys.readouterr()
+        assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        known = {key: rest for key, *rest in undamaged}
+        for key, final, *rest in figures(asked, Store(str(folder))):
+            assert not final or [True, *rest] == known[key], f"a wrong number from {name}"
+        said = run_missing(asked, Store(str(folder)))
+        assert figures(asked, Store(str(folder))) == undamaged
+        kept = {path.read_bytes() for path in folder.rglob("*.damaged-1")}
+        assert len(said) == len(kept) and kept <= {damaged}
+        counted.add((name, harm.__name__))
+
+
+def test_weights_deleted_for_room_leave_what_is_done_and_are_made_again_when_needed(
+    sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    weights = {path: path.read_bytes() for path in folder.glob("fits/*/weights.safetensors")}
+    for path in weights:
+        path.unlink()
+    plan = make_plan(asked, ASSETS, Store(str(folder)))
+    assert [planned.status for planned in plan.cells] == ["done", "todo"] and not plan.fits_done
+    run_missing(asked, Store(str(folder)))
+    assert figures(asked, Store(str(folder))) == undamaged
+    (again,) = folder.glob("fits/*/weights.safetensors")
+    assert again.read_bytes() == weights[again]
+
+
+@pytest.mark.parametrize("gone", ["fits", "attacks", "cells", "fits/*/fit.json"])
+def test_folders_that_are_gone_are_made_again(
+    gone: str, sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    for path in folder.glob(gone):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    commands(space, folder)
+    run_missing(asked, Store(str(folder)))
+    assert figures(asked, Store(str(folder))) == undamaged
+
+
+def test_what_was_attacked_on_other_weights_is_attacked_again(
+    sound: Path, space: Path, tmp_path: Path
+) -> None:
+    """Weights that are made again on another kind of machine may come out otherwise."""
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    store = Store(str(folder))
+    cell: Cell = make_plan(asked, ASSETS, store).with_status("done")[0]
+    fit = store.read_fit(cell.fit.key)
+    for path in (folder / "fits" / cell.fit.key).glob("*"):
+        path.unlink()
+    fit["weights_sha256"] = "0" * 64  # of the weights that are gone
+    store._write_json(f"fits/{cell.fit.key}/fit.json", fit)
+    plan = make_plan(asked, ASSETS, store)
+    reasons = {planned.cell.key: planned.reason for planned in plan.cells}
+    assert "other weights" in reasons[cell.key]
+    run_missing(asked, store)
+    now = store.read_fit(cell.fit.key)
+    assert now["replaces_others"] and now["weights_sha256"] != "0" * 64
+    assert {r["weights"] for r in store.attacked(cell.log).values()} == {now["weights_sha256"][:16]}
+    assert cell in make_plan(asked, ASSETS, store).with_status("done")
