@@ -6,6 +6,7 @@ torch nor Ray, so that `--dry-run` answers at once.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 from statistics import median
 from typing import Any
@@ -160,7 +161,7 @@ def _not_evaluated(fit: Fit, store: Store) -> bool:
 def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[Cell, str]]:
     """Every cell of the grid, with the reason why it does not apply, or an empty one."""
     axes, catalog = space.axes, space.catalog
-    attacked_with = resources_identity(space.attack.resources)
+    attacked_with = cache(resources_identity)
     datasets = {
         name: (catalog.dataset(name), _dataset_digest(space, assets, name, provisional))
         for name in axes.dataset
@@ -190,33 +191,35 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
             space, (dataset, *datasets[dataset]), (model, *models[model]), head, training, seed
         )
         fit = fit.model_copy(update={"evaluate_also": others[dataset]})
+        place = {"dataset": dataset, "model": model, "head": head, "training": training}
         for attack, recipe in attacks.items():
+            here = space.settings_at(**place, attack=attack)
             settings = attack_settings(
-                recipe, fit.data, space.attack.protocol, space.attack.resources
+                recipe, fit.data, here.attack.protocol, here.attack.resources
             )
             log_identity = keys.attack_identity(
                 fit.identity,
                 recipe.kind,
                 settings,
-                attacked_with,
-                space.resources.attack.cpus,
+                attacked_with(here.attack.resources),
+                here.resources.attack.cpus,
                 kind_digest("attack", recipe.kind, ATTACKS),
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
-                key=keys.cell_key(readable, log_identity, space.attack),
+                key=keys.cell_key(readable, log_identity, here.attack),
                 log=keys.key(readable, log_identity),
                 fit=fit,
                 attack=attack,
                 attack_kind=recipe.kind,
                 attack_settings=settings,
-                attack_resources=space.attack.resources,
-                examples=space.attack.examples,
-                precision=space.attack.precision,
-                resources=space.resources,
+                attack_resources=here.attack.resources,
+                examples=here.attack.examples,
+                precision=here.attack.precision,
+                resources=here.resources,
                 identity=log_identity,
             )
-            yield cell, reason
+            yield cell, space.excluded(cell.axes()) or reason
 
 
 def _dataset_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
@@ -253,6 +256,7 @@ def _fit(
     model_name, language_model, model_digest = model
     head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
     prompts = prompts_of(data, head_entry, language_model)
+    here = space.settings_at(dataset=dataset_name, model=model_name, head=head, training=training)
     reason = head_entry.not_for.get(language_model.kind, "")
     if isinstance(prompts, str):
         reason = reason or prompts
@@ -272,9 +276,9 @@ def _fit(
             **training_entry.model_dump(exclude={"about"}),
             "code": kind_digest("training", training_entry.kind, TRAININGS),
         },
-        settings=space.fit.model_dump(),
+        settings=here.fit.model_dump(),
         seed=seed,
-        cpus=space.resources.fit.cpus,
+        cpus=here.resources.fit.cpus,
     )
     fit = Fit(
         key=keys.key(f"{dataset_name}-{model_name}-{head}-{training}-s{seed}", identity),
@@ -290,7 +294,7 @@ def _fit(
         head_entry=head_entry,
         prompts=prompts,
         training_entry=training_entry,
-        settings=space.fit,
+        settings=here.fit,
         identity=identity,
     )
     return fit, reason
