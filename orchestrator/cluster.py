@@ -13,6 +13,7 @@ Exit codes: 0 all is well, 2 something is wrong.
 import argparse
 import importlib.util
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,9 @@ def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) ->
     from orchestrator.cluster_file import missing_files, problems
 
     needs = list(dict.fromkeys(each.resources for each in load(arguments.space).all_settings()))
-    for need in needs:
-        if found := problems(path, config, need, arguments.store):
-            return found
+    each = (problems(path, config, need, arguments.store) for need in needs)
+    if found := list(dict.fromkeys(chain.from_iterable(each))):
+        return found
     if arguments.ray_address is None:
         return list(missing_files(config))
     # Machines that come with the work may not be there yet.
