@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from orchestrator.plan import Plan, make_plan
+from search_spaces.axes import parse_seeds
 from search_spaces.errors import BadInput
-from search_spaces.space import load, parse_seeds
+from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -52,10 +53,9 @@ def open_plan(
     provisional: plan for what the hub has without asking it. reading: the store is enough.
     """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
-    sets = [*arguments.set]
-    if arguments.precision is not None:
-        sets.append(f"attack.precision={arguments.precision}")
-    space = load(arguments.space, arguments.only, sets, seeds)
+    space = load(
+        arguments.space, arguments.only, arguments.set, seeds, precision=arguments.precision
+    )
     assets = Assets(arguments.assets or space.assets, local_only=provisional or reading)
     if not reading:
         assets.check()

@@ -110,6 +110,8 @@ def _wrong_words(space: Space, model: str, folder: Path) -> Iterator[str]:
     catalog, seen = space.catalog, set()
     for dataset in space.axes.dataset:
         for head in space.axes.head:
+            if space.excluded({"dataset": dataset, "model": model, "head": head}):
+                continue
             try:
                 entry = catalog.dataset(dataset)
                 prompts = prompts_of(entry, catalog.head(head), catalog.model(model))

@@ -13,6 +13,7 @@ Exit codes: 0 all is well, 2 something is wrong.
 import argparse
 import importlib.util
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +46,20 @@ def main(argv: list[str] | None = None) -> int:
 def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
     from orchestrator.cluster_file import missing_files, problems
 
-    needs = load(arguments.space).resources
-    found = problems(path, config, needs, arguments.store)
-    if found:
+    needs = list(dict.fromkeys(each.resources for each in load(arguments.space).all_settings()))
+    each = (problems(path, config, need, arguments.store) for need in needs)
+    if found := list(dict.fromkeys(chain.from_iterable(each))):
         return found
     if arguments.ray_address is None:
         return list(missing_files(config))
     # Machines that come with the work may not be there yet.
     owned = config["provider"]["type"] == "local"
     store = Store(_store_url(config, arguments))
-    _check_running(store, needs if owned else None, arguments.ray_address)
+    _check_running(store, needs if owned else [], arguments.ray_address)
     return []
 
 
-def _check_running(store: Store, needs: Resources | None, address: str) -> None:
+def _check_running(store: Store, needs: list[Resources], address: str) -> None:
     """Raises BadInput where a node does not see the store, or none is large enough."""
     from orchestrator.checks import check_ray_address
     from orchestrator.nodes import check_room_on_nodes, check_store_on_nodes, connected
@@ -66,8 +67,8 @@ def _check_running(store: Store, needs: Resources | None, address: str) -> None:
     check_ray_address(address)
     with connected(address):
         check_store_on_nodes(store)
-        if needs is not None:
-            check_room_on_nodes(needs)
+        for need in needs:
+            check_room_on_nodes(need)
 
 
 def _prepare(path: Path, config: dict[str, Any], found: list[str]) -> int:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from orchestrator.plan import Plan
 from orchestrator.time_spent import Times
 from search_spaces.catalog import SPLIT, Dataset
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
+from search_spaces.yaml_file import dump
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -61,7 +61,7 @@ def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
     space = plan.space.model_dump(mode="json")
     files: dict[str, Any] = {
         PLAN: json.dumps(plan.to_json(), indent=1),
-        "space.yaml": yaml.safe_dump(space, sort_keys=False, allow_unicode=True),
+        "space.yaml": dump(space),
     }
     environment = store.read_environment(plan.space.name)
     if environment is not None:

@@ -88,9 +88,12 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
             ships=model.packaged is not None,
             origin=_from_hub(model.hub, model.revision) if model.hub else {},
         )
-    identity(space.attack.resources)
-    if space.attack.resources == "embedded":
+    resources = _attack_resources(space)
+    for name in resources:
+        identity(name)
+    if "embedded" in resources:
         yield Asset("attack resources", _embedded_resources, ships=True)
+    if "textattack" not in resources:
         return
     masked_lm = _from_hub(MASKED_LM_HUB, "main")
     yield Asset(f"textattack/{MASKED_LM}", _masked_lm, origin=masked_lm)
@@ -105,7 +108,7 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
 
 def check_attack_resources(space: Space, assets: Assets) -> None:
     """Raises BadInput where attacks would look for TextAttack's own resources in vain."""
-    if space.attack.resources != "textattack":
+    if "textattack" not in _attack_resources(space):
         return
     if find_spec("tensorflow_hub") is None:
         raise BadInput(
@@ -116,6 +119,10 @@ def check_attack_resources(space: Space, assets: Assets) -> None:
         for asset in needed(space, assets):
             if asset.name.startswith("textattack/"):
                 asset.locate(assets)
+
+
+def _attack_resources(space: Space) -> set[str]:
+    return {settings.attack.resources for settings in space.all_settings()}
 
 
 def _from_hub(repository: str, revision: str) -> dict[str, str]:

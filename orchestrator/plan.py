@@ -7,7 +7,7 @@ torch nor Ray, so that `--dry-run` answers at once.
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from itertools import product
 from statistics import median
@@ -154,9 +154,9 @@ def make_plan(
     reading: nothing is to be run, so the store is enough: cells whose data, models or code this
     machine has not are those of the store of which the same was asked.
     """
-    here = _Here(assets, provisional, reading)
-    resolved = list(_resolve(space, here))
-    if here.lacks:
+    machine = _ThisMachine(assets, provisional, reading)
+    resolved = list(_resolve(space, machine))
+    if machine.lacks:
         others = Elsewhere(store, [cell.key for cell, _ in resolved])
         resolved = [(others.find(cell) or cell, reason) for cell, reason in resolved]
     fits, results = store.fits_read(), store.results_read()
@@ -202,7 +202,7 @@ def _not_evaluated(fit: Fit, store: Store) -> bool:
     return bool(asked) and not asked <= set(store.evaluations(fit.key))
 
 
-class _Here:
+class _ThisMachine:
     """The assets and the code of this machine, by digest; NOT_HERE where it may lack them.
 
     lacks: whether it lacked any that reading does not need.
@@ -247,36 +247,36 @@ class _Here:
         return NOT_HERE
 
 
-def _resolve(space: Space, here: _Here) -> Iterator[tuple[Cell, str]]:
+def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
     """Every cell of the grid, with the reason why it does not apply, or an empty one."""
     axes, catalog = space.axes, space.catalog
-    attacked_with = here.attack_resources(space.attack.resources)
+    attacked_with = cache(machine.attack_resources)
     datasets = {
-        name: (catalog.dataset(name), here.dataset(name, catalog.dataset(name)))
+        name: (catalog.dataset(name), machine.dataset(name, catalog.dataset(name)))
         for name in axes.dataset
     }
     models = {
-        name: (catalog.model(name), here.model(name, catalog.model(name))) for name in axes.model
+        name: (catalog.model(name), machine.model(name, catalog.model(name))) for name in axes.model
     }
     others = {
         name: [
             OtherDataset(
                 name=other,
                 data=catalog.dataset(other),
-                digest=here.dataset(other, catalog.dataset(other)),
+                digest=machine.dataset(other, catalog.dataset(other)),
             )
             for other in space.evaluate_also.get(name, [])
         ]
         for name in axes.dataset
     }
     attacks = {name: catalog.attack(name) for name in axes.attack}
-    code = {name: here.code("attack", each.kind, ATTACKS) for name, each in attacks.items()}
+    code = {name: machine.code("attack", each.kind, ATTACKS) for name, each in attacks.items()}
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
         fit, reason = _fit(
             space,
-            here,
+            machine,
             (dataset, *datasets[dataset]),
             (model, *models[model]),
             head,
@@ -284,33 +284,35 @@ def _resolve(space: Space, here: _Here) -> Iterator[tuple[Cell, str]]:
             seed,
         )
         fit = fit.model_copy(update={"evaluate_also": others[dataset]})
+        place = {"dataset": dataset, "model": model, "head": head, "training": training}
         for attack, recipe in attacks.items():
+            here = space.settings_at(**place, attack=attack)
             settings = attack_settings(
-                recipe, fit.data, space.attack.protocol, space.attack.resources
+                recipe, fit.data, here.attack.protocol, here.attack.resources
             )
             log_identity = keys.attack_identity(
                 fit.identity,
                 recipe.kind,
                 settings,
-                attacked_with,
-                space.resources.attack.cpus,
+                attacked_with(here.attack.resources),
+                here.resources.attack.cpus,
                 code[attack],
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
-                key=keys.cell_key(readable, log_identity, space.attack),
+                key=keys.cell_key(readable, log_identity, here.attack),
                 log=keys.key(readable, log_identity),
                 fit=fit,
                 attack=attack,
                 attack_kind=recipe.kind,
                 attack_settings=settings,
-                attack_resources=space.attack.resources,
-                examples=space.attack.examples,
-                precision=space.attack.precision,
-                resources=space.resources,
+                attack_resources=here.attack.resources,
+                examples=here.attack.examples,
+                precision=here.attack.precision,
+                resources=here.resources,
                 identity=log_identity,
             )
-            yield cell, reason
+            yield cell, space.excluded(cell.axes()) or reason
 
 
 def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:
@@ -325,7 +327,7 @@ def _model_digest(assets: Assets, name: str, entry: LanguageModel) -> str:
 
 def _fit(
     space: Space,
-    here: _Here,
+    machine: _ThisMachine,
     dataset: tuple[str, Dataset, str],
     model: tuple[str, LanguageModel, str],
     head: str,
@@ -337,6 +339,7 @@ def _fit(
     model_name, language_model, model_digest = model
     head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
     prompts = prompts_of(data, head_entry, language_model)
+    here = space.settings_at(dataset=dataset_name, model=model_name, head=head, training=training)
     reason = head_entry.not_for.get(language_model.kind, "")
     if isinstance(prompts, str):
         reason = reason or prompts
@@ -350,15 +353,15 @@ def _fit(
             "pretrained": head_entry.pretrained,
             "probe_first": head_entry.probe_first,
             "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
-            "code": here.code("head", head_entry.kind, HEADS),
+            "code": machine.code("head", head_entry.kind, HEADS),
         },
         training={
             **training_entry.model_dump(exclude={"about"}),
-            "code": here.code("training", training_entry.kind, TRAININGS),
+            "code": machine.code("training", training_entry.kind, TRAININGS),
         },
-        settings=space.fit.model_dump(),
+        settings=here.fit.model_dump(),
         seed=seed,
-        cpus=space.resources.fit.cpus,
+        cpus=here.resources.fit.cpus,
     )
     fit = Fit(
         key=keys.key(f"{dataset_name}-{model_name}-{head}-{training}-s{seed}", identity),
@@ -374,7 +377,7 @@ def _fit(
         head_entry=head_entry,
         prompts=prompts,
         training_entry=training_entry,
-        settings=space.fit,
+        settings=here.fit,
         identity=identity,
     )
     return fit, reason

@@ -77,8 +77,12 @@ def run_cells(
         }
 
     def resources_of(config: dict[str, Any]) -> Any:
-        cpus, gpus = shape(cells[config["key"]], config["phase"])
-        return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
+        cell = cells[config["key"]]
+        cpus, gpus = shape(cell, config["phase"])
+        # Tune reuses a process for an equal request only, and TextAttack is imported with one set
+        # of resources. To a request of one bundle the two strategies are the same.
+        strategy = "PACK" if cell.attack_resources == "embedded" else "STRICT_PACK"
+        return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}], strategy=strategy)
 
     def hear(config: dict[str, Any], report: dict[str, Any]) -> None:
         key, part = config["key"], config["part"]

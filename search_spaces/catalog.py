@@ -10,39 +10,37 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from search_spaces.errors import BadInput, nearest
-from search_spaces.yaml_file import read_mapping, validate
+from search_spaces.yaml_file import Document, Place, Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
+ENDINGS = (".yaml", ".yml")
 AXES = ("dataset", "model", "head", "training", "attack")
 
 
-class Entry(BaseModel):
+class Entry(Written):
     """What every catalog file says: one line about the thing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     about: str
 
 
-class Hub(BaseModel):
+class Hub(Written):
     """Where a data set lies on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     repository: str
     folder: str = "data"
     revision: str = "main"
 
 
-class Prompts(BaseModel):
+class Prompts(Written):
     """Templates with one [MASK] each, and the label words (verbalizer) of each class.
 
     A template that begins with [SEP] follows the input; any other stands before it. A causal model
     takes `decoder_templates`: they begin with [SEP] and end with the mask.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     templates: list[str] = Field(min_length=1)
     decoder_templates: list[str] | None = None
     label_words: list[list[str]] = Field(min_length=2)
@@ -62,10 +60,9 @@ class Prompts(BaseModel):
         return self
 
 
-class PromptSet(BaseModel):
+class PromptSet(Written):
     """A named variant of a data set's prompts, for ablations; what it leaves out stays."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     templates: list[str] | None = None
     decoder_templates: list[str] | None = None
     label_words: list[list[str]] | None = None
@@ -74,13 +71,12 @@ class PromptSet(BaseModel):
 SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>\d{1,2})%\])?$")
 
 
-class Splits(BaseModel):
+class Splits(Written):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     train: str
     validation: str
     test: str
@@ -109,7 +105,7 @@ class Dataset(Entry):
     splits: Splits
     drop_rows_without_letters: bool = False
     prompts: Prompts | None = None
-    prompt_sets: dict[str, PromptSet] = {}
+    prompt_sets: dict[str, PromptSet] = Field({})
     max_words_changed: float | None = Field(None, gt=0, le=1)
 
     @model_validator(mode="after")
@@ -153,7 +149,7 @@ class Head(Entry):
     probe_first: bool = False
     prompt_set: str | None = None
     templates: int | None = Field(None, ge=1)
-    not_for: dict[Literal["masked", "causal"], str] = {}
+    not_for: dict[Literal["masked", "causal"], str] = Field({})
 
 
 class Training(Entry):
@@ -163,7 +159,7 @@ class Training(Entry):
     """
 
     kind: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     train_share: float = Field(1.0, gt=0, le=1)
 
 
@@ -176,9 +172,9 @@ class Attack(Entry):
     """
 
     kind: str
-    settings: dict[str, Any] = {}
-    protocols: dict[str, dict[str, Any]] = {}
-    resources: dict[str, dict[str, Any]] = {}
+    settings: dict[str, Any] = Field({})
+    protocols: dict[str, dict[str, Any]] = Field({})
+    resources: dict[str, dict[str, Any]] = Field({})
 
 
 ENTRY_TYPES: dict[str, type[Entry]] = {
@@ -205,9 +201,12 @@ class Catalog:
     def path(self, axis: str, name: str) -> Path:
         """The file of a name. Raises BadInput with the nearest valid names where there is none."""
         for folder in self.folders:
-            path = folder / f"{axis}s" / f"{name}.yaml"
-            if path.is_file():
-                return path
+            paths = [folder / f"{axis}s" / f"{name}{ending}" for ending in ENDINGS]
+            found = [path for path in paths if path.is_file()]
+            if len(found) > 1:
+                raise BadInput(f"{found[0]} and {found[1].name} mean the same {axis}; keep one")
+            if found:
+                return found[0]
         raise BadInput(f"unknown {axis} {name!r}; {nearest(name, self.names(axis))}")
 
     def entry(self, axis: str, name: str) -> Entry:
@@ -271,9 +270,43 @@ def attack_settings(
 
 
 def _files(folder: Path, axis: str) -> list[Path]:
-    return list((folder / f"{axis}s").glob("*.yaml"))
+    return [path for ending in ENDINGS for path in (folder / f"{axis}s").glob(f"*{ending}")]
 
 
 @cache
 def _read(path: Path, entry_type: type[Any]) -> Any:
-    return validate(entry_type, read_mapping(path), str(path))
+    document = read(path)
+    entry = document.validated(entry_type)
+    for place in document.words_for_truths("settings", "protocols", "resources"):
+        raise document.error(place, ": write true or false, or quote it where the word is meant")
+    if isinstance(entry, Dataset):
+        _check_repetitions(entry, document)
+    return entry
+
+
+def _check_repetitions(data: Dataset, document: Document) -> None:
+    """Raises BadInput where a value stands twice that would count twice."""
+    lists: dict[Place, list[str]] = {
+        ("columns",): data.columns,
+        ("labels",): data.labels,
+        **(_lists(("prompts",), data.prompts) if data.prompts else {}),
+    }
+    for name, prompt_set in data.prompt_sets.items():
+        lists |= _lists(("prompt_sets", name), prompt_set)
+    for place, values in lists.items():
+        for number, value in enumerate(values):
+            if value in values[:number]:
+                raise document.error((*place, number), f": {value!r} stands twice; keep one")
+    if data.label in data.columns:
+        raise document.error(("label",), f": {data.label!r} is one of columns, the texts")
+
+
+def _lists(place: Place, prompts: Prompts | PromptSet) -> dict[Place, list[str]]:
+    return {
+        (*place, "templates"): prompts.templates or [],
+        (*place, "decoder_templates"): prompts.decoder_templates or [],
+        **{
+            (*place, "label_words", number): words
+            for number, words in enumerate(prompts.label_words or [])
+        },
+    }

@@ -16,7 +16,8 @@ class BadInput(Exception):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Say which valid names lie nearest to `name`, or all of them where none is near."""
     valid = sorted(valid)
-    close = get_close_matches(name, valid, n=3, cutoff=0.5)
+    in_lower_case = {each.lower(): each for each in valid}
+    close = get_close_matches(name.lower(), in_lower_case, n=3, cutoff=0.5)
     if close:
-        return f"did you mean {' or '.join(close)}?"
+        return f"did you mean {' or '.join(in_lower_case[each] for each in close)}?"
     return f"valid: {', '.join(valid)}"

@@ -6,41 +6,48 @@
 What a name on an axis means stands in the catalog (catalog.py), never here.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import (
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
-from search_spaces.catalog import AXES, PACKAGED, Catalog, Protocol
+from search_spaces.axes import (
+    Axes,
+    Exclusion,
+    Name,
+    Names,
+    Seeds,
+    Some,
+    as_seeds,
+    narrow,
+)
+from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Protocol
 from search_spaces.errors import BadInput, nearest
-from search_spaces.yaml_file import fields_at, read_mapping, validate
+from search_spaces.yaml_file import (
+    Document,
+    Place,
+    Written,
+    annotation_at,
+    dotted,
+    fields_at,
+    read,
+    read_value,
+)
 
 HERE = Path(__file__).parent
+MOST_CELLS = 200_000
 
 
-class Settings(BaseModel):
-    """Base of all settings: an unknown name is an error, never ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# Names become parts of paths in the catalog and the store: no slash, nothing that leads elsewhere.
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$")]
-
-
-class Axes(Settings):
-    """The grid: every combination of these names, times the seeds."""
-
-    dataset: list[Name] = Field(min_length=1)
-    model: list[Name] = Field(min_length=1)
-    head: list[Name] = Field(min_length=1)
-    training: list[Name] = Field(["standard"], min_length=1)
-    attack: list[Name] = Field(min_length=1)
-
-
-class FitSettings(Settings):
+class FitSettings(Written):
     """How a model is fine-tuned. Defaults are the paper's (AdamW)."""
 
     train_examples: int | None = Field(None, ge=1)
@@ -56,7 +63,7 @@ class FitSettings(Settings):
     patience: int = Field(10, ge=1, description="in evaluations without a better accuracy")
 
 
-class AttackSettings(Settings):
+class AttackSettings(Written):
     """Which examples are attacked, by which protocol, with which resources."""
 
     examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
@@ -70,33 +77,95 @@ class AttackSettings(Settings):
     )
 
 
-class PhaseResources(Settings):
+class PhaseResources(Written):
     """What one trial holds while in a phase. CPUs are also the number of threads torch may use."""
 
     cpus: int = Field(1, ge=1)
     gpus: float = Field(0, ge=0)
 
 
-class Resources(Settings):
+class Resources(Written):
     """Resources by phase: a fit wants a GPU, an attack wants CPUs and a slice of a GPU."""
 
     fit: PhaseResources = PhaseResources()
     attack: PhaseResources = PhaseResources()
 
 
-class Space(Settings):
+class Override(Written):
+    """Settings of some places of the grid that differ from the space's."""
+
+    when: Some
+    fit: FitSettings = FitSettings()
+    attack: AttackSettings = AttackSettings()
+    resources: Resources = Resources()
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _not_by_seed(cls, when: Any) -> Any:
+        if isinstance(when, dict) and "seed" in when:
+            raise ValueError("leave `seed` out: figures are means over seeds of the same settings")
+        return when
+
+    @model_validator(mode="after")
+    def _sets_what_it_may(self) -> "Override":
+        changes = self.changes()
+        if not changes:
+            raise ValueError("sets nothing; give fit, attack or resources")
+        if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
+            raise ValueError(
+                "a fit is shared by all attacks on it: leave `attack` out of `when`, or "
+                "`fit` out of what is set"
+            )
+        return self
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that it names, by section."""
+        parts = {"fit": self.fit, "attack": self.attack, "resources": self.resources}
+        set_ = {name: part.model_dump(exclude_unset=True) for name, part in parts.items()}
+        return {name: part for name, part in set_.items() if _leaves(part)}
+
+    def without(self, paths: Iterable[Place]) -> "Override | None":
+        """What is left of it when these settings are taken out."""
+        changes = self.changes()
+        for path in paths:
+            inner: dict[Any, Any] = changes
+            for name in path[:-1]:
+                inner = inner.get(name, {})
+            inner.pop(path[-1], None)
+        if not any(_leaves(part) for part in changes.values()):
+            return None
+        return Override.model_validate({"when": self.when.given(), **changes})
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"when": self.when.given(), **self.changes()}
+
+
+class PlaceSettings(NamedTuple):
+    """The settings of one place of the grid."""
+
+    fit: FitSettings
+    attack: AttackSettings
+    resources: Resources
+
+
+class Space(Written):
     """A whole space, as its YAML file says."""
 
     name: Name
     about: str = ""
     assets: str = "hub"
     axes: Axes
-    seeds: list[int] = Field([0], min_length=1)
+    seeds: Seeds = Field([0])
     fit: FitSettings = FitSettings()
     attack: AttackSettings = AttackSettings()
     resources: Resources = Resources()
-    evaluate_also: dict[Name, list[Name]] = Field(
+    evaluate_also: dict[Name, Names] = Field(
         {}, description="data set: others with the same labels to evaluate its fits on, clean"
+    )
+    exclude: list[Exclusion] = Field([], description="combinations left out, with the reason")
+    overrides: list[Override] = Field(
+        [], description="settings by data set, model, head, training or attack; later ones win"
     )
     _catalog: Catalog = PrivateAttr(default_factory=Catalog)
 
@@ -104,6 +173,36 @@ class Space(Settings):
     def catalog(self) -> Catalog:
         """Where the names on the axes are looked up."""
         return self._catalog
+
+    def settings_at(self, **place: str) -> PlaceSettings:
+        """The settings of a place. Without its attack: those of its fit, and no others."""
+        changes: dict[str, Any] = {}
+        for override in self.overrides:
+            if override.when.has(place):
+                changes = _merge(changes, override.changes())
+        base = PlaceSettings(self.fit, self.attack, self.resources)
+        if not changes:
+            return base
+        return PlaceSettings(
+            *(
+                type(part).model_validate(_merge(part.model_dump(), changes.get(section, {})))
+                for section, part in base._asdict().items()
+            )
+        )
+
+    def all_settings(self) -> list[PlaceSettings]:
+        """Every combination of settings that a cell has."""
+        if not self.overrides:
+            return [PlaceSettings(self.fit, self.attack, self.resources)]
+        values = [getattr(self.axes, axis) for axis in AXES]
+        places = (dict(zip(AXES, names, strict=True)) for names in product(*values))
+        every = (self.settings_at(**place) for place in places if not self.excluded(place))
+        return list(dict.fromkeys(every))
+
+    def excluded(self, place: Mapping[str, str | int]) -> str:
+        """Why a place, or every place that has these values, is left out; "" where it is not."""
+        reasons = (each.reason for each in self.exclude if each.has(place))
+        return " ".join(next(reasons, "").split())
 
 
 def names() -> list[str]:
@@ -115,26 +214,50 @@ def load(
     space: str,
     only: Iterable[str] = (),
     sets: Iterable[str] = (),
-    seeds: list[int] | None = None,
+    seeds: Sequence[int] | None = None,
+    precision: float | None = None,
 ) -> Space:
     """Load a space by name or file, changed as the command line asks.
 
     only: `axis=value[,value]`, keeps these values of an axis. sets: `path=value`, where path is
-    dotted (`fit.learning_rate`) and value is YAML. Raises BadInput for anything unknown.
+    dotted (`fit.learning_rate`) and value is YAML; seeds and precision: of the options of these
+    names. What they set holds everywhere: overrides do not change it. Raises BadInput for anything
+    unknown.
     """
     path = _find(space)
-    content = read_mapping(path)
+    document = read(path)
+    written = _axes_of(document.content)
     for assignment in sets:
-        _set(content, assignment)
+        _set(document, assignment)
     if seeds is not None:
-        content["seeds"] = seeds
-    loaded = validate(Space, content, str(path))
+        _put(document, ("seeds",), list(seeds), "--seeds")
+    if precision is not None:
+        _put(document, ("attack", "precision"), precision, f"--precision {precision}")
+    loaded = document.validated(Space)
+    _check_names(loaded, document, written)
+    overrides = [override.without(document.given) for override in loaded.overrides]
+    loaded = loaded.model_copy(update={"overrides": [each for each in overrides if each]})
     loaded._catalog = Catalog((path.parent / "catalog", PACKAGED))
-    for axis in AXES:
-        for value in getattr(loaded.axes, axis):
-            loaded.catalog.path(axis, value)
+    _check_catalog(loaded, document)
     _check_evaluate_also(loaded)
-    return _narrow(loaded, only)
+    narrowed = loaded.model_copy(
+        update={"axes": Axes.model_validate(narrow(loaded.axes.model_dump(), only))}
+    )
+    narrowed._catalog = loaded.catalog
+    _check_size(narrowed)
+    return narrowed
+
+
+def _check_catalog(space: Space, document: Document) -> None:
+    """Raises BadInput where a name on an axis is not in the catalog."""
+    for axis in AXES:
+        for value in getattr(space.axes, axis):
+            try:
+                space.catalog.path(axis, value)
+            except BadInput as error:
+                listed = document.content["axes"][axis]
+                number = listed.index(value) if isinstance(listed, list) else 0
+                raise document.error(("axes", axis, number), f": {error}") from None
 
 
 def _check_evaluate_also(space: Space) -> None:
@@ -148,83 +271,106 @@ def _check_evaluate_also(space: Space) -> None:
                 )
 
 
-def parse_seeds(text: str) -> list[int]:
-    """`0,1,2` or `0-2` as a list of integers. Raises BadInput for anything else."""
+def _axes_of(content: dict[str, Any]) -> dict[str, Any]:
+    """The names and seeds that a file has, whatever else is wrong with it."""
+    axes = content.get("axes")
     try:
-        seeds: list[int] = []
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
-        if seeds:
-            return list(dict.fromkeys(seeds))
+        seeds = as_seeds(content.get("seeds"))
     except ValueError:
-        pass
-    raise BadInput(f"--seeds {text}: write seeds as 0,1,2 or 0-2")
+        seeds = None
+    return {**(axes if isinstance(axes, dict) else {}), "seed": seeds}
+
+
+def _check_names(space: Space, document: Document, written: dict[str, Any]) -> None:
+    """Raises BadInput where exclude or overrides name what is on no axis.
+
+    written: the file's own axes, for names that are there but for --set.
+    """
+    here = {**space.axes.model_dump(), "seed": space.seeds}
+    chosen: list[tuple[Place, Some]] = [
+        *((("exclude", number), some) for number, some in enumerate(space.exclude)),
+        *((("overrides", number, "when"), o.when) for number, o in enumerate(space.overrides)),
+    ]
+    for path, some in chosen:
+        for axis, values in some.given().items():
+            own = written.get(axis)
+            known = [*here[axis], *(own if isinstance(own, list) else [own])]
+            for value in values:
+                if value not in known:
+                    hint = nearest(str(value), {str(each) for each in known if each is not None})
+                    raise document.error(
+                        (*path, axis), f": this space has no {axis} {value!r}; {hint}"
+                    )
+
+
+def _check_size(space: Space) -> None:
+    counts = [len(values) for values in space.axes.model_dump().values()]
+    cells = math.prod(counts) * len(space.seeds)
+    if cells > MOST_CELLS:
+        raise BadInput(
+            f"{space.name}: {cells:,} cells, more than {MOST_CELLS:,}; give fewer seeds, or --only"
+        )
 
 
 def _find(space: str) -> Path:
     if space in names():
         return HERE / f"{space}.yaml"
     path = Path(space)
-    if path.suffix in (".yaml", ".yml"):
+    if path.suffix in ENDINGS:
         if path.is_file():
             return path.resolve()
         raise BadInput(f"no space file at {space}")
-    raise BadInput(f"unknown space {space!r}; {nearest(space, names())}, or give a .yaml file")
+    files = [f"{space}{ending}" for ending in ENDINGS if Path(f"{space}{ending}").is_file()]
+    hint = nearest(space, [*names(), *files])
+    raise BadInput(f"unknown space {space!r}; {hint}, or give a .yaml file")
 
 
-def _set(content: dict[str, Any], assignment: str) -> None:
-    dotted, equals, text = assignment.partition("=")
-    path = tuple(dotted.split("."))
+def _set(document: Document, assignment: str) -> None:
+    name, equals, text = assignment.partition("=")
+    path = tuple(part.strip() for part in name.split("."))
     if not equals:
         raise BadInput(f"--set {assignment}: write it as path=value, e.g. fit.learning_rate=1e-4")
-    valid = fields_at(Space, path[:-1])
-    if path[-1] not in valid:
-        raise BadInput(f"--set {dotted}: unknown setting; {_nearest_path(path)}")
-    try:
-        value = _number(text) if _number(text) is not None else yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise BadInput(f"--set {assignment}: the value is not valid YAML") from None
-    for name in path[:-1]:
-        inner = content.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise BadInput(f"--set {dotted}: {name} is not a mapping in the space file")
-        content = inner
-    content[path[-1]] = value
+    if annotation_at(Space, path) is None:
+        raise BadInput(f"--set {name}: unknown setting; {_nearest_path(path)}")
+    option = " ".join(f"--set {assignment}".split())
+    value, node = read_value(text, option)
+    _put(document, path, value, option, node)
 
 
-def _number(text: str) -> float | None:
-    # YAML 1.1 reads 1e-4 as a string; whoever types a learning rate means a number.
-    try:
-        return float(text) if "e" in text.lower() else None
-    except ValueError:
-        return None
+def _put(
+    document: Document, path: tuple[str, ...], value: Any, option: str, node: Any = None
+) -> None:
+    for other, (before, _) in document.given.items():
+        if other == path and _value_at(document.content, path) == value:
+            continue
+        if other[: len(path)] == path[: len(other)]:
+            raise BadInput(f"{before} and {option} set {dotted(path)} twice; keep one of them")
+    document.put(path, value, option, node)
+
+
+def _value_at(content: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        content = content[name]
+    return content
 
 
 def _nearest_path(path: tuple[str, ...]) -> str:
     paths = []
     for name in Space.model_fields:
-        inner = fields_at(Space, (name,))
+        inner = fields_at(Space, (name,)) if name not in ("exclude", "overrides") else []
         paths += [f"{name}.{leaf}" for leaf in inner] if inner else [name]
-    return nearest(".".join(path), paths)
+    return nearest(dotted(path), paths)
 
 
-def _narrow(space: Space, only: Iterable[str]) -> Space:
-    axes = space.axes.model_dump()
-    for choice in only:
-        axis, equals, values = choice.partition("=")
-        if not equals or not values:
-            raise BadInput(f"--only {choice}: write it as axis=value[,value], e.g. head=mvp")
-        if axis not in axes:
-            raise BadInput(f"--only {choice}: unknown axis {axis!r}; {nearest(axis, axes)}")
-        wanted = values.split(",")
-        for value in wanted:
-            if value not in axes[axis]:
-                raise BadInput(
-                    f"--only {choice}: this space has no {axis} {value!r}; "
-                    f"{nearest(value, axes[axis])}"
-                )
-        axes[axis] = wanted
-    narrowed = space.model_copy(update={"axes": Axes.model_validate(axes)})
-    narrowed._catalog = space.catalog
-    return narrowed
+def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """base with what changes has, section by section."""
+    merged = dict(base)
+    for name, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(name), dict)
+        merged[name] = _merge(base[name], value) if both else value
+    return merged
+
+
+def _leaves(part: Any) -> int:
+    """How many settings a section names."""
+    return sum(map(_leaves, part.values())) if isinstance(part, dict) else 1

@@ -5,6 +5,7 @@ Commands that would take minutes run with small settings added; `make sweep` its
 that begins with the name of a file is that file.
 """
 
+import json
 import os
 import re
 import shlex
@@ -92,7 +93,7 @@ def test_a_command_of_the_pages_runs(command: str, folder: Path) -> None:
         command = command.replace("CELL", cell)
     module = command.removeprefix("python -m orchestrator.").split()[0]
     if module in ON_RESULTS and "--dry-run" not in command:
-        command = f"{command} {SMALL}"
+        command = f"{re.sub(r' --set attack.examples=[0-9]+', '', command)} {SMALL}"
     done = run(command, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert SAYS.get(module, "") in done.stdout
@@ -110,6 +111,16 @@ def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
     table = (tmp_path / "report" / "tables" / "reviews-bert-embedded.csv").read_text()
     assert {"mean_pool", "mlp_ft", "mvp"} <= {line.split(",")[0] for line in table.splitlines()}
     assert {"lost_letters", "two_misspellings"} <= set(table.splitlines()[0].split(","))
+    left_out = (tmp_path / "report" / "tables" / "not-run.csv").read_text()
+    assert "not applicable,mvp,decided by the first results,2" in left_out
+    cells = [json.loads(path.read_text()) for path in tmp_path.glob("results/cells/*/cell.json")]
+    assert len(cells) == 16
+    for cell in cells:
+        result = json.loads((tmp_path / f"results/cells/{cell['key']}/result.json").read_text())
+        assert len(result["sample"]) == (6 if cell["attack"] == "textfooler" else 10)
+        fit = json.loads((tmp_path / f"results/fits/{cell['fit']['key']}/fit.json").read_text())
+        expected = 1e-3 if cell["fit"]["head"] == "mean_pool" else 3e-4
+        assert fit["spec"]["settings"]["learning_rate"] == expected
 
 
 OURS = [

@@ -19,8 +19,10 @@ from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
 from orchestrator.tracking import tracking_uri
+from search_spaces.axes import narrow, parse_seeds
+from search_spaces.catalog import AXES
 from search_spaces.errors import BadInput
-from search_spaces.space import load, names, parse_seeds
+from search_spaces.space import load, names
 from trainables.store import Store
 
 
@@ -66,10 +68,13 @@ def _logged(arguments: argparse.Namespace) -> Results:
         space = load(space).name
     results = from_mlflow.read(space, arguments.tracking_uri)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
-    wanted = dict(choice.split("=", 1) for choice in arguments.only if "=" in choice)
+    places = [result.cell.axes() for result in results.cells]
+    places += [absent.axes for absent in results.absent]
+    there = {axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES}
+    wanted = narrow(there, arguments.only)
 
     def kept(axes: dict[str, str | int]) -> bool:
-        named = all(str(axes.get(axis)) in wanted[axis].split(",") for axis in wanted)
+        named = all(str(axes[axis]) in wanted[axis] for axis in AXES)
         return named and (seeds is None or axes["seed"] in seeds)
 
     return replace(

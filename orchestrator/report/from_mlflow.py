@@ -10,9 +10,10 @@ from search_spaces.cell import Cell
 def read(space: str, tracking_uri: str) -> Results:
     """The results of an experiment. Raises BadInput where it cannot be read."""
     sweep = read_runs(space, tracking_uri)
-    planned = [cell["key"] for cell in (sweep.plan or {"cells": []})["cells"]]
+    planned = {cell["key"]: cell["status"] for cell in (sweep.plan or {"cells": []})["cells"]}
     order = {key: number for number, key in enumerate(planned)}
-    cells = [_result(logged) for logged in sweep.cells]
+    left_out = {key for key, status in planned.items() if status == "not_applicable"}
+    cells = [_result(logged) for logged in sweep.cells if logged.cell["key"] not in left_out]
     cells.sort(key=lambda result: (order.get(result.cell.key, len(order)), result.cell.key))
     return Results(space, tracking_uri, cells, _absent(sweep, cells))
 
