@@ -251,6 +251,18 @@ def test_a_models_pickle_is_never_loaded(tmp_path: Path, tiny_bert: Path) -> Non
     assert not (tmp_path / "owned").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["a?b=c", "50%20 off", "[x] 'y' \"z\"", "#1", "ü 日本", "a;b&c", "~"]
+)
+def test_a_store_may_have_any_name_that_a_folder_can_have(name: str, tmp_path: Path) -> None:
+    store = Store(str(tmp_path / name))
+    store.check_writable()
+    store.add_attacked("log", record(1))
+    assert store.attacked("log") == {1: record(1)} and store.logs_begun() == {"log"}
+    assert Path(store.place("attacks/log/1.json")).is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_keys_in_the_url_are_refused_and_not_repeated() -> None:
     with pytest.raises(BadInput) as refused:
         Store("s3://AKIA:hunter2@bucket/results").check_writable()

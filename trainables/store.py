@@ -439,8 +439,10 @@ class Store:
 
     def place(self, name: str) -> str:
         """Where a file of the store lies, for people to open."""
+        if self.local_folder is not None:
+            return f"{self.local_folder}/{name}"
         url, question, options = self.url.partition("?")
-        return f"{self.local_folder or url.rstrip('/')}/{name}{question}{options}"
+        return f"{url.rstrip('/')}/{name}{question}{options}"
 
     def _path(self, name: str) -> tuple[fs.FileSystem, str]:
         filesystem, base = self._opened
