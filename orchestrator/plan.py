@@ -18,9 +18,11 @@ from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, mod
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
 from trainables.cell import evaluation_name
-from trainables.data import check_columns
+from trainables.families import cannot_have
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import check_kind, kind_digest
+from trainables.model_folder import ModelFolder
+from trainables.rows import check_columns
 from trainables.store import Store
 from trainables.training import KINDS as TRAININGS
 
@@ -166,7 +168,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
         for name in axes.dataset
     }
     models = {
-        name: (catalog.model(name), _model_digest(space, assets, name, provisional))
+        name: (catalog.model(name), *_model(space, assets, name, provisional))
         for name in axes.model
     }
     others = {
@@ -231,35 +233,42 @@ def _dataset_digest(space: Space, assets: Assets, name: str, provisional: bool) 
     return dataset_digest(files)
 
 
-def _model_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:
+def _model(space: Space, assets: Assets, name: str, provisional: bool) -> tuple[str, str]:
+    """A model's digest, and its type as its config.json says."""
     try:
-        return digest(model_files(assets.model_folder(name, space.catalog.model(name))))
+        folder = assets.model_folder(name, space.catalog.model(name))
     except NotDownloaded:
         if provisional:
-            return NOT_HERE
+            return NOT_HERE, ""
         raise
+    return digest(model_files(folder)), ModelFolder(name, folder).type
 
 
 def _fit(
     space: Space,
     dataset: tuple[str, Dataset, str],
-    model: tuple[str, LanguageModel, str],
+    model: tuple[str, LanguageModel, str, str],
     head: str,
     training: str,
     seed: int,
 ) -> tuple[Fit, str]:
     """A fit, and why it does not apply (or an empty reason)."""
     dataset_name, data, data_digest = dataset
-    model_name, language_model, model_digest = model
+    model_name, language_model, model_digest, model_type = model
     head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
     prompts = prompts_of(data, head_entry, language_model)
     reason = head_entry.not_for.get(language_model.kind, "")
+    reason = reason or cannot_have(head_entry.kind, model_type)
     if isinstance(prompts, str):
         reason = reason or prompts
         prompts = None
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
     identity = keys.fit_identity(
-        dataset={"digest": data_digest, **data.model_dump(include=used)},
+        dataset={
+            "digest": data_digest,
+            **data.model_dump(include=used),
+            **data.rows_identity(),
+        },
         model={"digest": model_digest, "kind": language_model.kind},
         head={
             "kind": head_entry.kind,

@@ -44,40 +44,87 @@ class Prompts(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     templates: list[str] = Field(min_length=1)
-    decoder_templates: list[str] | None = None
+    decoder_templates: list[str] | None = Field(None, min_length=1)
     label_words: list[list[str]] = Field(min_length=2)
 
     @model_validator(mode="after")
-    def _one_mask_each(self) -> "Prompts":
+    def _well_formed(self) -> "Prompts":
         for template in [*self.templates, *(self.decoder_templates or [])]:
-            if template.count("[MASK]") != 1:
-                raise ValueError(f"a template needs exactly one [MASK]: {template!r}")
-        if not all(self.label_words):
-            raise ValueError("each class needs at least one label word")
+            _check_template(template)
         for template in self.decoder_templates or []:
-            if not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
-                raise ValueError(
-                    f"a decoder template begins with [SEP] and ends with [MASK]: {template!r}"
-                )
+            _check_decoder_template(template)
+        _check_label_words(self.label_words)
         return self
+
+
+TOKENS_OF_MODELS = re.compile(
+    r"<(mask|pad|unk|sep|cls|bos|eos|/?s)>|<\|\w+\|>|\[(CLS|PAD|UNK|cls|pad|unk|mask|sep)\]"
+)
+
+
+def _check_template(template: str) -> None:
+    if found := TOKENS_OF_MODELS.search(template):
+        raise ValueError(
+            f"write [MASK] and [SEP] in a template, for which each model has tokens of its own, "
+            f"and not {found[0]}: {template!r}"
+        )
+    if template.count("[MASK]") != 1:
+        raise ValueError(f"a template needs exactly one [MASK]: {template!r}")
+    if template.startswith(" ") and template.lstrip().startswith("[SEP]"):
+        raise ValueError(f"a template begins with [SEP], without a blank before it: {template!r}")
+
+
+def _check_decoder_template(template: str) -> None:
+    if not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
+        raise ValueError(f"a decoder template begins with [SEP] and ends with [MASK]: {template!r}")
+
+
+def _check_label_words(label_words: list[list[str]]) -> None:
+    if not all(label_words):
+        raise ValueError("each class needs at least one label word")
+    of_class: dict[str, int] = {}
+    for number, words in enumerate(label_words):
+        for word in words:
+            if not word.strip():
+                raise ValueError(f"a label word of class {number} is empty")
+            if word.strip() in of_class:
+                raise ValueError(
+                    f"the label word {word!r} stands in classes {of_class[word.strip()]} and "
+                    f"{number}: neither could win over the other"
+                    if of_class[word.strip()] != number
+                    else f"the label word {word!r} stands twice in class {number}"
+                )
+            of_class[word.strip()] = number
 
 
 class PromptSet(BaseModel):
     """A named variant of a data set's prompts, for ablations; what it leaves out stays."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    templates: list[str] | None = None
-    decoder_templates: list[str] | None = None
+    templates: list[str] | None = Field(None, min_length=1)
+    decoder_templates: list[str] | None = Field(None, min_length=1)
     label_words: list[list[str]] | None = None
 
+    @model_validator(mode="after")
+    def _well_formed(self) -> "PromptSet":
+        for template in [*(self.templates or []), *(self.decoder_templates or [])]:
+            _check_template(template)
+        for template in self.decoder_templates or []:
+            _check_decoder_template(template)
+        if self.label_words is not None:
+            _check_label_words(self.label_words)
+        return self
 
-SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>\d{1,2})%\])?$")
+
+SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>[0-9]{1,2})%\])?\Z")
+ROLES = ("train", "validation", "test")
 
 
 class Splits(BaseModel):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
+    Several shares of one split are shares of all of it, and have no row in common.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -87,19 +134,46 @@ class Splits(BaseModel):
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Splits":
-        for role in (self.train, self.validation, self.test):
-            if not SPLIT.match(role):
-                raise ValueError(f"a split is a name or NAME[5%], not {role!r}")
+        for role in ROLES:
+            text = getattr(self, role)
+            if not SPLIT.match(text):
+                raise ValueError(f"a split is a name or NAME[5%], with 1 to 99 %, not {text!r}")
+            if self.share(role)[1] == 0:
+                raise ValueError(f"{role} is {text}, which has no rows")
+        for split in self.sources():
+            total, rest = sum(self.shares(split)), self.rest(split)
+            if total > 100:
+                raise ValueError(f"the shares of {split} are {total} % in all")
+            if total == 100 and rest:
+                raise ValueError(f"{rest[0]} is what the shares of {split} leave, which is nothing")
         return self
+
+    def share(self, role: str) -> tuple[str, int | None]:
+        """A role's source split, and how many % of it are drawn; None for what is left."""
+        match = SPLIT.match(getattr(self, role))
+        assert match is not None
+        return match["split"], None if match["percent"] is None else int(match["percent"])
+
+    def shares(self, split: str) -> list[int]:
+        """The % of a source split that are drawn, role by role."""
+        drawn = (self.share(role) for role in ROLES)
+        return [percent for name, percent in drawn if name == split and percent is not None]
+
+    def rest(self, split: str) -> list[str]:
+        """The roles that get what the shares of a source split leave."""
+        return [role for role in ROLES if self.share(role) == (split, None)]
 
     def sources(self) -> list[str]:
         """Names of the source splits that are read, in a fixed order."""
-        roles = (self.train, self.validation, self.test)
-        return sorted({SPLIT.match(role)["split"] for role in roles})  # type: ignore[index]
+        return sorted({self.share(role)[0] for role in ROLES})
 
 
 class Dataset(Entry):
-    """A text classification data set: columns, labels, splits, attacked column and prompts."""
+    """A text classification data set: columns, labels, splits, attacked column and prompts.
+
+    missing: what to do with rows that lack a text, `error` or `drop`. drop_rows_without_letters
+    leaves out those that have one, but of punctuation or white space alone.
+    """
 
     hub: Hub | None = None
     columns: list[str] = Field(min_length=1, max_length=2)
@@ -108,6 +182,7 @@ class Dataset(Entry):
     attacked: str
     splits: Splits
     drop_rows_without_letters: bool = False
+    missing: Literal["error", "drop"] = "error"
     prompts: Prompts | None = None
     prompt_sets: dict[str, PromptSet] = {}
     max_words_changed: float | None = Field(None, gt=0, le=1)
@@ -116,9 +191,30 @@ class Dataset(Entry):
     def _consistent(self) -> "Dataset":
         if self.attacked not in self.columns:
             raise ValueError(f"attacked is {self.attacked!r}, which is none of columns")
-        if self.prompts and len(self.prompts.label_words) != len(self.labels):
-            raise ValueError("prompts.label_words needs one list a label, in the order of labels")
+        columns = [*self.columns, self.label]
+        for what, names in (("columns and label", columns), ("labels", self.labels)):
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{what} name {twice!r} twice")
+        words = {"prompts": self.prompts.label_words} if self.prompts else {}
+        for name, changed in self.prompt_sets.items():
+            if changed.label_words is not None:
+                words[f"prompt_sets.{name}"] = changed.label_words
+        for name, lists in words.items():
+            if len(lists) != len(self.labels):
+                raise ValueError(f"{name}.label_words needs one list a label, in their order")
         return self
+
+    def rows_identity(self) -> dict[str, str]:
+        """What else than splits and columns decides over rows, named where it is not as usual.
+
+        Keys hold this, so that those of data sets that have none of it stay as they are.
+        """
+        identity: dict[str, str] = {}
+        if self.missing != "error":
+            identity["missing"] = self.missing
+        if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):
+            identity["shares"] = "of the whole split"  # once of what the share before had left
+        return identity
 
 
 class LanguageModel(Entry):

@@ -26,8 +26,13 @@ from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput, nearest
 
 EMBEDDED = Path(__file__).parent / "embedded"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+# All that transformers reads weights or a tokenizer from; what decides over no number is left out.
 MODEL_FILES = re.compile(
-    r"(config|tokenizer.*|special_tokens_map|vocab)\.json|.*\.safetensors|.*\.txt"
+    r"(config|tokenizer.*|special_tokens_map|added_tokens|adapter_config|vocab(-src|-tgt)?"
+    r"|(entity|target)_vocab|normalizer|emoji|word_shape|word_pronunciation|byte_maps"
+    r"|model\.safetensors\.index)\.json"
+    r"|.*\.(safetensors|txt|model|codes|tokenizer)"
 )
 
 
@@ -120,7 +125,7 @@ class Assets:
 
 
 PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
-MODEL_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+MODEL_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.tokenizer"]
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -137,9 +142,8 @@ def digest(files: Iterable[Path]) -> str:
     """SHA-256 over names and contents of files, in the order given, as 64 hexadecimal digits."""
     total = hashlib.sha256()
     for path in files:
-        status = path.stat()
         total.update(path.name.encode())
-        total.update(_file_digest(path, status.st_size, status.st_mtime_ns))
+        total.update(_file_digest(path, version(path)))
     return total.hexdigest()
 
 
@@ -149,13 +153,18 @@ def dataset_digest(files: dict[str, list[Path]]) -> str:
     for split, paths in sorted(files.items()):
         total.update(split.encode())
         for path in paths:
-            status = path.stat()
-            total.update(_file_digest(path, status.st_size, status.st_mtime_ns))
+            total.update(_file_digest(path, version(path)))
     return total.hexdigest()
 
 
+def version(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file's content does, for what is kept in memory."""
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 @cache
-def _file_digest(path: Path, size: int, mtime: int) -> bytes:
+def _file_digest(path: Path, version: tuple[int, ...]) -> bytes:
     content = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
