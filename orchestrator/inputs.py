@@ -76,12 +76,13 @@ class Inputs:
         data = ("data set", fit.dataset)
         yield from self._once(data, partial(self._check_rows, fit.dataset, fit.data))
         for name, other in fit.also:
-            yield from self._once(("also", name), partial(self._survey, name, other))
+            check = partial(self._survey, name, other)
+            yield from self._once(("data set", name, "to evaluate on"), check)
         used = (fit.settings.train_examples, fit.training_entry.train_share)
         if self._fine[data]:
             probed = fit.head_entry.probe_first
-            check = partial(self._check_labels, fit)
-            yield from self._once(("labels", fit.dataset, used, probed), check)
+            what = ("labels", fit.dataset, used, probed)
+            yield from self._once(what, partial(self._check_labels, fit))
 
     def _wrong_model(self, fit: Asked) -> Iterator[str]:
         model = ("model", fit.model)
@@ -100,15 +101,15 @@ class Inputs:
                 ("prompts", fit.dataset, fit.model, fit.prompts.model_dump_json(), head.kind), check
             )
 
-    def _once(self, what: Hashable, check: Callable[[], object]) -> Iterator[str]:
+    def _once(self, what: tuple[Hashable, ...], check: Callable[[], object]) -> Iterator[str]:
         if what in self._fine:
             return
         self._fine[what] = False
         try:
             check()
             self._fine[what] = True
-        except NotDownloaded as error:
-            self.not_here.append(str(error))
+        except NotDownloaded:
+            self.not_here.append(f"{what[0]} {what[1]}: not on this machine")
         except BadInput as error:
             yield str(error)
 

@@ -32,7 +32,7 @@ MODEL_FILES = re.compile(
     r"(config|tokenizer.*|special_tokens_map|added_tokens|adapter_config|vocab(-src|-tgt)?"
     r"|(entity|target)_vocab|normalizer|emoji|word_shape|word_pronunciation|byte_maps"
     r"|model\.safetensors\.index)\.json"
-    r"|.*\.(safetensors|txt|model|codes|tokenizer)"
+    r"|.*\.(safetensors|txt|model|spm|codes|tokenizer)"
 )
 
 
@@ -90,6 +90,11 @@ class Assets:
                     f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
                     "remove what is not meant"
                 )
+            if whole.is_dir():
+                raise BadInput(
+                    f"data set {name!r}: {whole} is a folder; put its files beside it as "
+                    f"{split}-00000-of-00002.parquet and so on"
+                )
             if not whole.is_file() and not parts:
                 raise BadInput(f"data set {name!r}: no file {whole}; {self._have('datasets')}")
             if lacking := _lacking(parts):
@@ -125,7 +130,9 @@ class Assets:
 
 
 PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
-MODEL_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "*.codes", "*.tokenizer"]
+MODEL_PATTERNS = [
+    f"*.{kind}" for kind in ("json", "safetensors", "txt", "model", "spm", "codes", "tokenizer")
+]
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -126,7 +126,7 @@ class ModelFolder:
                 self._json(self.folder / name)
         have = {path.name for path in self.folder.iterdir() if path.is_file()}
         if not have & {"tokenizer.json", "vocab.txt", "vocab.json"} and not any(
-            name.endswith((".model", ".codes", ".tokenizer")) for name in have
+            name.endswith((".model", ".spm", ".codes", ".tokenizer")) for name in have
         ):
             raise BadInput(
                 f"model {self.name!r}: no tokenizer in {self.folder}; it needs tokenizer.json (or "
@@ -263,7 +263,12 @@ class ModelFolder:
         places = self._json(index).get("weight_map")
         if not isinstance(places, dict) or not places:
             raise BadInput(f"model {self.name!r}: {index} has no weight_map; fetch the model again")
-        for shard in sorted(set(places.values())):
+        for shard in sorted(set(map(str, places.values()))):
+            if Path(shard).name != shard:
+                raise BadInput(
+                    f"model {self.name!r}: {index} has weights in another folder, {shard}; put all "
+                    f"of them into {self.folder}"
+                )
             path = self.folder / shard
             if not path.is_file():
                 raise BadInput(

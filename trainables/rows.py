@@ -104,7 +104,8 @@ class _Part:
 def _read(name: str, path: Path, columns: list[str]) -> pa.Table:
     try:
         # Not read_table: it takes folders named `a=b` on the way for columns.
-        table = pq.ParquetFile(path).read(columns=columns)
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns)
         table.validate(full=True)
         return table
     except UNREADABLE as error:
