@@ -89,7 +89,8 @@ class Inputs:
         yield from self._once(model, partial(self._check_model, fit))
         if not self._fine[model]:
             return
-        folder, head = self._folders[fit.model], fit.head_entry
+        folder, head, length = self._folders[fit.model], fit.head_entry, fit.settings.max_length
+        yield from self._once(("length", fit.model, length), partial(folder.check_length, length))
         words = fit.prompts is not None and head.kind in LABEL_WORDS
         if head.pretrained:
             yield from self._once(("weights", fit.model), folder.check_weights)
@@ -97,9 +98,9 @@ class Inputs:
                 yield from self._once(("lm head", fit.model), folder.check_lm_head)
         if fit.prompts is not None:
             check = partial(self._check_prompts, folder, fit)
-            yield from self._once(
-                ("prompts", fit.dataset, fit.model, fit.prompts.model_dump_json(), head.kind), check
-            )
+            prompts = fit.prompts.model_dump_json()
+            what = ("prompts", fit.dataset, fit.model, prompts, head.kind, length)
+            yield from self._once(what, check)
 
     def _once(self, what: tuple[Hashable, ...], check: Callable[[], object]) -> Iterator[str]:
         if what in self._fine:
@@ -129,7 +130,7 @@ class Inputs:
                 f"data set {name!r}: {count} rows of {split} are left out, {reason}"
                 for reason, count in dropped.items()
             ]
-        train, test = (np.unique(found.labels[role]) for role in ("train", "test"))
+        train = np.unique(found.labels["train"])
         if len(train) == 1:
             raise BadInput(
                 f"data set {name!r}: all {len(found.labels['train'])} training rows have the label "
@@ -137,11 +138,13 @@ class Inputs:
             )
         if missing := _missing(data, train):
             self.notes.append(f"data set {name!r}: no training row has the label {missing}")
-        if len(test) == 1:
-            self.notes.append(
-                f"data set {name!r}: all {len(found.labels['test'])} test rows have the label "
-                f"{_label(data, test[0])}"
-            )
+        for role in ("validation", "test"):
+            labels = found.labels[role]
+            if len(labels) > 1 and (labels == labels[0]).all():
+                self.notes.append(
+                    f"data set {name!r}: all {len(labels)} {role} rows have the label "
+                    f"{_label(data, labels[0])}"
+                )
 
     def _check_labels(self, fit: Asked) -> None:
         """Of the training rows that are used: linear probing needs some of each label."""
@@ -166,10 +169,15 @@ class Inputs:
         self._folders[fit.model] = folder
         folder.check_kind(fit.language_model)
         folder.check_tokenizer()
-        folder.check_length(fit.settings.max_length)
 
     def _check_prompts(self, folder: ModelFolder, fit: Asked) -> None:
         assert fit.prompts is not None
+        if folder.tokenizer is None:
+            self.notes.append(
+                f"model {fit.model!r}: label words and templates are not checked before the model "
+                "is loaded, since it has no tokenizer.json"
+            )
+            return
         try:
             folder.check_prompts(
                 fit.prompts,

@@ -23,7 +23,8 @@ import yaml
 from orchestrator import catalog
 from orchestrator.plan import make_plan
 from orchestrator.sweep import main
-from search_spaces.catalog import Dataset
+from search_spaces.catalog import Dataset, LanguageModel
+from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model_files
 from trainables.data import load_splits
@@ -301,7 +302,7 @@ WRONG_SPLITS = {
     "the same rows": (("train", "train[20%]", "train"), "train and test are the same rows"),
     "validation as test": (("train", "test", "test"), "validation and test are the same rows"),
     "more than all": (("train[80%]", "train[20%]", "train[10%]"), "of train are 110 % in all"),
-    "nothing": (("train", "train[0%]", "test"), "validation is train[0%], which has no rows"),
+    "nothing": (("train", "train[0%]", "test"), "splits: train[0%] has no rows"),
     "nothing left": (("train", "train[60%]", "train[40%]"), "leave, which is nothing"),
     "all": (("train[100%]", "train[5%]", "test"), "1 to 99 %, not 'train[100%]'"),
     "half a percent": (("train", "train[0.5%]", "test"), "not 'train[0.5%]'"),
@@ -470,17 +471,17 @@ WRONG_PROMPTS = {
     "no word": ({"label_words": [["bad"], []]}, "each class needs at least one label word"),
     "an empty word": ({"label_words": [["bad"], [""]]}, "a label word of class 1 is empty"),
     "a blank": ({"label_words": [["bad"], [" "]]}, "a label word of class 1 is empty"),
-    "one class": ({"label_words": [["bad"]]}, "at least 2"),
+    "one class": ({"label_words": [["bad"]]}, "label_words"),
     "three classes": ({"label_words": [["bad"], ["good"], ["fine"]]}, "one list a label"),
     "no mask": ({"templates": ["it was"]}, "exactly one [MASK]"),
     "two masks": ({"templates": ["[MASK] or [MASK]"]}, "exactly one [MASK]"),
-    "RoBERTa's mask": ({"templates": ["it was <mask>"]}, "and not <mask>"),
-    "both masks": ({"templates": ["[MASK] it was <mask>"]}, "and not <mask>"),
-    "RoBERTa's separator": ({"templates": ["</s> it was [MASK]"]}, "and not </s>"),
-    "BERT's first token": ({"templates": ["[CLS] it was [MASK]"]}, "and not [CLS]"),
-    "a small mask": ({"templates": ["it was [mask]"]}, "and not [mask]"),
+    "RoBERTa's mask": ({"templates": ["it was <mask>"]}, ", not <mask>"),
+    "both masks": ({"templates": ["[MASK] it was <mask>"]}, ", not <mask>"),
+    "RoBERTa's separator": ({"templates": ["</s> it was [MASK]"]}, ", not </s>"),
+    "BERT's first token": ({"templates": ["[CLS] it was [MASK]"]}, ", not [CLS]"),
+    "a small mask": ({"templates": ["it was [mask]"]}, ", not [mask]"),
     "a blank first": ({"templates": [" [SEP] it was [MASK]"]}, "without a blank before it"),
-    "none": ({"templates": []}, "at least 1"),
+    "none": ({"templates": []}, "templates"),
     "the same token": ({"label_words": [["good"], ["Good"]]}, "are the same token ('good')"),
     "two tokens": ({"label_words": [["stupendously"], ["good"]]}, "is not one token"),
     "too long": ({"templates": ["[SEP] " + "very " * 90 + "[MASK]"]}, "for the text; shorten it"),
@@ -501,14 +502,16 @@ def test_prompt_sets_are_held_to_the_same(project: Project, refused: Run) -> Non
     project.data = {"prompt_sets": {"random_label_words": {"label_words": [["ann"], ["ann"]]}}}
     assert "stands in classes 0 and 1" in refused(project)
     project.data = {"prompt_sets": {"random_label_words": {"label_words": [["ann"]]}}}
-    assert "prompt_sets.random_label_words.label_words needs one list a label" in refused(project)
+    assert "prompt_sets.random_label_words.label_words: it needs one list a label" in refused(
+        project
+    )
 
 
 def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) -> None:
     project.data = {"labels": ["good", "good"]}
-    assert "labels name 'good' twice" in refused(project)
+    assert "labels: 'good' stands twice" in refused(project)
     project.data = {"label": "text"}
-    assert "columns and label name 'text' twice" in refused(project)
+    assert "columns: 'text' stands twice (one as label)" in refused(project)
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\n"
@@ -588,6 +591,19 @@ def test_weights_in_another_format_are_refused_with_what_makes_them_readable(
     (folder / "model.safetensors").unlink()
     project.axes |= {"head": ["untrained_mlp_ft"]}  # needs none
     planned(project)
+
+
+def test_weights_that_the_hub_has_in_another_format_only_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **_: str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    model = LanguageModel(about="", hub="me/mine")
+    with pytest.raises(BadInput, match="has no .*safetensors on the hub; name a `revision`"):
+        Assets("hub").model_folder("mine", model)
 
 
 def test_weights_in_several_files_are_whole_or_refused(

@@ -112,8 +112,14 @@ class Assets:
                 model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
             )
             for needed in ("config.json", "*.safetensors"):
-                if not any(snapshot.glob(needed)):
+                if any(snapshot.glob(needed)):
+                    continue
+                if _offline(self.local_only):
                     raise NotDownloaded(f"model {model.hub}: no {needed} in {snapshot}")
+                raise BadInput(
+                    f"model {name!r}: {model.hub} has no {needed} on the hub; name a `revision` "
+                    "that has it (for weights often refs/pr/1), or give a folder with --assets"
+                )
             return snapshot
         folder = self._root() / "models" / name
         if not (folder / "config.json").is_file():

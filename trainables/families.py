@@ -14,15 +14,16 @@ ALL = ("mlp_ft", "project_cls", *LABEL_WORDS)
 class Family:
     """A model type.
 
-    embeddings: the tensor of word embeddings as a model with a head saves it; the bare model leaves
-    the first part of the name out. positions: the name and default in config.json of the number of
-    positions, where it has so many and no more; from_padding: they are counted from the padding
-    token's id. lm_head: a tensor of its language-model head that is not the embeddings'. layers:
-    name of their number in config.json, where tensors are named by `layer.0.` or alike. not_heads:
-    kinds of head that it cannot have, each with the reason.
+    causal: it predicts the next token; None where it can be used either way. embeddings: the tensor
+    of word embeddings as a model with a head saves it; the bare model leaves the first part of the
+    name out. positions: the name and default in config.json of the number of positions, where it
+    has so many and no more; from_padding: they are counted from the padding token's id. lm_head: a
+    tensor of its language-model head that is not the embeddings'. layers: name of their number in
+    config.json, where tensors are named by `layer.0.` or alike. not_heads: kinds of head that it
+    cannot have, each with the reason.
     """
 
-    causal: bool
+    causal: bool | None
     embeddings: str
     positions: tuple[str, int] | None = None
     from_padding: bool = False
@@ -102,7 +103,7 @@ FAMILIES = {
     "xlm": _xlm(),
     "flaubert": _xlm(),
     "xlnet": Family(
-        False,
+        None,
         "transformer.word_embedding.weight",
         layers="n_layer",
         not_heads=_not(("project_cls", *LABEL_WORDS), NO_MASKED_LM),

@@ -57,7 +57,9 @@ class ModelFolder:
 
     def check_kind(self, model: LanguageModel) -> None:
         """Whether it predicts masked or next tokens is as its catalog file says."""
-        if self.family is not None and self.family.causal != (model.kind == "causal"):
+        if self.family is None or self.family.causal is None:
+            return
+        if self.family.causal != (model.kind == "causal"):
             kind = "causal" if self.family.causal else "masked"
             raise BadInput(
                 f"model {self.name!r} is a {self.type}, which is {kind}, and its catalog file says "
@@ -75,7 +77,12 @@ class ModelFolder:
         found = config.get(name, config.get("max_position_embeddings", default))
         if not isinstance(found, int):
             return None
-        return found - config.get("pad_token_id", 1) - 1 if family.from_padding else found
+        padding = config.get("pad_token_id")
+        return (
+            found - (padding if isinstance(padding, int) else 1) - 1
+            if family.from_padding
+            else found
+        )
 
     def check_length(self, max_length: int) -> None:
         positions = self.positions()
@@ -183,11 +190,8 @@ class ModelFolder:
     ) -> None:
         """Label words that are one token each, no two the same, and templates that leave room.
 
-        Nothing is checked where the tokenizer needs transformers: the head checks it when built.
-        templates: whether the head has any.
+        To be called where there is a `tokenizer`. templates: whether the head has any.
         """
-        if self.tokenizer is None:
-            return
         self._check_label_words(prompts.label_words)
         if templates:
             self._check_templates(prompts.templates, causal, pair, max_length)
