@@ -233,10 +233,10 @@ WRONG_LABELS = {
     "none": ([None, *LABELS[1:]], "has no label in row 0, and in 1 of 200 rows", ""),
     "nan": ([0.0, float("nan")] * 100, "has no label in row 1, and in 100 of 200 rows", ""),
     "nothing at all": (pa.nulls(200), "has no label in row 0, and in 200 of 200 rows", ""),
-    "unlabelled": ([-1] * 200, "has the label -1 in row 0, and in 200 of 200", "another split"),
-    "from one": ([1, 2] * 100, "the label 2 in row 1, and in 100 of 200", "number them from 0"),
+    "unlabelled": ([-1] * 200, "has the label -1 in row 0; 200 of 200", "another split"),
+    "from one": ([1, 2] * 100, "the label 2 in row 1; 100 of 200", "number them from 0"),
     "fractions": ([0.9, 1.9] * 100, "has the label 0.9 in row 0", "a whole number"),
-    "one too many": ([0, 1, 2, 1] * 50, "the label 2 in row 2, and in 50 of 200", "name all"),
+    "one too many": ([0, 1, 2, 1] * 50, "the label 2 in row 2; 50 of 200", "name all"),
     "huge": ([0, 2**62] * 100, f"has the label {2**62} in row 1", ""),
     "unsigned": (of_type(pa.uint64(), [0, 2**64 - 1] * 100), f"label {2**64 - 1} in row 1", ""),
     "infinite": ([0.0, float("inf")] * 100, "has the label inf in row 1", ""),
@@ -276,7 +276,7 @@ def test_numbers_that_are_labels_are_read_as_such(
 
 def test_labels_of_a_test_split_are_checked_too(project: Project, refused: Run) -> None:
     project.rows("test", TEXTS[:40], [-1] * 40)
-    assert "column 'label' of test has the label -1 in row 0, and in 40 of 40" in refused(project)
+    assert "column 'label' of test has the label -1 in row 0; 40 of 40" in refused(project)
 
 
 def test_a_linear_probe_needs_training_rows_of_each_label(
@@ -417,7 +417,7 @@ def test_parts_of_a_split_are_one_whatever_way_each_is_written(
     part(folder, 1, TEXTS[100:], ["bad"] * 100)
     assert f"holds string ('bad' in row 100 of {second.name}; 100 rows)" in refused(project)
     part(folder, 1, TEXTS[100:], [*LABELS[100:199], 7])
-    assert "has the label 7 in row 199, and in 1 of 200 rows" in refused(project)
+    assert "has the label 7 in row 199; 1 of 200 rows" in refused(project)
     pq.write_table(pa.table({"text": TEXTS[100:]}), second)
     assert f"{second.name} lacks the column 'label'" in refused(project)
 
@@ -439,9 +439,15 @@ def not_utf8(path: Path) -> None:
     pq.write_table(pa.table({"text": texts, "label": LABELS}), path)
 
 
-@pytest.mark.parametrize(
-    "damage", [cut, damaged_within, not_utf8, lambda path: path.write_bytes(b"")]
-)
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def pointer(path: Path) -> None:
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+
+
+@pytest.mark.parametrize("damage", [cut, damaged_within, not_utf8, emptied, pointer])
 def test_a_damaged_file_is_named(
     damage: Callable[[Path], Any], project: Project, refused: Run
 ) -> None:
@@ -514,7 +520,6 @@ def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) 
     assert "columns: 'text' stands twice (one as label)" in refused(project)
 
 
-POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
     "config of a list": (lambda f: (f / "config.json").write_text("[]"), "holds no JSON object"),
@@ -525,19 +530,20 @@ WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "more words": (lambda f: change(f, vocab_size=100), "has vocab_size 100, and"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors in"),
     "cut weights": (lambda f: cut(f / "model.safetensors"), "model.safetensors is cut or damaged"),
-    "empty weights": (lambda f: (f / "model.safetensors").write_bytes(b""), "is cut or damaged"),
-    "a pointer": (lambda f: (f / "model.safetensors").write_bytes(POINTER), "(git LFS)"),
+    "empty weights": (lambda f: emptied(f / "model.safetensors"), "is cut or damaged"),
+    "a pointer": (lambda f: pointer(f / "model.safetensors"), "to the weights (git LFS)"),
     "no tokenizer": (lambda f: no_tokenizer(f), "no tokenizer in"),
     "a broken tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be read"),
     "a cut tokenizer": (lambda f: cut(f / "tokenizer.json"), "tokenizer.json is not JSON"),
     "broken settings": (lambda f: cut(f / "tokenizer_config.json"), "config.json is not JSON"),
     "broken tokens": (lambda f: cut(f / "special_tokens_map.json"), "map.json is not JSON"),
+    "no padding": (lambda f: no_padding(f), "names neither a pad_token nor an eos_token"),
     "another tokenizer": (lambda f: more_words(f), "the tokenizer in"),
 }  # fmt: skip
 
 
-def change(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
+def change(folder: Path, file: str = "config.json", **changes: Any) -> None:
+    path = folder / file
     config = json.loads(path.read_text()) | changes
     path.write_text(
         json.dumps({name: value for name, value in config.items() if value is not None})
@@ -547,6 +553,12 @@ def change(folder: Path, **changes: Any) -> None:
 def no_tokenizer(folder: Path) -> None:
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink()
+
+
+def no_padding(folder: Path) -> None:
+    (folder / "special_tokens_map.json").unlink()
+    changes = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": None}
+    change(folder, "tokenizer_config.json", **changes)
 
 
 def more_words(folder: Path) -> None:
@@ -602,7 +614,7 @@ def test_weights_that_the_hub_has_in_another_format_only_are_refused(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda **_: str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     model = LanguageModel(about="", hub="me/mine")
-    with pytest.raises(BadInput, match="has no .*safetensors on the hub; name a `revision`"):
+    with pytest.raises(BadInput, match=r"has no .*safetensors on the hub; name a `revision`"):
         Assets("hub").model_folder("mine", model)
 
 
@@ -731,7 +743,10 @@ def test_a_file_that_changes_in_place_is_another_even_at_the_same_second(tmp_pat
 def test_heads_that_a_model_cannot_have_are_planned_with_the_reason(
     project: Project, planned: Run, tiny_bert: Path
 ) -> None:
-    change(project.model_from(tiny_bert), model_type="distilbert")
+    folder = project.model_from(tiny_bert)
+    change(folder, model_type="distilbert")
+    inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+    change(folder, "tokenizer_config.json", **inputs)
     project.axes |= {"head": ["untrained_mlp_ft", "project_cls", "mvp"]}
     said = planned(project)
     for head in ("project_cls", "mvp"):
@@ -754,6 +769,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "convbert": {**SMALL, "embedding_size": 32},
     "squeezebert": {**SMALL, "embedding_size": 32},
     "xlnet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+    "longformer": {**SMALL, "attention_window": 8},
     "bert": SMALL, "ernie": SMALL, "deberta": SMALL, "deberta-v2": SMALL, "fnet": SMALL,
 }  # fmt: skip
 QUICK = ("distilbert", "modernbert")
@@ -768,16 +784,17 @@ def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
 ) -> None:
     """It scores a text alone as beside a longer one, and its gradients exist."""
     import torch
-    from transformers import AutoConfig, AutoTokenizer, DistilBertTokenizerFast
+    from transformers import AutoConfig, AutoTokenizer
 
     from search_spaces.catalog import Prompts
     from trainables.heads import KINDS, build_head
     from trainables.heads.base import HeadSpec
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
-    if model_type == "distilbert":  # takes no token types
-        tokenizer = DistilBertTokenizerFast(vocab_file=str(tiny_bert / "vocab.txt"))
     tokenizer.save_pretrained(tmp_path)
+    if model_type == "distilbert":  # as the refusal below advises
+        inputs = {"model_input_names": ["input_ids", "attention_mask"]}
+        change(tmp_path, "tokenizer_config.json", **inputs)
     config = AutoConfig.for_model(model_type, vocab_size=len(tokenizer), **SIZES[model_type])
     config.initializer_range = 0.3
     config.save_pretrained(tmp_path)
@@ -806,3 +823,11 @@ def test_families_name_the_tensors_and_positions_of_real_models(
         model.check_lm_head()
     assert ModelFolder("tiny", tiny_llama).positions() is None  # rotary: no table of positions
     assert set(SIZES) <= set(FAMILIES)
+
+
+def test_a_tokenizer_that_gives_what_the_model_does_not_take_is_refused(
+    project: Project, refused: Run, tiny_bert: Path
+) -> None:
+    change(project.model_from(tiny_bert), model_type="distilbert")
+    project.axes |= {"head": ["untrained_mlp_ft"]}
+    assert "a BertTokenizer, which gives token types that a distilbert does not" in refused(project)

@@ -36,6 +36,9 @@ MODEL_FILES = re.compile(
 )
 
 
+GIT_LFS = b"version https://git-lfs"
+
+
 class NotDownloaded(BadInput):
     """The hub has it, perhaps; this machine has not."""
 
@@ -168,6 +171,14 @@ def dataset_digest(files: dict[str, list[Path]]) -> str:
         for path in paths:
             total.update(_file_digest(path, version(path)))
     return total.hexdigest()
+
+
+def is_git_lfs_pointer(path: Path) -> bool:
+    """Whether a clone without git LFS has put a few lines of text in the file's place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(GIT_LFS)) == GIT_LFS
 
 
 def version(path: Path) -> tuple[int, ...]:

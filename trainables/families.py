@@ -19,8 +19,8 @@ class Family:
     name out. positions: the name and default in config.json of the number of positions, where it
     has so many and no more; from_padding: they are counted from the padding token's id. lm_head: a
     tensor of its language-model head that is not the embeddings'. layers: name of their number in
-    config.json, where tensors are named by `layer.0.` or alike. not_heads: kinds of head that it
-    cannot have, each with the reason.
+    config.json, where tensors are named by `layer.0.` or alike. token_types: it takes them, as BERT
+    does. not_heads: kinds of head that it cannot have, each with the reason.
     """
 
     causal: bool | None
@@ -29,6 +29,7 @@ class Family:
     from_padding: bool = False
     lm_head: str | None = None
     layers: str | None = "num_hidden_layers"
+    token_types: bool = True
     not_heads: tuple[tuple[str, str], ...] = ()
 
 
@@ -37,6 +38,8 @@ NO_MASKED_LM = "is no masked language model in transformers"
 OTHER_LAYOUT = "is not laid out like BERT or RoBERTa: its config has no hidden_dropout_prob"
 PADDING = "scores a text otherwise beside a longer one: it reads the padding"
 NO_MASK = "takes no attention mask"
+IN_PLACE = "changes results of its linear layers in place, which these heads do not allow"
+NO_CLASSIFIER = "has no classification head in transformers"
 TWO_PARTS = "has an encoder and a decoder, and no token that stands for the text"
 
 
@@ -57,8 +60,16 @@ def _bert(prefix: str, lm_head: str | None = TRANSFORM, **more: object) -> Famil
     return Family(False, f"{prefix}.{WORDS}", BERT, lm_head=lm_head, **more)  # type: ignore[arg-type]
 
 
-def _roberta(prefix: str) -> Family:
-    return Family(False, f"{prefix}.{WORDS}", BERT, from_padding=True, lm_head=DENSE)
+def _roberta(prefix: str, token_types: bool = True, heads: tuple[str, ...] = ()) -> Family:
+    return Family(
+        False,
+        f"{prefix}.{WORDS}",
+        BERT,
+        from_padding=True,
+        lm_head=DENSE,
+        token_types=token_types,
+        not_heads=_not(heads, IN_PLACE),
+    )
 
 
 def _xlm() -> Family:
@@ -85,12 +96,15 @@ FAMILIES = {
     "camembert": _roberta("roberta"),
     "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
     "ibert": _roberta("ibert"),
-    "mpnet": _roberta("mpnet"),
+    "mpnet": _roberta("mpnet", token_types=False),
+    "longformer": _roberta("longformer", heads=ALL),
     "electra": _bert("electra", not_heads=NO_WORDS),
     "mobilebert": _bert("mobilebert", not_heads=NO_WORDS),
     "convbert": _bert("convbert", not_heads=_not(ALL, PADDING)),
     "fnet": _bert("fnet", not_heads=_not(ALL, NO_MASK)),
-    "distilbert": _bert("distilbert", layers="n_layers", not_heads=(*NO_WORDS, *NO_PROJECTION)),
+    "distilbert": _bert(
+        "distilbert", layers="n_layers", token_types=False, not_heads=(*NO_WORDS, *NO_PROJECTION)
+    ),
     "modernbert": Family(
         False, "model.embeddings.tok_embeddings.weight", not_heads=(*NO_WORDS, *NO_PROJECTION)
     ),
@@ -144,6 +158,7 @@ FAMILIES = {
     "phi": _llama(),
     "phi3": _llama(),
     "stablelm": _llama(),
+    "olmo": Family(True, "model.embed_tokens.weight", not_heads=_not(("mlp_ft",), NO_CLASSIFIER)),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from search_spaces.catalog import LanguageModel, Prompts
 from search_spaces.errors import BadInput
-from trainables.assets import WEIGHTS_INDEX
+from trainables.assets import WEIGHTS_INDEX, is_git_lfs_pointer
 from trainables.families import FAMILIES, Family
 
 TEXT_TOKENS = 8  # so many of a text's own tokens must have room beside a template
@@ -25,7 +25,6 @@ TOKENIZER_JSON = (
 )  # fmt: skip
 OTHER_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.pt", "*.pth", "*.ckpt*", "*.gguf", "*.onnx")
 LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h)\.(\d+)\.")
-LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,7 @@ class ModelFolder:
             )
         if "vocab.json" in have and not have & {"tokenizer.json", "merges.txt", "bpe.codes"}:
             raise BadInput(f"model {self.name!r}: {self.folder} has vocab.json but no merges.txt")
+        self._check_tokenizer_class()
         size = self.config.get("vocab_size")
         if self.tokenizer is None or not isinstance(size, int):
             return
@@ -155,6 +155,30 @@ class ModelFolder:
                 "tokens"
             )
 
+    def _check_tokenizer_class(self) -> None:
+        settings = self._settings
+        kind = str(settings.get("tokenizer_class", ""))
+        where = f"model {self.name!r}: {self.folder / 'tokenizer_config.json'}"
+        if self.family is not None and not self.family.token_types:
+            inputs = settings.get("model_input_names", ["token_type_ids"])
+            if kind.removesuffix("Fast") == "BertTokenizer" and "token_type_ids" in inputs:
+                raise BadInput(
+                    f"{where} names a {kind}, which gives token types that a {self.type} does not "
+                    'take; add "model_input_names": ["input_ids", "attention_mask"] to it'
+                )
+        if kind != "PreTrainedTokenizerFast" or self.tokenizer is None:
+            return
+        if not (self._special("pad_token") or self._special("eos_token")):
+            raise BadInput(
+                f"{where} names neither a pad_token nor an eos_token, which batches of texts need; "
+                "add one that the vocabulary has"
+            )
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        path = self.folder / "tokenizer_config.json"
+        return self._json(path) if path.is_file() else {}
+
     @cached_property
     def tokenizer(self) -> Any:
         """A `tokenizers.Tokenizer`; None where it takes transformers to make one (sentencepiece).
@@ -163,9 +187,7 @@ class ModelFolder:
         """
         import tokenizers
 
-        folder = self.folder
-        settings = folder / "tokenizer_config.json"
-        config = self._json(settings) if settings.is_file() else {}
+        folder, config = self.folder, self._settings
         try:
             if (folder / "tokenizer.json").is_file():
                 return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -306,8 +328,7 @@ class ModelFolder:
             with safe_open(path, framework="numpy") as file:
                 return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError) as error:
-            with path.open("rb") as file:
-                pointer = file.read(len(LFS_POINTER)) == LFS_POINTER
+            pointer = is_git_lfs_pointer(path)
             hint = "run `git lfs pull` where it was cloned" if pointer else "fetch the model again"
             what = "only points to the weights (git LFS)" if pointer else "is cut or damaged"
             raise BadInput(f"model {self.name!r}: {path} {what}: {_line(error)}; {hint}") from None

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from search_spaces.catalog import Dataset
 from search_spaces.errors import BadInput
+from trainables.assets import is_git_lfs_pointer
 
 # As str.strip() has them, which is not quite what Arrow takes for white space.
 WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
@@ -114,6 +115,8 @@ def _read(name: str, path: Path, columns: list[str]) -> pa.Table:
 
 def _not_readable(name: str, path: Path, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if is_git_lfs_pointer(path):
+        reason = "it only points to the file (git LFS); run `git lfs pull` where it was cloned"
     return f"data set {name!r}: {path} is not readable parquet: {reason}"
 
 
@@ -140,12 +143,9 @@ def _texts(where: str, column: str, part: _Part) -> pa.Array:
 
 def _another_type(where: str, values: pa.Array, part: _Part) -> str:
     first = int(np.argmax(values.is_valid().to_numpy(False))) if len(values) else 0
-    example = _shown(values[first]) if len(values) else "no rows"
     file = f" of {part.path.name}" if part.one_of_several else ""
-    return (
-        f"{where} holds {values.type} ({example} in row {part.first + first}{file}; "
-        f"{len(values) - values.null_count} rows)"
-    )
+    example = f"{_shown(values[first])} in row {part.first + first}{file}; " if len(values) else ""
+    return f"{where} holds {values.type} ({example}{len(values) - values.null_count} rows)"
 
 
 def _missing(texts: list[pa.Array]) -> list[np.ndarray]:
@@ -200,7 +200,7 @@ def _labels(
     if np.isnan(numbers[row]):
         raise BadInput(f"{where} has no label in row {row}, and in {many}; mend the file")
     if (numbers[wrong] == -1).all():
-        hint = "-1 marks rows without labels: let another split play this role"
+        hint = "-1 marks rows without a label: leave them out, or let another split play this role"
     elif np.nanmin(found) >= 1 and np.nanmax(found) == classes:
         hint = "they seem to be numbered from 1: number them from 0"
     elif np.isfinite(numbers[row]) and numbers[row] != np.floor(numbers[row]):
@@ -208,7 +208,7 @@ def _labels(
     else:
         hint = "mend the file, or name all labels in the data set's catalog file"
     raise BadInput(
-        f"{where} has the label {_shown(value)} in row {row}, and in {many} none of 0 to "
+        f"{where} has the label {_shown(value)} in row {row}; {many} have none of 0 to "
         f"{classes - 1} ({_names(dataset)}); {hint}"
     )
 
