@@ -18,6 +18,8 @@ from trainables.assets import Assets, NotDownloaded
 from trainables.data import Survey, in_training_too, survey, training_rows
 from trainables.families import LABEL_WORDS
 from trainables.model_folder import ModelFolder
+from trainables.tokenizer_files import TokenizerFiles
+from trainables.weight_files import check_lm_head, check_weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Inputs:
         self.notes: list[str] = []
         self.not_here: list[str] = []
         self._fine: dict[Hashable, bool] = {}
-        self._folders: dict[str, ModelFolder] = {}
+        self._tokenizers: dict[str, TokenizerFiles] = {}
 
     def wrong(self, asked: Iterable[Asked]) -> Iterator[str]:
         """A line for each thing that would go wrong."""
@@ -89,15 +91,17 @@ class Inputs:
         yield from self._once(model, partial(self._check_model, fit))
         if not self._fine[model]:
             return
-        folder, head, length = self._folders[fit.model], fit.head_entry, fit.settings.max_length
+        head, length = fit.head_entry, fit.settings.max_length
+        tokenizer = self._tokenizers[fit.model]
+        folder = tokenizer.model
         yield from self._once(("length", fit.model, length), partial(folder.check_length, length))
         words = fit.prompts is not None and head.kind in LABEL_WORDS
         if head.pretrained:
-            yield from self._once(("weights", fit.model), folder.check_weights)
+            yield from self._once(("weights", fit.model), partial(check_weights, folder))
             if words and self._fine["weights", fit.model]:
-                yield from self._once(("lm head", fit.model), folder.check_lm_head)
+                yield from self._once(("lm head", fit.model), partial(check_lm_head, folder))
         if fit.prompts is not None:
-            check = partial(self._check_prompts, folder, fit)
+            check = partial(self._check_prompts, tokenizer, fit)
             prompts = fit.prompts.model_dump_json()
             what = ("prompts", fit.dataset, fit.model, prompts, head.kind, length)
             yield from self._once(what, check)
@@ -166,20 +170,20 @@ class Inputs:
 
     def _check_model(self, fit: Asked) -> None:
         folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))
-        self._folders[fit.model] = folder
+        self._tokenizers[fit.model] = TokenizerFiles(folder)
         folder.check_kind(fit.language_model)
-        folder.check_tokenizer()
+        self._tokenizers[fit.model].check()
 
-    def _check_prompts(self, folder: ModelFolder, fit: Asked) -> None:
+    def _check_prompts(self, files: TokenizerFiles, fit: Asked) -> None:
         assert fit.prompts is not None
-        if folder.tokenizer is None:
+        if files.tokenizer is None:
             self.notes.append(
                 f"model {fit.model!r}: label words and templates are not checked before the model "
                 "is loaded, since it has no tokenizer.json"
             )
             return
         try:
-            folder.check_prompts(
+            files.check_prompts(
                 fit.prompts,
                 causal=fit.language_model.kind == "causal",
                 pair=len(fit.data.columns) == 2,

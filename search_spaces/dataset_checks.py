@@ -19,10 +19,11 @@ TOKENS_OF_MODELS = re.compile(
 
 def problems(data: "Dataset") -> Iterator[Problem]:
     """All that is wrong, in the order of the file."""
-    for place, names in {"columns": [*data.columns, data.label], "labels": data.labels}.items():
+    for place, names in {"columns": data.columns, "labels": data.labels}.items():
         if twice := next((name for name in names if names.count(name) > 1), None):
-            also = " (one as label)" if place == "columns" and twice == data.label else ""
-            yield (place,), f"{twice!r} stands twice{also}"
+            yield (place,), f"{twice!r} stands twice; keep one"
+    if data.label in data.columns:
+        yield ("label",), f"{data.label!r} is one of columns, the texts"
     for text in _splits(data.splits):
         yield ("splits",), text
     if data.prompts is not None:
@@ -79,7 +80,7 @@ def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
             if not word:
                 yield f"a label word of class {number} is empty"
             elif of_class.get(word) == number:
-                yield f"{word!r} stands twice in class {number}"
+                yield f"{word!r} stands twice in class {number}; keep one"
             elif word in of_class:
                 yield (
                     f"{word!r} stands in classes {of_class[word]} and {number}: neither could win "

@@ -31,6 +31,8 @@ from trainables.data import load_splits
 from trainables.families import FAMILIES, cannot_have
 from trainables.model_folder import ModelFolder
 from trainables.store import Store
+from trainables.tokenizer_files import TokenizerFiles
+from trainables.weight_files import check_lm_head, check_weights
 
 TEXTS = [f"the film number {n} was {'great' if n % 2 else 'dull'}" for n in range(200)]
 LABELS = [n % 2 for n in range(200)]
@@ -473,7 +475,7 @@ def test_a_column_that_is_there_twice_is_refused(project: Project, refused: Run)
 
 WRONG_PROMPTS = {
     "a word for two classes": ({"label_words": [["good"], ["good"]]}, "stands in classes 0 and 1"),
-    "a word twice": ({"label_words": [["bad", "bad"], ["good"]]}, "stands twice in class 0"),
+    "a word twice": ({"label_words": [["bad", "bad"], ["good"]]}, "'bad' stands twice"),
     "no word": ({"label_words": [["bad"], []]}, "each class needs at least one label word"),
     "an empty word": ({"label_words": [["bad"], [""]]}, "a label word of class 1 is empty"),
     "a blank": ({"label_words": [["bad"], [" "]]}, "a label word of class 1 is empty"),
@@ -515,9 +517,9 @@ def test_prompt_sets_are_held_to_the_same(project: Project, refused: Run) -> Non
 
 def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) -> None:
     project.data = {"labels": ["good", "good"]}
-    assert "labels: 'good' stands twice" in refused(project)
+    assert "'good' stands twice; keep one" in refused(project)
     project.data = {"label": "text"}
-    assert "columns: 'text' stands twice (one as label)" in refused(project)
+    assert "label: 'text' is one of columns, the texts" in refused(project)
 
 
 WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -818,9 +820,9 @@ def test_families_name_the_tensors_and_positions_of_real_models(
 ) -> None:
     for folder in (tiny_bert, tiny_roberta, tiny_gpt2, tiny_llama):
         model = ModelFolder("tiny", folder)
-        model.check_weights()
-        model.check_tokenizer()
-        model.check_lm_head()
+        check_weights(model)
+        check_lm_head(model)
+        TokenizerFiles(model).check()
     assert ModelFolder("tiny", tiny_llama).positions() is None  # rotary: no table of positions
     assert set(SIZES) <= set(FAMILIES)
 
