@@ -131,21 +131,20 @@ def _read(
     roles = _draw(dataset, {split: len(found) for split, found in rows.items()})
     for role, places in roles.items():
         split, percent = dataset.splits.share(role)
-        count = len(rows[split])
         if not len(places):
-            raise BadInput(
-                f"data set {name!r}: the {role} split has no rows: "
-                + (
-                    f"{split}[{percent}%] of {count} rows is none; take a larger share"
-                    if percent is not None and count
-                    else f"{split} leaves none for it"
-                    if count
-                    else f"all of its {sum(rows[split].dropped.values())} rows were left out"
-                    if rows[split].dropped
-                    else f"the file of {split} has none"
-                )
-            )
+            reason = _why_none(split, percent, rows[split])
+            raise BadInput(f"data set {name!r}: the {role} split has no rows: {reason}")
     return rows, roles
+
+
+def _why_none(split: str, percent: int | None, rows: Rows) -> str:
+    if not len(rows) and rows.dropped:
+        return f"all of its {sum(rows.dropped.values())} rows were left out"
+    if not len(rows):
+        return f"the file of {split} has none"
+    if percent is None:
+        return f"the shares of {split} leave none of its {len(rows)} rows"
+    return f"{split}[{percent}%] of {len(rows)} rows is none; take a larger share"
 
 
 def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:

@@ -120,7 +120,7 @@ def _not_readable(name: str, path: Path, error: Exception) -> str:
     return f"data set {name!r}: {path} is not readable parquet: {reason}"
 
 
-def _plain(values: pa.ChunkedArray) -> pa.Array:
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column without the ways in which Arrow writes equal values down."""
     if isinstance(values.type, pa.BaseExtensionType):
         values = pa.chunked_array(
@@ -130,7 +130,7 @@ def _plain(values: pa.ChunkedArray) -> pa.Array:
         values = pa.chunked_array([pc.run_end_decode(chunk) for chunk in values.chunks])
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
-    return pa.concat_arrays(values.chunks) if values.chunks else pa.array([], values.type)
+    return values
 
 
 def _texts(where: str, column: str, part: _Part) -> pa.Array:
@@ -138,10 +138,12 @@ def _texts(where: str, column: str, part: _Part) -> pa.Array:
     is_text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
     if not any(is_one(values.type) for is_one in is_text):
         raise BadInput(f"{_another_type(where, values, part)}, not texts; write them as strings")
-    return values.cast(pa.large_string())
+    # Large before they are one array: that of small ones holds 2 GB.
+    large = values.cast(pa.large_string())
+    return pa.concat_arrays([pa.array([], pa.large_string()), *large.chunks])
 
 
-def _another_type(where: str, values: pa.Array, part: _Part) -> str:
+def _another_type(where: str, values: pa.ChunkedArray, part: _Part) -> str:
     first = int(np.argmax(values.is_valid().to_numpy(False))) if len(values) else 0
     file = f" of {part.path.name}" if part.one_of_several else ""
     example = f"{_shown(values[first])} in row {part.first + first}{file}; " if len(values) else ""
@@ -225,7 +227,7 @@ def _numbers(where: str, part: _Part, dataset: Dataset) -> np.ndarray:
             f"of `labels` ({_names(dataset)})"
         )
     floats = values.cast(pa.float64(), safe=False)
-    numbers: np.ndarray = floats.fill_null(float("nan")).to_numpy(False)
+    numbers: np.ndarray = floats.fill_null(float("nan")).to_numpy()
     return numbers
 
 
