@@ -5,25 +5,26 @@
     python -m orchestrator.catalog check --space my_space.yaml
 
 With --space FILE the catalog beside that file is searched first, as a sweep does it. `check` looks
-at all entries, and at the data and label words of those that the space names. Exit codes: 0 all is
-well, 1 `check` found something, 2 bad input.
+at all entries, and at the rows, models and prompts of those that the space names, as a sweep does
+before it begins. Exit codes: 0 all is well, 1 `check` found something, 2 bad input.
 """
 
 import argparse
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import product
 
 from orchestrator.arguments import Parser
-from orchestrator.checks import check_words
-from search_spaces.catalog import AXES, Catalog, prompts_of
+from orchestrator.inputs import Asked, Inputs, repeated_rows
+from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
 from search_spaces.space import Space, load
-from trainables.assets import Assets, NotDownloaded
+from trainables.assets import Assets
 from trainables.attacks import KINDS as ATTACKS
-from trainables.data import check_columns
+from trainables.families import cannot_have
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import check_kind
+from trainables.model_folder import ModelFolder
 from trainables.training import KINDS as TRAININGS
 
 KINDS = {"head": HEADS, "training": TRAININGS, "attack": ATTACKS}
@@ -64,11 +65,15 @@ def _show(catalog: Catalog, name: str) -> str:
 
 
 def _check(space: Space, assets: Assets) -> int:
-    """Print a line for each thing that is wrong, or could not be checked here."""
-    catalog = space.catalog
-    wrong = [*_wrong_entries(catalog), *_wrong_files(space, assets)]
-    for line in wrong:
+    """Print a line for each thing that is wrong, odd, or could not be checked here."""
+    catalog, inputs = space.catalog, Inputs(assets)
+    wrong = [*_wrong_entries(catalog), *inputs.wrong(_asked(space, assets, inputs.notes))]
+    for line in dict.fromkeys(wrong):
         print(f"wrong: {line}")
+    for line in dict.fromkeys([*inputs.notes, *_repeated_rows(space, assets)]):
+        print(f"note: {line}")
+    for line in dict.fromkeys(inputs.not_here):
+        print(f"not checked: {line}")
     if not wrong:
         print(f"{sum(len(catalog.names(axis)) for axis in AXES)} entries: nothing wrong")
     return 1 if wrong else 0
@@ -86,41 +91,46 @@ def _wrong_entries(catalog: Catalog) -> Iterator[str]:
                 yield str(error)
 
 
-def _wrong_files(space: Space, assets: Assets) -> Iterator[str]:
-    """Columns that data files lack, and label words that a model has no single token for."""
-    catalog = space.catalog
+def _asked(space: Space, assets: Assets, notes: list[str]) -> Iterator[Asked]:
+    """All fits of a space, but for those whose entries are broken: they are told of already."""
+    catalog, axes = space.catalog, space.axes
+    for dataset, model, head, training in product(
+        axes.dataset, axes.model, axes.head, axes.training
+    ):
+        try:
+            data, language_model = catalog.dataset(dataset), catalog.model(model)
+            head_entry, training_entry = catalog.head(head), catalog.training(training)
+            also = [(name, catalog.dataset(name)) for name in space.evaluate_also.get(dataset, [])]
+        except BadInput:
+            continue
+        place = {"dataset": dataset, "model": model, "head": head, "training": training}
+        if space.excluded(place):
+            continue
+        prompts = prompts_of(data, head_entry, language_model)
+        if isinstance(prompts, str) or language_model.kind in head_entry.not_for:
+            continue
+        if reason := _cannot_have(head_entry, model, language_model, assets):
+            notes.append(f"head {head!r} does not apply to model {model!r}: {reason}")
+            continue
+        yield Asked(
+            dataset, data, model, language_model, head, head_entry, training_entry, prompts,
+            space.settings_at(**place).fit, tuple(also),
+        )  # fmt: skip
+
+
+def _cannot_have(head: Head, name: str, model: LanguageModel, assets: Assets) -> str:
+    try:
+        return cannot_have(head.kind, ModelFolder(name, assets.model_folder(name, model)).type)
+    except BadInput:
+        return ""
+
+
+def _repeated_rows(space: Space, assets: Assets) -> Iterator[str]:
     for name in space.axes.dataset:
         try:
-            data = catalog.dataset(name)
-            check_columns(name, data, assets.dataset_files(name, data))
-        except NotDownloaded:
-            print(f"not checked: data set {name}: not on this machine")
-        except BadInput as error:
-            yield str(error)
-    for name in space.axes.model:
-        try:
-            folder = assets.model_folder(name, catalog.model(name))
+            yield from filter(None, [repeated_rows(name, space.catalog.dataset(name), assets)])
         except BadInput:
-            print(f"not checked: label words in the vocabulary of {name}: not on this machine")
             continue
-        yield from _wrong_words(space, name, folder)
-
-
-def _wrong_words(space: Space, model: str, folder: Path) -> Iterator[str]:
-    catalog, seen = space.catalog, set()
-    for dataset in space.axes.dataset:
-        for head in space.axes.head:
-            if space.excluded({"dataset": dataset, "model": model, "head": head}):
-                continue
-            try:
-                entry = catalog.dataset(dataset)
-                prompts = prompts_of(entry, catalog.head(head), catalog.model(model))
-                words = None if isinstance(prompts, str) or prompts is None else prompts.label_words
-                if words and str(words) not in seen:
-                    seen.add(str(words))
-                    check_words(words, folder, f"data set {dataset!r}, model {model!r}")
-            except BadInput as error:
-                yield str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,18 +1,14 @@
 """Checks that cost seconds and save hours: what is wrong is said before Ray starts.
 
-Names, files, columns and assets are checked by loading the space and making the plan. What is left
-is here: label words against the tokenizer, and whether servers answer.
+Names, files, columns and assets are checked by loading the space and making the plan, what is in
+them in inputs.py. What is left is here: whether servers answer.
 """
 
 import re
 import socket
-from pathlib import Path
 from urllib.parse import urlparse
 
-from orchestrator.plan import NOT_HERE
-from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
-from trainables.assets import Assets
 
 CONNECT_TIMEOUT = 5.0  # seconds
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -78,35 +74,3 @@ def check_tracking_server(uri: str) -> None:
             f"the tracking server {masked(uri)} does not answer ({error}); start it, or leave "
             "--tracking-uri out to track into the store"
         )
-
-
-def check_label_words(cells: list[Cell], assets: Assets) -> None:
-    """Raises BadInput naming a label word that is not a single token of a model that needs it."""
-    seen = set()
-    for fit in (cell.fit for cell in cells):
-        if fit.prompts is None or fit.model_digest == NOT_HERE:
-            continue
-        words = (fit.model, str(fit.prompts.label_words))
-        if words not in seen:
-            seen.add(words)
-            folder = assets.model_folder(fit.model, fit.language_model)
-            check_words(
-                fit.prompts.label_words, folder, f"data set {fit.dataset!r}, model {fit.model!r}"
-            )
-
-
-def check_words(label_words: list[list[str]], model_folder: Path, where: str) -> None:
-    """Raises BadInput naming a label word that is not a single token of a model's vocabulary."""
-    from tokenizers import Tokenizer
-
-    file = model_folder / "tokenizer.json"
-    if not file.is_file():
-        return  # The head checks again with the slow tokenizer, when it is built.
-    tokenizer = Tokenizer.from_file(str(file))
-    for word in (word for words in label_words for word in words):
-        encoded = tokenizer.encode(f" {word}", add_special_tokens=False)
-        if len(encoded.ids) != 1 or encoded.tokens[0] in ("[UNK]", "<unk>"):
-            raise BadInput(
-                f"{where}: label word {word!r} is not one token "
-                f"(it becomes {' '.join(encoded.tokens)!r}); choose another in the catalog file"
-            )

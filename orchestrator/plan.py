@@ -23,16 +23,18 @@ from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, mod
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
 from trainables.cell import evaluation_name, is_of_weights
-from trainables.data import check_columns
+from trainables.families import cannot_have
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import kind_digest
+from trainables.model_folder import ModelFolder
 from trainables.results import why_not_of
+from trainables.rows import check_columns
 from trainables.store import Store
 from trainables.training import KINDS as TRAININGS
 
 NOT_HERE = "not downloaded yet"
 AT_ONCE = 16  # attack logs read at a time
-Digest = TypeVar("Digest", bound=str | None)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -213,14 +215,16 @@ class _ThisMachine:
         self.lacks = False
 
     def dataset(self, name: str, entry: Dataset) -> str:
-        return self._unless_missing(partial(_dataset_digest, self.assets, name, entry))
+        return self._unless_missing(partial(_dataset_digest, self.assets, name, entry), NOT_HERE)
 
-    def model(self, name: str, entry: LanguageModel) -> str:
-        return self._unless_missing(partial(_model_digest, self.assets, name, entry))
+    def model(self, name: str, entry: LanguageModel) -> tuple[str, str]:
+        """Its digest, and its type as its config.json says."""
+        return self._unless_missing(partial(_model, self.assets, name, entry), (NOT_HERE, ""))
 
     def code(self, what: str, kind: str, ours: dict[str, str]) -> str | None:
         """Digest of the code of a user's own kind, None for ours. Raises BadInput."""
-        return self._unless_missing(partial(kind_digest, what, kind, ours))
+        unknown: str | None = NOT_HERE
+        return self._unless_missing(partial(kind_digest, what, kind, ours), unknown)
 
     def attack_resources(self, name: str) -> dict[str, str]:
         try:
@@ -234,7 +238,7 @@ class _ThisMachine:
             self.lacks = True
             return {"all": NOT_HERE}
 
-    def _unless_missing(self, find: Callable[[], Digest]) -> Digest | str:
+    def _unless_missing(self, find: Callable[[], Found], else_: Found) -> Found:
         try:
             return find()
         except NotDownloaded:
@@ -244,7 +248,7 @@ class _ThisMachine:
             if not self.reading:
                 raise
         self.lacks = self.reading
-        return NOT_HERE
+        return else_
 
 
 def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
@@ -256,7 +260,8 @@ def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
         for name in axes.dataset
     }
     models = {
-        name: (catalog.model(name), machine.model(name, catalog.model(name))) for name in axes.model
+        name: (catalog.model(name), *machine.model(name, catalog.model(name)))
+        for name in axes.model
     }
     others = {
         name: [
@@ -321,32 +326,38 @@ def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:
     return dataset_digest(files)
 
 
-def _model_digest(assets: Assets, name: str, entry: LanguageModel) -> str:
-    return digest(model_files(assets.model_folder(name, entry)))
+def _model(assets: Assets, name: str, entry: LanguageModel) -> tuple[str, str]:
+    folder = assets.model_folder(name, entry)
+    return digest(model_files(folder)), ModelFolder(name, folder).type
 
 
 def _fit(
     space: Space,
     machine: _ThisMachine,
     dataset: tuple[str, Dataset, str],
-    model: tuple[str, LanguageModel, str],
+    model: tuple[str, LanguageModel, str, str],
     head: str,
     training: str,
     seed: int,
 ) -> tuple[Fit, str]:
     """A fit, and why it does not apply (or an empty reason)."""
     dataset_name, data, data_digest = dataset
-    model_name, language_model, model_digest = model
+    model_name, language_model, model_digest, model_type = model
     head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
     prompts = prompts_of(data, head_entry, language_model)
     here = space.settings_at(dataset=dataset_name, model=model_name, head=head, training=training)
     reason = head_entry.not_for.get(language_model.kind, "")
+    reason = reason or cannot_have(head_entry.kind, model_type)
     if isinstance(prompts, str):
         reason = reason or prompts
         prompts = None
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
     identity = keys.fit_identity(
-        dataset={"digest": data_digest, **data.model_dump(include=used)},
+        dataset={
+            "digest": data_digest,
+            **data.model_dump(include=used),
+            **data.rows_identity(),
+        },
         model={"digest": model_digest, "kind": language_model.kind},
         head={
             "kind": head_entry.kind,

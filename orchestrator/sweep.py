@@ -8,11 +8,12 @@ import time
 from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
-from orchestrator.checks import check_label_words, check_ray_address, masked
+from orchestrator.checks import check_ray_address, masked
 from orchestrator.damage import damage
 from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
+from orchestrator.inputs import check_inputs
 from orchestrator.needed import check_attack_resources
 from orchestrator.plan import Plan, make_plan
 from orchestrator.status import show
@@ -57,7 +58,8 @@ def sweep(arguments: argparse.Namespace) -> int:
         print(shown or explain(arguments.explain, plan, store))
         _say_damage(store)
         return 0
-    check_label_words(plan.todo, assets)
+    for note in check_inputs(plan.todo, assets):
+        print(f"note: {note}", file=sys.stderr)
     if plan.todo and not arguments.dry_run:
         check_attack_resources(plan.space, assets)
     if arguments.dry_run:

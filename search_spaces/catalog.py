@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from search_spaces.dataset_checks import problems
 from search_spaces.errors import BadInput, nearest
-from search_spaces.yaml_file import Document, Place, Written, read
+from search_spaces.yaml_file import Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
@@ -45,20 +46,6 @@ class Prompts(Written):
     decoder_templates: list[str] | None = None
     label_words: list[list[str]] = Field(min_length=2)
 
-    @model_validator(mode="after")
-    def _one_mask_each(self) -> "Prompts":
-        for template in [*self.templates, *(self.decoder_templates or [])]:
-            if template.count("[MASK]") != 1:
-                raise ValueError(f"a template needs exactly one [MASK]: {template!r}")
-        if not all(self.label_words):
-            raise ValueError("each class needs at least one label word")
-        for template in self.decoder_templates or []:
-            if not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
-                raise ValueError(
-                    f"a decoder template begins with [SEP] and ends with [MASK]: {template!r}"
-                )
-        return self
-
 
 class PromptSet(Written):
     """A named variant of a data set's prompts, for ablations; what it leaves out stays."""
@@ -68,13 +55,15 @@ class PromptSet(Written):
     label_words: list[list[str]] | None = None
 
 
-SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>\d{1,2})%\])?$")
+SPLIT = re.compile(r"^(?P<split>\w+)(\[(?P<percent>[0-9]{1,2})%\])?\Z")
+ROLES = ("train", "validation", "test")
 
 
 class Splits(Written):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
+    Several shares of one split are shares of all of it, and have no row in common.
     """
 
     train: str
@@ -83,19 +72,39 @@ class Splits(Written):
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Splits":
-        for role in (self.train, self.validation, self.test):
-            if not SPLIT.match(role):
-                raise ValueError(f"a split is a name or NAME[5%], not {role!r}")
+        for role in ROLES:
+            if not SPLIT.match(getattr(self, role)):
+                raise ValueError(
+                    f"a split is a name or NAME[5%], with 1 to 99 %, not {getattr(self, role)!r}"
+                )
         return self
+
+    def share(self, role: str) -> tuple[str, int | None]:
+        """A role's source split, and how many % of it are drawn; None for what is left."""
+        match = SPLIT.match(getattr(self, role))
+        assert match is not None
+        return match["split"], None if match["percent"] is None else int(match["percent"])
+
+    def shares(self, split: str) -> list[int]:
+        """The % of a source split that are drawn, role by role."""
+        drawn = (self.share(role) for role in ROLES)
+        return [percent for name, percent in drawn if name == split and percent is not None]
+
+    def rest(self, split: str) -> list[str]:
+        """The roles that get what the shares of a source split leave."""
+        return [role for role in ROLES if self.share(role) == (split, None)]
 
     def sources(self) -> list[str]:
         """Names of the source splits that are read, in a fixed order."""
-        roles = (self.train, self.validation, self.test)
-        return sorted({SPLIT.match(role)["split"] for role in roles})  # type: ignore[index]
+        return sorted({self.share(role)[0] for role in ROLES})
 
 
 class Dataset(Entry):
-    """A text classification data set: columns, labels, splits, attacked column and prompts."""
+    """A text classification data set: columns, labels, splits, attacked column and prompts.
+
+    missing: what to do with rows that lack a text, `error` or `drop`. drop_rows_without_letters
+    leaves out those that have one, but of punctuation or white space alone.
+    """
 
     hub: Hub | None = None
     columns: list[str] = Field(min_length=1, max_length=2)
@@ -104,6 +113,7 @@ class Dataset(Entry):
     attacked: str
     splits: Splits
     drop_rows_without_letters: bool = False
+    missing: Literal["error", "drop"] = "error"
     prompts: Prompts | None = None
     prompt_sets: dict[str, PromptSet] = Field({})
     max_words_changed: float | None = Field(None, gt=0, le=1)
@@ -112,9 +122,19 @@ class Dataset(Entry):
     def _consistent(self) -> "Dataset":
         if self.attacked not in self.columns:
             raise ValueError(f"attacked is {self.attacked!r}, which is none of columns")
-        if self.prompts and len(self.prompts.label_words) != len(self.labels):
-            raise ValueError("prompts.label_words needs one list a label, in the order of labels")
         return self
+
+    def rows_identity(self) -> dict[str, str]:
+        """What else than splits and columns decides over rows, named where it is not as usual.
+
+        Keys hold this, so that those of data sets that have none of it stay as they are.
+        """
+        identity: dict[str, str] = {}
+        if self.missing != "error":
+            identity["missing"] = self.missing
+        if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):
+            identity["shares"] = "of the whole split"  # once of what the share before had left
+        return identity
 
 
 class LanguageModel(Entry):
@@ -280,33 +300,6 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     for place in document.words_for_truths("settings", "protocols", "resources"):
         raise document.error(place, ": write true or false, or quote it where the word is meant")
     if isinstance(entry, Dataset):
-        _check_repetitions(entry, document)
+        for place, problem in problems(entry):
+            raise document.error(place, f": {problem}")
     return entry
-
-
-def _check_repetitions(data: Dataset, document: Document) -> None:
-    """Raises BadInput where a value stands twice that would count twice."""
-    lists: dict[Place, list[str]] = {
-        ("columns",): data.columns,
-        ("labels",): data.labels,
-        **(_lists(("prompts",), data.prompts) if data.prompts else {}),
-    }
-    for name, prompt_set in data.prompt_sets.items():
-        lists |= _lists(("prompt_sets", name), prompt_set)
-    for place, values in lists.items():
-        for number, value in enumerate(values):
-            if value in values[:number]:
-                raise document.error((*place, number), f": {value!r} stands twice; keep one")
-    if data.label in data.columns:
-        raise document.error(("label",), f": {data.label!r} is one of columns, the texts")
-
-
-def _lists(place: Place, prompts: Prompts | PromptSet) -> dict[Place, list[str]]:
-    return {
-        (*place, "templates"): prompts.templates or [],
-        (*place, "decoder_templates"): prompts.decoder_templates or [],
-        **{
-            (*place, "label_words", number): words
-            for number, words in enumerate(prompts.label_words or [])
-        },
-    }

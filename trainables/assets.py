@@ -26,9 +26,17 @@ from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput, nearest
 
 EMBEDDED = Path(__file__).parent / "embedded"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+# All that transformers reads weights or a tokenizer from; what decides over no number is left out.
 MODEL_FILES = re.compile(
-    r"(config|tokenizer.*|special_tokens_map|vocab)\.json|.*\.safetensors|.*\.txt"
+    r"(config|tokenizer.*|special_tokens_map|added_tokens|adapter_config|vocab(-src|-tgt)?"
+    r"|(entity|target)_vocab|normalizer|emoji|word_shape|word_pronunciation|byte_maps"
+    r"|model\.safetensors\.index)\.json"
+    r"|.*\.(safetensors|txt|model|spm|codes|tokenizer)"
 )
+
+
+GIT_LFS = b"version https://git-lfs"
 
 
 class NotDownloaded(BadInput):
@@ -85,6 +93,11 @@ class Assets:
                     f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
                     "remove what is not meant"
                 )
+            if whole.is_dir():
+                raise BadInput(
+                    f"data set {name!r}: {whole} is a folder; put its files beside it as "
+                    f"{split}-00000-of-00002.parquet and so on"
+                )
             if not whole.is_file() and not parts:
                 raise BadInput(f"data set {name!r}: no file {whole}; {self._have('datasets')}")
             if lacking := _lacking(parts):
@@ -102,8 +115,14 @@ class Assets:
                 model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
             )
             for needed in ("config.json", "*.safetensors"):
-                if not any(snapshot.glob(needed)):
+                if any(snapshot.glob(needed)):
+                    continue
+                if _offline(self.local_only):
                     raise NotDownloaded(f"model {model.hub}: no {needed} in {snapshot}")
+                raise BadInput(
+                    f"model {name!r}: {model.hub} has no {needed} on the hub; name a `revision` "
+                    "that has it (for weights often refs/pr/1), or give a folder with --assets"
+                )
             return snapshot
         folder = self._root() / "models" / name
         if not (folder / "config.json").is_file():
@@ -120,7 +139,9 @@ class Assets:
 
 
 PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
-MODEL_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model"]
+MODEL_PATTERNS = [
+    f"*.{kind}" for kind in ("json", "safetensors", "txt", "model", "spm", "codes", "tokenizer")
+]
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -137,9 +158,8 @@ def digest(files: Iterable[Path]) -> str:
     """SHA-256 over names and contents of files, in the order given, as 64 hexadecimal digits."""
     total = hashlib.sha256()
     for path in files:
-        status = path.stat()
         total.update(path.name.encode())
-        total.update(_file_digest(path, status.st_size, status.st_mtime_ns))
+        total.update(_file_digest(path, version(path)))
     return total.hexdigest()
 
 
@@ -149,13 +169,26 @@ def dataset_digest(files: dict[str, list[Path]]) -> str:
     for split, paths in sorted(files.items()):
         total.update(split.encode())
         for path in paths:
-            status = path.stat()
-            total.update(_file_digest(path, status.st_size, status.st_mtime_ns))
+            total.update(_file_digest(path, version(path)))
     return total.hexdigest()
 
 
+def is_git_lfs_pointer(path: Path) -> bool:
+    """Whether a clone without git LFS has put a few lines of text in the file's place."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(GIT_LFS)) == GIT_LFS
+
+
+def version(path: Path) -> tuple[int, ...]:
+    """What changes whenever a file's content does, for what is kept in memory."""
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
 @cache
-def _file_digest(path: Path, size: int, mtime: int) -> bytes:
+def _file_digest(path: Path, version: tuple[int, ...]) -> bytes:
     content = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -282,7 +282,8 @@ def is_of_weights(record: Mapping[str, Any], fit: Mapping[str, Any]) -> bool:
 
 def evaluation_name(other: OtherDataset) -> str:
     """What an evaluation is stored by: it is done again when the other data set changes."""
-    return f"{other.name}-{other.digest[:10]}"
+    rows = "-".join(value.replace(" ", "_") for value in other.data.rows_identity().values())
+    return "-".join(filter(None, [other.name, other.digest[:10], rows]))
 
 
 def _is_missing(id: int, finished: Mapping[int, dict[str, Any]]) -> bool:

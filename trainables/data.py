@@ -10,14 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from search_spaces.catalog import SPLIT, Dataset
+from search_spaces.catalog import ROLES, Dataset
 from search_spaces.errors import BadInput
+from trainables.assets import version
+from trainables.rows import WHITE_SPACE, Rows, check_columns, read_split
 
 SPLIT_SEED = 0
+Row = TypeVar("Row")
+Files = dict[str, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -38,56 +44,147 @@ class Splits:
     test: list[Example]
 
 
-def check_columns(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> None:
-    """Read only the files' headers. Raises BadInput naming a broken file or a missing column."""
-    for path in (path for paths in files.values() for path in paths):
-        try:
-            present = pq.read_schema(path).names
-        except (pa.ArrowInvalid, OSError) as error:
-            raise BadInput(f"data set {name!r}: {path} is not readable parquet: {error}") from None
-        for column in (*dataset.columns, dataset.label):
-            if column not in present:
-                raise BadInput(
-                    f"data set {name!r}: {path} lacks the column {column!r}; "
-                    f"it has {', '.join(present)}"
-                )
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a data set's rows without their texts: labels by role, and rows left out.
+
+    dropped: how many, by source split and reason.
+    """
+
+    labels: dict[str, np.ndarray]
+    dropped: dict[str, dict[str, int]]
 
 
-def load_splits(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> Splits:
-    """Read, lower-case and split a data set. Raises BadInput for a label out of range.
+def load_splits(name: str, dataset: Dataset, files: Files) -> Splits:
+    """Read, lower-case and split a data set. Raises BadInput for rows that cannot be used.
 
     The last one is kept as long as its files stay as they are, since the cells that a process runs
     one after another often share it: do not change the lists.
     """
-    versions = tuple(
-        (split, path, path.stat().st_size, path.stat().st_mtime_ns)
-        for split, paths in files.items()
-        for path in paths
+    return _load_splits(name, dataset.model_dump_json(), _versions(files))
+
+
+def survey(name: str, dataset: Dataset, files: Files) -> Survey:
+    """Read a data set as `load_splits` does, with the same BadInput. Done once for equal files."""
+    return _survey(name, dataset.model_dump_json(), _versions(files))
+
+
+def in_training_too(name: str, dataset: Dataset, files: Files) -> int:
+    """How many of the test rows have the texts of a row that is trained on."""
+    rows, roles = _read(name, dataset, files)
+    train, test = (
+        _joined(rows[dataset.splits.share(role)[0]], roles[role]) for role in ("train", "test")
     )
-    return _load_splits(name, dataset.model_dump_json(), versions)
+    return int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0)
+
+
+def training_rows(train: list[Row], count: int | None, share: float) -> list[Row]:
+    """Those of the training rows that are used: at most `count`, and a share of these."""
+    size = min(count or len(train), len(train))
+    size = max(round(size * share), 1)
+    return train if size == len(train) else random.Random(SPLIT_SEED).sample(train, size)
+
+
+Versions = tuple[tuple[str, Path, tuple[int, ...]], ...]
+
+
+def _versions(files: Files) -> Versions:
+    return tuple((split, path, version(path)) for split, paths in files.items() for path in paths)
+
+
+def _files(versions: Versions) -> Files:
+    files: Files = {}
+    for split, path, _ in versions:
+        files.setdefault(split, []).append(path)
+    return files
 
 
 @lru_cache(maxsize=1)  # a large data set takes a gigabyte
-def _load_splits(
-    name: str, description: str, versions: tuple[tuple[str, Path, int, int], ...]
-) -> Splits:
+def _load_splits(name: str, description: str, versions: Versions) -> Splits:
     dataset = Dataset.model_validate_json(description)
-    files: dict[str, list[Path]] = {}
-    for split, path, _, _ in versions:
-        files.setdefault(split, []).append(path)
+    rows, roles = _read(name, dataset, _files(versions))
+    examples = {split: _examples(found) for split, found in rows.items()}
+    return Splits(
+        **{
+            role: [examples[dataset.splits.share(role)[0]][place] for place in places]
+            for role, places in roles.items()
+        }
+    )
+
+
+@lru_cache(maxsize=64)
+def _survey(name: str, description: str, versions: Versions) -> Survey:
+    dataset = Dataset.model_validate_json(description)
+    rows, roles = _read(name, dataset, _files(versions))
+    labels = {
+        role: rows[dataset.splits.share(role)[0]].labels[places] for role, places in roles.items()
+    }
+    return Survey(labels, {split: found.dropped for split, found in rows.items()})
+
+
+def _read(
+    name: str, dataset: Dataset, files: Files
+) -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
+    """The rows of each source split, and each role's places in them. No role is without rows."""
     check_columns(name, dataset, files)
-    rows = {split: _read(name, dataset, split, paths) for split, paths in files.items()}
-    roles: dict[str, list[Example]] = {}
-    for role in ("train", "validation", "test"):
-        match = SPLIT.match(getattr(dataset.splits, role))
-        assert match is not None
-        if match["percent"] is not None:
-            drawn, rest = _draw(rows[match["split"]], int(match["percent"]) / 100)
-            roles[role] = drawn
-            rows[match["split"]] = rest
-    for role in ("train", "validation", "test"):
-        roles.setdefault(role, rows.get(getattr(dataset.splits, role), []))
-    return Splits(**roles)
+    rows = {split: read_split(name, dataset, split, paths) for split, paths in files.items()}
+    roles = _draw(dataset, {split: len(found) for split, found in rows.items()})
+    for role, places in roles.items():
+        split, percent = dataset.splits.share(role)
+        if not len(places):
+            reason = _why_none(split, percent, rows[split])
+            raise BadInput(f"data set {name!r}: the {role} split has no rows: {reason}")
+    return rows, roles
+
+
+def _why_none(split: str, percent: int | None, rows: Rows) -> str:
+    if not len(rows) and rows.dropped:
+        return f"all of its {sum(rows.dropped.values())} rows were left out"
+    if not len(rows):
+        return f"the file of {split} has none"
+    if percent is None:
+        return f"the shares of {split} leave none of its {len(rows)} rows"
+    return f"{split}[{percent}%] of {len(rows)} rows is none; take a larger share"
+
+
+def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:
+    """The places of each role's rows among those of its source split, in order."""
+    left = {split: np.ones(count, bool) for split, count in counts.items()}
+    taken = dict.fromkeys(counts, 0)  # %
+    roles = {}
+    for role in ROLES:
+        split, percent = dataset.splits.share(role)
+        if percent is not None:
+            order = list(range(counts[split]))
+            random.Random(SPLIT_SEED).shuffle(order)
+            first, end = (
+                round(len(order) * (share / 100))
+                for share in (taken[split], taken[split] + percent)
+            )
+            taken[split] += percent
+            roles[role] = np.sort(np.array(order[first:end], int))
+            left[split][roles[role]] = False
+    for role in ROLES:
+        if role not in roles:
+            roles[role] = np.flatnonzero(left[dataset.splits.share(role)[0]])
+    return {role: roles[role] for role in ROLES}
+
+
+def _examples(rows: Rows) -> list[Example]:
+    texts = zip(*(map(_clean, column.to_pylist()) for column in rows.texts), strict=True)
+    return list(map(Example, rows.ids.tolist(), texts, rows.labels.tolist()))
+
+
+def _clean(text: str) -> str:
+    return text.lower().strip()
+
+
+def _joined(rows: Rows, places: np.ndarray) -> pa.Array:
+    columns = [
+        pc.utf8_lower(pc.utf8_trim(column.take(pa.array(places)), characters=WHITE_SPACE))
+        for column in rows.texts
+    ]
+    return pc.binary_join_element_wise(*columns, pa.scalar("\0", pa.large_string()))
 
 
 def attacked_examples(test: Sequence[Example], count: int) -> list[Example]:
@@ -125,29 +222,3 @@ def split_columns(joined: str, original: Sequence[str], attacked: int) -> tuple[
     if end < len(before) or not (joined.startswith(before) and joined.endswith(after)):
         return None
     return (*original[:attacked], joined[len(before) : end], *original[attacked + 1 :])
-
-
-def _read(name: str, dataset: Dataset, split: str, paths: list[Path]) -> list[Example]:
-    columns = [*dataset.columns, dataset.label]
-    table = pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
-    examples = []
-    for number, row in enumerate(table.to_pylist()):
-        texts = tuple(str(row[column] or "").lower().strip() for column in dataset.columns)
-        label = int(row[dataset.label])
-        if not 0 <= label < len(dataset.labels):
-            raise BadInput(
-                f"data set {name!r}: row {number} of {split} has label {label}; "
-                f"its catalog file names {len(dataset.labels)} labels, numbered from 0"
-            )
-        if dataset.drop_rows_without_letters and not any(c.isalpha() for c in "".join(texts)):
-            continue
-        examples.append(Example(number, texts, label))
-    return examples
-
-
-def _draw(rows: list[Example], share: float) -> tuple[list[Example], list[Example]]:
-    shuffled = list(rows)
-    random.Random(SPLIT_SEED).shuffle(shuffled)
-    size = round(len(rows) * share)
-    drawn = {example.id for example in shuffled[:size]}
-    return [e for e in rows if e.id in drawn], [e for e in rows if e.id not in drawn]

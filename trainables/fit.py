@@ -17,7 +17,7 @@ from torch import Tensor
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
-from trainables.data import Example, Splits, load_splits
+from trainables.data import Example, Splits, load_splits, training_rows
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.lookup import load_kind
@@ -77,7 +77,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
     """
     settings = fit.settings
     started = time.perf_counter()
-    train = _subset(splits.train, settings.train_examples, fit.training_entry.train_share)
+    train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
     loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
     if fit.head_entry.probe_first:
         from trainables.probe import probe
@@ -166,12 +166,6 @@ def _gradients(
                 raise
             at_once = max(min(at_once, len(batch)) // 2, 1)
         torch.cuda.empty_cache()
-
-
-def _subset(train: list[Example], count: int | None, share: float) -> list[Example]:
-    size = min(count or len(train), len(train))
-    size = max(round(size * share), 1)
-    return train if size == len(train) else random.Random(0).sample(train, size)
 
 
 def _batches(

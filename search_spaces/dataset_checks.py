@@ -1,0 +1,91 @@
+"""What is wrong with a data set's catalog file though each of its values is well-formed.
+
+These are checks of the file alone, as someone writes it; rows are looked at when they are read.
+They are no validators of the models: cells that a store holds are read whatever they say.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search_spaces.catalog import Dataset, Prompts, PromptSet, Splits
+
+Problem = tuple[tuple[str, ...], str]  # the place of a value, and what is wrong with it
+TOKENS_OF_MODELS = re.compile(
+    r"<(mask|pad|unk|sep|cls|bos|eos|/?s)>|<\|\w+\|>|\[(CLS|PAD|UNK|cls|pad|unk|mask|sep)\]"
+)
+
+
+def problems(data: "Dataset") -> Iterator[Problem]:
+    """All that is wrong, in the order of the file."""
+    for place, names in {"columns": data.columns, "labels": data.labels}.items():
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            yield (place,), f"{twice!r} stands twice; keep one"
+    if data.label in data.columns:
+        yield ("label",), f"{data.label!r} is one of columns, the texts"
+    for text in _splits(data.splits):
+        yield ("splits",), text
+    if data.prompts is not None:
+        yield from _prompts(("prompts",), data.prompts, len(data.labels))
+    for name, prompt_set in data.prompt_sets.items():
+        yield from _prompts(("prompt_sets", name), prompt_set, len(data.labels))
+
+
+def _splits(splits: "Splits") -> Iterator[str]:
+    for split in splits.sources():
+        total, rest = sum(splits.shares(split)), splits.rest(split)
+        if 0 in splits.shares(split):
+            yield f"{split}[0%] has no rows"
+        if total > 100:
+            yield f"the shares of {split} are {total} % in all"
+        if total == 100 and rest:
+            yield f"{rest[0]} is what the shares of {split} leave, which is nothing"
+
+
+def _prompts(
+    place: tuple[str, ...], prompts: "Prompts | PromptSet", classes: int
+) -> Iterator[Problem]:
+    for name in ("templates", "decoder_templates"):
+        templates = getattr(prompts, name)
+        if templates is not None and not templates:
+            yield (*place, name), "it names none; leave it out"
+        if twice := next((t for t in templates or [] if templates.count(t) > 1), None):
+            yield (*place, name), f"{twice!r} stands twice; keep one"
+        for template in templates or []:
+            for text in _template(template, decoder=name == "decoder_templates"):
+                yield (*place, name), f"{text}: {template!r}"
+    if prompts.label_words is not None:
+        for text in _label_words(prompts.label_words, classes):
+            yield (*place, "label_words"), text
+
+
+def _template(template: str, decoder: bool) -> Iterator[str]:
+    if found := TOKENS_OF_MODELS.search(template):
+        yield f"write [MASK] and [SEP], which each model has tokens of its own for, not {found[0]}"
+    if template.count("[MASK]") != 1:
+        yield "a template needs exactly one [MASK]"
+    if template != template.lstrip() and template.lstrip().startswith("[SEP]"):
+        yield "a template begins with [SEP], without a blank before it"
+    if decoder and not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
+        yield "a decoder template begins with [SEP] and ends with [MASK]"
+
+
+def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
+    if len(label_words) != classes:
+        yield "it needs one list a label, in the order of labels"
+    of_class: dict[str, int] = {}
+    for number, words in enumerate(label_words):
+        if not words:
+            yield "each class needs at least one label word"
+        for word in map(str.strip, words):
+            if not word:
+                yield f"a label word of class {number} is empty"
+            elif of_class.get(word) == number:
+                yield f"{word!r} stands twice in class {number}; keep one"
+            elif word in of_class:
+                yield (
+                    f"{word!r} stands in classes {of_class[word]} and {number}: neither could win "
+                    "over the other"
+                )
+            of_class[word] = number

@@ -1,0 +1,172 @@
+"""What is known of the kinds of language model that transformers has, by a config's `model_type`.
+
+Only what was tried with the heads of this package, on models of a few layers; of a type that is not
+here nothing is said, and whether a head works with it shows when it is built.
+"""
+
+from dataclasses import dataclass
+
+LABEL_WORDS = ("cls_prompt", "mvp")
+ALL = ("mlp_ft", "project_cls", *LABEL_WORDS)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model type.
+
+    causal: it predicts the next token; None where it can be used either way. embeddings: the tensor
+    of word embeddings as a model with a head saves it; the bare model leaves the first part of the
+    name out. positions: the name and default in config.json of the number of positions, where it
+    has so many and no more; from_padding: they are counted from the padding token's id. lm_head: a
+    tensor of its language-model head that is not the embeddings'. layers: name of their number in
+    config.json, where tensors are named by `layer.0.` or alike. token_types: it takes them, as BERT
+    does. not_heads: kinds of head that it cannot have, each with the reason.
+    """
+
+    causal: bool | None
+    embeddings: str
+    positions: tuple[str, int] | None = None
+    from_padding: bool = False
+    lm_head: str | None = None
+    layers: str | None = "num_hidden_layers"
+    token_types: bool = True
+    not_heads: tuple[tuple[str, str], ...] = ()
+
+
+NO_SINGLE_HEAD = "has no single language-model head that label words could be looked up in"
+NO_MASKED_LM = "is no masked language model in transformers"
+OTHER_LAYOUT = "is not laid out like BERT or RoBERTa: its config has no hidden_dropout_prob"
+PADDING = "scores a text otherwise beside a longer one: it reads the padding"
+NO_MASK = "takes no attention mask"
+IN_PLACE = "changes results of its linear layers in place, which these heads do not allow"
+NO_CLASSIFIER = "has no classification head in transformers"
+TWO_PARTS = "has an encoder and a decoder, and no token that stands for the text"
+
+
+def _not(heads: tuple[str, ...], reason: str) -> tuple[tuple[str, str], ...]:
+    return tuple((head, reason) for head in heads)
+
+
+NO_WORDS = _not(LABEL_WORDS, NO_SINGLE_HEAD)
+NO_PROJECTION = _not(("project_cls",), OTHER_LAYOUT)
+TRANSFORM = "cls.predictions.transform.dense.weight"
+DENSE = "lm_head.dense.weight"
+WORDS = "embeddings.word_embeddings.weight"
+BERT = ("max_position_embeddings", 512)
+GPT = ("n_positions", 1024)
+
+
+def _bert(prefix: str, lm_head: str | None = TRANSFORM, **more: object) -> Family:
+    return Family(False, f"{prefix}.{WORDS}", BERT, lm_head=lm_head, **more)  # type: ignore[arg-type]
+
+
+def _roberta(prefix: str, token_types: bool = True, heads: tuple[str, ...] = ()) -> Family:
+    return Family(
+        False,
+        f"{prefix}.{WORDS}",
+        BERT,
+        from_padding=True,
+        lm_head=DENSE,
+        token_types=token_types,
+        not_heads=_not(heads, IN_PLACE),
+    )
+
+
+def _xlm() -> Family:
+    not_heads = (*NO_WORDS, *NO_PROJECTION)
+    return Family(False, "transformer.embeddings.weight", BERT, layers=None, not_heads=not_heads)
+
+
+def _llama() -> Family:
+    return Family(True, "model.embed_tokens.weight")
+
+
+FAMILIES = {
+    "bert": _bert("bert"),
+    "ernie": _bert("ernie"),
+    "squeezebert": _bert("transformer"),
+    "big_bird": _bert("bert"),
+    "layoutlm": _bert("layoutlm"),
+    "rembert": _bert("rembert", "cls.predictions.dense.weight"),
+    "albert": _bert("albert", "predictions.dense.weight"),
+    "deberta": _bert("deberta"),
+    "deberta-v2": _bert("deberta"),
+    "roberta": _roberta("roberta"),
+    "xlm-roberta": _roberta("roberta"),
+    "camembert": _roberta("roberta"),
+    "roberta-prelayernorm": _roberta("roberta_prelayernorm"),
+    "ibert": _roberta("ibert"),
+    "mpnet": _roberta("mpnet", token_types=False),
+    "longformer": _roberta("longformer", heads=ALL),
+    "electra": _bert("electra", not_heads=NO_WORDS),
+    "mobilebert": _bert("mobilebert", not_heads=NO_WORDS),
+    "convbert": _bert("convbert", not_heads=_not(ALL, PADDING)),
+    "fnet": _bert("fnet", not_heads=_not(ALL, NO_MASK)),
+    "distilbert": _bert(
+        "distilbert", layers="n_layers", token_types=False, not_heads=(*NO_WORDS, *NO_PROJECTION)
+    ),
+    "modernbert": Family(
+        False, "model.embeddings.tok_embeddings.weight", not_heads=(*NO_WORDS, *NO_PROJECTION)
+    ),
+    "funnel": Family(
+        False,
+        f"funnel.{WORDS}",
+        layers=None,
+        not_heads=(*_not(LABEL_WORDS, PADDING), *NO_PROJECTION),
+    ),
+    "xlm": _xlm(),
+    "flaubert": _xlm(),
+    "xlnet": Family(
+        None,
+        "transformer.word_embedding.weight",
+        layers="n_layer",
+        not_heads=_not(("project_cls", *LABEL_WORDS), NO_MASKED_LM),
+    ),
+    "bart": Family(
+        False,
+        "model.shared.weight",
+        BERT,
+        layers=None,
+        not_heads=_not(("project_cls",), TWO_PARTS),
+    ),
+    "t5": Family(
+        False,
+        "shared.weight",
+        layers=None,
+        not_heads=_not(("project_cls", *LABEL_WORDS), TWO_PARTS),
+    ),
+    "gpt2": Family(True, "transformer.wte.weight", GPT, layers="n_layer"),
+    "gpt_bigcode": Family(True, "transformer.wte.weight", GPT, layers="n_layer"),
+    "openai-gpt": Family(
+        True, "transformer.tokens_embed.weight", ("n_positions", 512), layers="n_layer"
+    ),
+    "gptj": Family(True, "transformer.wte.weight", ("n_positions", 2048), layers="n_layer"),
+    "gpt_neo": Family(
+        True, "transformer.wte.weight", ("max_position_embeddings", 2048), layers="num_layers"
+    ),
+    "opt": Family(True, "model.decoder.embed_tokens.weight", ("max_position_embeddings", 2048)),
+    "mpt": Family(True, "transformer.wte.weight", ("max_seq_len", 2048), layers="n_layers"),
+    "gpt_neox": Family(True, "gpt_neox.embed_in.weight"),
+    "bloom": Family(True, "transformer.word_embeddings.weight", layers="n_layer"),
+    "falcon": Family(True, "transformer.word_embeddings.weight"),
+    "llama": _llama(),
+    "mistral": _llama(),
+    "qwen2": _llama(),
+    "qwen3": _llama(),
+    "gemma": _llama(),
+    "gemma2": _llama(),
+    "phi": _llama(),
+    "phi3": _llama(),
+    "stablelm": _llama(),
+    "olmo": Family(True, "model.embed_tokens.weight", not_heads=_not(("mlp_ft",), NO_CLASSIFIER)),
+}
+
+
+def cannot_have(head_kind: str, model_type: str) -> str:
+    """Why a model of this type cannot have a head of this kind; empty where nothing speaks against.
+
+    Heads of the user's own kinds are theirs to judge.
+    """
+    family = FAMILIES.get(model_type)
+    reason = dict(family.not_heads).get(head_kind, "") if family else ""
+    return f"{model_type} {reason}" if reason else ""

@@ -1,0 +1,100 @@
+"""What a model's config.json says of it, without loading the model: its type and its positions.
+
+Weights and tokenizer are looked at by weight_files.py and tokenizer_files.py. None of the three
+needs torch or transformers, and every check raises BadInput with one line that names the model.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from search_spaces.catalog import LanguageModel
+from search_spaces.errors import BadInput
+from trainables.families import FAMILIES, Family
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A model's name and folder."""
+
+    name: str
+    folder: Path
+
+    def bad(self, problem: str) -> BadInput:
+        """The error that something is wrong with this model."""
+        return BadInput(f"model {self.name!r}: {problem}")
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """config.json. Raises BadInput where it cannot be read, or does not say what it is of."""
+        config = self.read_json(self.folder / "config.json")
+        if not isinstance(config.get("model_type"), str) or not config["model_type"]:
+            raise self.bad(
+                f"{self.folder / 'config.json'} does not say which "
+                'architecture it is of; add "model_type", e.g. "model_type": "bert"'
+            )
+        return config
+
+    @property
+    def type(self) -> str:
+        found: str = self.config["model_type"]
+        return found
+
+    @property
+    def family(self) -> Family | None:
+        return FAMILIES.get(self.type)
+
+    def check_kind(self, model: LanguageModel) -> None:
+        """Whether it predicts masked or next tokens is as its catalog file says."""
+        if self.family is None or self.family.causal is None:
+            return
+        if self.family.causal != (model.kind == "causal"):
+            kind = "causal" if self.family.causal else "masked"
+            raise BadInput(
+                f"model {self.name!r} is a {self.type}, which is {kind}, and its catalog file says "
+                f"it is {model.kind}: write kind: {kind}"
+            )
+
+    def positions(self) -> int | None:
+        """How many tokens it reads at most; None where nothing is known of a limit."""
+        family, config = self.family, self.config
+        if family is None or family.positions is None:
+            return None
+        if config.get("position_biased_input") is False:  # DeBERTa with relative positions alone
+            return None
+        name, default = family.positions
+        found = config.get(name, config.get("max_position_embeddings", default))
+        if not isinstance(found, int):
+            return None
+        padding = config.get("pad_token_id")
+        return (
+            found - (padding if isinstance(padding, int) else 1) - 1
+            if family.from_padding
+            else found
+        )
+
+    def check_length(self, max_length: int) -> None:
+        positions = self.positions()
+        if positions is not None and max_length > positions:
+            raise self.bad(
+                f"fit.max_length is {max_length}, and this {self.type} has "
+                f"positions for {positions} tokens; give fit.max_length={positions} or less"
+            )
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """The object that one of its files holds. Raises BadInput where it holds none."""
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise self.bad(
+                f"{path} is not JSON: {first_line(error)}; fetch the model again"
+            ) from None
+        if not isinstance(content, dict):
+            raise self.bad(f"{path} holds no JSON object")
+        return content
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
