@@ -11,13 +11,15 @@ from statistics import median
 from typing import Any
 
 from orchestrator import keys
-from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
+from search_spaces.catalog import SPLIT, Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.errors import BadInput
 from search_spaces.space import Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
 from trainables.cell import evaluation_name
+from trainables.chinese import hold_chinese
 from trainables.data import check_columns
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import check_kind, kind_digest
@@ -165,6 +167,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
         name: (catalog.dataset(name), _dataset_digest(space, assets, name, provisional))
         for name in axes.dataset
     }
+    by_column = {name: _are_chinese_pairs(space, assets, name) for name in axes.dataset}
     models = {
         name: (catalog.model(name), _model_digest(space, assets, name, provisional))
         for name in axes.model
@@ -201,6 +204,8 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 attacked_with,
                 space.resources.attack.cpus,
                 kind_digest("attack", recipe.kind, ATTACKS),
+                space.attack.seconds_per_example,
+                by_column[dataset],
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -213,6 +218,7 @@ def _resolve(space: Space, assets: Assets, provisional: bool) -> Iterator[tuple[
                 attack_resources=space.attack.resources,
                 examples=space.attack.examples,
                 precision=space.attack.precision,
+                seconds_per_example=space.attack.seconds_per_example,
                 resources=space.resources,
                 identity=log_identity,
             )
@@ -229,6 +235,18 @@ def _dataset_digest(space: Space, assets: Assets, name: str, provisional: bool) 
         raise
     check_columns(name, entry, files)
     return dataset_digest(files)
+
+
+def _are_chinese_pairs(space: Space, assets: Assets, name: str) -> bool:
+    """Whether the test texts are pairs of columns, of which one holds Chinese."""
+    entry = space.catalog.dataset(name)
+    split = SPLIT.match(entry.splits.test)
+    if len(entry.columns) == 1 or split is None:
+        return False
+    try:
+        return hold_chinese(assets.dataset_files(name, entry)[split["split"]], entry.columns)
+    except BadInput:
+        return False  # what is not here is said where its digest is taken
 
 
 def _model_digest(space: Space, assets: Assets, name: str, provisional: bool) -> str:

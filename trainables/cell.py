@@ -210,6 +210,7 @@ class Worker:
             cell.attack,
             attacked=cell.fit.data.attacked,
             resources=cell.attack_resources,
+            seconds_per_example=cell.seconds_per_example,
         ):
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record

@@ -19,7 +19,9 @@ from trainables.attacks.texts import NEEDS_NEIGHBOURS
 # most so many letters of them, which are all for a word of five letters with eight candidates each.
 LOOKED_UP = 5 * 8**5
 
-INSIDE_WORDS = frozenset("'-_*@")  # TextAttack keeps these within a word, and calls none of them one
+INSIDE_WORDS = frozenset(
+    "'-_*@"
+)  # TextAttack keeps these within a word, and calls none of them one
 
 
 class State(NamedTuple):
@@ -79,7 +81,9 @@ def _live(pieces: Sequence[Sequence[str]]) -> list[set[State]]:
     """Before each place, and at the end: the states that pieces from there on can make one word."""
     live = [{state for state in STATES if state.words == 1}]
     for candidates in reversed(pieces):
-        live.append({s for s in STATES if any(_after(s, piece) in live[-1] for piece in candidates)})
+        live.append(
+            {s for s in STATES if any(_after(s, piece) in live[-1] for piece in candidates)}
+        )
     return live[::-1]
 
 

@@ -20,8 +20,8 @@ class BertAttackSwap(WordSwapMaskedLM):
     TextAttack 0.3.11 pads each text to 512 tokens and projects all of them onto the vocabulary;
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
     then keeps the first ones in order of combination (its `sorted` is thrown away); here the first
-    ones are found without the others (combinations.py). A position past the end of the text has no candidates. There the model reads a
-    text anew for each word that is tried, here once.
+    ones are found without the others (combinations.py). A position past the end of the text has no
+    candidates. There the model reads a text anew for each word that is tried, here once.
     """
 
     def __init__(self, **settings: Any) -> None:

@@ -1,0 +1,44 @@
+"""How much of a text lies beyond what the model reads, where changing a word changes nothing."""
+
+from collections.abc import Sequence
+
+import torch
+
+from trainables.heads.base import Batch, Head
+
+
+def words_unread(head: Head, texts: tuple[str, ...], column: int, words: Sequence[str]) -> int:
+    """How many of a column's words come after the last that changes what the head reads.
+
+    texts: an example's columns. words: the column's, in order. The head is asked how it encodes
+    beginnings of the column, so that it is right whatever a head adds or cuts; one that does not
+    encode by itself is taken to read all.
+    """
+    ends = []
+    end = 0
+    for word in words:
+        end = texts[column].index(word, end) + len(word)
+        ends.append(end)
+
+    def encoded(end: int) -> Batch:
+        beginning = texts[column][:end]
+        return head.encode([(*texts[:column], beginning, *texts[column + 1 :])])
+
+    try:
+        whole = head.encode([texts])
+        if len(words) < 2 or not _same(encoded(ends[-2]), whole):
+            return 0
+    except NotImplementedError:
+        return 0
+    least, enough = 1, len(words) - 1
+    while least < enough:
+        middle = (least + enough) // 2
+        if _same(encoded(ends[middle - 1]), whole):
+            enough = middle
+        else:
+            least = middle + 1
+    return len(words) - enough
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    return all(torch.equal(one.inputs[name], other.inputs[name]) for name in other.inputs)
