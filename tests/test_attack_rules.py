@@ -1,0 +1,389 @@
+"""What holds for every attack: what may change, that it ends, and that a failure is no habit."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainables.attacks.resources import masked_language_model, prepare_textattack
+from trainables.data import Example
+from trainables.heads.base import Head, Texts
+
+prepare_textattack("embedded")
+
+from textattack import Attack  # noqa: E402
+from textattack.constraints import Constraint  # noqa: E402
+from textattack.goal_functions import UntargetedClassification  # noqa: E402
+from textattack.search_methods import GreedySearch  # noqa: E402
+from textattack.shared import AttackedText, utils  # noqa: E402
+from textattack.transformations import Transformation  # noqa: E402
+
+from search_spaces.catalog import Catalog, attack_settings  # noqa: E402
+from trainables.attacks import similarity  # noqa: E402
+from trainables.attacks.combinations import one_word_combinations  # noqa: E402
+from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
+from trainables.attacks.recipes import build_attack  # noqa: E402
+from trainables.attacks.texts import Text  # noqa: E402
+
+ATTACKS = ["textfooler", "textbugger", "bert_attack", "misspellings"]
+LOOSE = {"min_window_sim": -1.0, "min_sentence_sim": -1.0, "max_words_changed": 1.0}
+
+
+class LettersHead(Head):
+    """Class 1 as long as no column has lost a letter of any word: falls at the first change."""
+
+    def __init__(self, texts: tuple[str, ...]) -> None:
+        super().__init__()
+        self.texts = texts
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        return torch.tensor([[0.0, 3.0] if text == self.texts else [3.0, 0.0] for text in texts])
+
+
+def attack_of(name: str, head: Head, columns: list[str], attacked: str, **changed: Any) -> Attack:
+    catalog = Catalog()
+    given_ = attack_settings(
+        catalog.attack(name), catalog.dataset("sst2"), changed.pop("protocol", "mvp"), "embedded"
+    )
+    return build_attack(
+        name, Victim(head), {**given_, **LOOSE, **changed}, "embedded",
+        masked_language_model("embedded"), columns, attacked,
+    )  # fmt: skip
+
+
+def run(
+    attack: Attack, texts: tuple[str, ...], attacked: int = 0, **options: Any
+) -> dict[str, Any]:
+    columns = ["first", "second"][: len(texts)]
+    example = Example(7, texts, 1)
+    (record,) = attack_examples(
+        attack, [example], columns, 0, "a data set", "m", attacked=columns[attacked], **options
+    )
+    return record
+
+
+# What can explode
+
+LETTERS = ["a", "bc", "##a", "#", "##", "###", "a#", "#a", ".", "a.b", "-", "'", "@", "_", "##-"]
+ODD = ["x-", "##影", "电", "这部", "[UNK]", "é", "`", "×", " ", " a", "Ġa", ",", "1.", "+", "#电"]
+PIECES = st.sampled_from(LETTERS + ODD)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.lists(PIECES, min_size=1, max_size=4), min_size=1, max_size=5), st.integers(1, 6)
+)
+def test_the_first_combinations_of_pieces_are_those_that_going_through_all_of_them_finds(
+    pieces: list[list[str]], most: int
+) -> None:
+    joined = ("".join(chosen).replace("##", "") for chosen in product(*pieces))
+    assert one_word_combinations(pieces, most) == list(
+        islice(filter(utils.is_one_word, joined), most)
+    )
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [["a", ".", "b", "-"]] * 500,
+        [["a."] * 8] * 500,
+        [["a", "##b", ".", "c"]] * 40 + [[". a . b"]],
+        [list("电影这的是了在我")] * 12,
+        [list("电影这的是了在我")] * 500,
+    ],
+)
+def test_no_pieces_take_long(pieces: list[list[str]]) -> None:
+    began = time.process_time()
+    one_word_combinations(pieces, 8)
+    assert time.process_time() - began < 60  # all of them: longer than the universe has been there
+
+
+def test_bert_attack_ends_on_a_text_with_an_email_address() -> None:
+    text = ("order kathryn_krishnamurthy@my-company-intranet.com never came",)
+
+    class Constant(Head):
+        def forward(self, texts: Texts) -> torch.Tensor:
+            return torch.tensor([[0.0, 1.0]] * len(texts))
+
+    record = run(attack_of("bert_attack", Constant(), ["first"], "first"), text)
+    assert record["status"] == "failed" and record["queries"] > 3
+
+
+# Only the attacked column
+
+ENGLISH, CHINESE = "i don't think it's a boring story", "这部电影的故事 很好看"
+PAIRS = {
+    "Chinese attacked": ((ENGLISH, CHINESE), 1),
+    "Chinese beside": ((CHINESE, ENGLISH), 1),
+    "English before Chinese": ((ENGLISH, CHINESE), 0),
+    "both Chinese": (("我 don't 喜欢", CHINESE), 1),
+    "line breaks": (("it's\na don't\n\nline", "another\nboring story"), 1),
+    "TextAttack's mark": (("a <SPLIT> story SPLIT I", "the SPLIT <SPLIT> boring I story"), 1),
+    "empty beside": (("", "a boring story"), 1),
+    "equal columns": (("a boring story", "a boring story"), 1),
+    "its end begins the other": (("a boring", "boring story"), 0),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("protocol", ["textattack", "mvp"])
+def test_an_attack_changes_the_attacked_column_and_no_other(name: str, protocol: str) -> None:
+    successes = 0
+    for texts, attacked in PAIRS.values():
+        columns = ["first", "second"]
+        attack = attack_of(name, LettersHead(texts), columns, columns[attacked], protocol=protocol)
+        seen: set[tuple[str, ...]] = set()
+        predict = attack.goal_function.model.model.predict
+
+        def noted(batch: Texts, size: int, predict: Any = predict, seen: Any = seen) -> Any:
+            seen |= set(batch)
+            return predict(batch, size)
+
+        attack.goal_function.model.model.predict = noted
+        record = run(attack, texts, attacked)
+        assert record["status"] != "error", record["error"]
+        # No text that was tried, of those that deleted a word neither, has another column.
+        assert {text[1 - attacked] for text in seen} == {texts[1 - attacked]}
+        successes += record["status"] == "successful"
+    assert successes >= (4 if name == "textfooler" else 6)
+
+
+def test_words_of_a_pair_are_those_of_its_columns_alone() -> None:
+    for texts, _ in PAIRS.values():
+        pair = Text(OrderedDict(zip(("first", "second"), texts, strict=True)))
+        assert pair.words == [word for text in texts for word in AttackedText(text).words]
+        for index in range(len(pair.words)):
+            for new in ("", "new", "two words", "电影"):
+                changed = pair.replace_word_at_index(index, new).tokenizer_input
+                column = int(index >= len(AttackedText(texts[0]).words))
+                assert changed[1 - column] == texts[1 - column]
+                assert (changed[column] == texts[column]) == (new == pair.words[index])
+
+
+# Rules that hold for every attack
+
+
+class Rewrite(Transformation):
+    """A user's own: rewrites the whole text, whatever may be changed."""
+
+    def __init__(self, make: Any) -> None:
+        self.make = make
+
+    def _get_transformations(self, current_text: Any, indices_to_modify: Any) -> list[Any]:
+        return [self.make(current_text)]
+
+
+def own_attack(head: Head, make: Any, *constraints: Constraint) -> Attack:
+    search = GreedySearch()
+    return Attack(UntargetedClassification(Victim(head)), list(constraints), Rewrite(make), search)
+
+
+def pair_of(first: str, second: str) -> AttackedText:
+    return AttackedText(OrderedDict(first=first, second=second))
+
+
+def test_a_success_that_changed_another_column_is_an_error_that_says_so() -> None:
+    texts = ("a good one", "is it good")
+    attack = own_attack(LettersHead(texts), lambda _: pair_of("a bad one", "is it bad"))
+    record = run(attack, texts, 1)
+    assert record["status"] == "error"
+    assert "only second is attacked, but first changed" in record["error"]
+    assert {"seconds", "victim_seconds", "constraint_seconds"} <= set(record)
+
+
+def test_a_success_whose_words_are_not_those_of_its_text_is_an_error_that_says_so() -> None:
+    texts = ("a good one",)
+
+    def miscounted(current: AttackedText) -> AttackedText:
+        made = Text("a bad thing", words=[["a", "bad", "one"]])
+        return made
+
+    record = run(own_attack(LettersHead(texts), miscounted), texts)
+    assert record["status"] == "error"
+    assert "1 words are counted as changed, 2 of the text differ" in record["error"]
+
+
+def test_a_success_that_the_fit_does_not_confirm_is_an_error_that_says_so() -> None:
+    texts = ("a good one",)
+
+    class Moody(LettersHead):
+        asked = 0
+
+        def forward(self, batch: Texts) -> torch.Tensor:
+            type(self).asked += 1
+            found = super().forward(batch)
+            return found if self.asked < 3 else torch.tensor([[0.0, 3.0]] * len(batch))
+
+    record = run(own_attack(Moody(texts), lambda _: AttackedText("a bad one")), texts)
+    assert record["status"] == "error"
+    assert "the fit reads label 1 from the perturbed text, the attack was told 0" in record["error"]
+
+
+def test_two_classes_as_likely_as_each_other_are_no_broken_rule() -> None:
+    texts = ("a good one",)
+
+    class Undecided(LettersHead):
+        bit = -1e-6
+
+        def forward(self, batch: Texts) -> torch.Tensor:
+            if batch[0] != self.texts:
+                self.bit = -self.bit
+            return torch.tensor([[0.0, 3.0] if t == self.texts else [self.bit, 0.0] for t in batch])
+
+    record = run(own_attack(Undecided(texts), lambda _: AttackedText("a bad one")), texts)
+    assert (record["status"], record["perturbed_output"]) == ("successful", 0)
+
+
+def test_the_check_of_a_success_counts_no_query() -> None:
+    text = "the film was a good story about a boy"
+    head = LettersHead((text,))
+    record = run(attack_of("textfooler", head, ["first"], "first"), (text,))
+    result = attack_of("textfooler", head, ["first"], "first").attack(Text(text), 1)
+    assert (record["status"], record["queries"]) == ("successful", result.num_queries)
+
+
+# An end to the time
+
+
+class Slow(LettersHead):
+    """Never falls, and takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(("",))
+        self.seconds = seconds
+        self.batches = 0
+
+    def forward(self, texts: Texts) -> torch.Tensor:
+        time.sleep(self.seconds)
+        self.batches += 1
+        return torch.tensor([[0.0, 3.0]] * len(texts))
+
+
+LONG = " ".join(f"word{number} story" for number in range(100))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_example_that_takes_too_long_ends_as_failed(name: str) -> None:
+    head = Slow(0.05)
+    attack = attack_of(name, head, ["first"], "first")
+    examples = [Example(number, (text,), 1) for number, text in enumerate([LONG, "a story"])]
+    options: dict[str, Any] = {"seconds_per_example": 0.12}
+    long, short = attack_examples(attack, examples, ["first"], 0, "d", "m", **options)
+    assert (long["status"], long["timeout"]) == ("failed", True)
+    assert long["perturbed_text"] == long["original_text"] == LONG
+    assert (long["original_output"], long["words_changed"]) == (1, 0)
+    assert long["queries"] >= 1
+    head.seconds = 0.0
+    (alone,) = attack_examples(
+        attack_of(name, Slow(0.0), ["first"], "first"), examples[1:], ["first"], 0, "d", "m"
+    )
+    untimed = {key: value for key, value in alone.items() if not key.endswith("seconds")}
+    if "timeout" not in short:
+        assert untimed == {key: short[key] for key in untimed}
+    assert "timeout" not in alone
+
+
+def test_time_is_looked_at_while_candidates_are_made_and_while_they_are_checked() -> None:
+    texts = ("a good one",)
+
+    def endless(current: Any) -> Any:
+        while True:
+            time.sleep(0.01)
+            current.replace_word_at_index(0, "other")
+
+    record = run(own_attack(Slow(0), endless), texts, seconds_per_example=0.05)
+    assert (record["status"], record["timeout"]) == ("failed", True)
+
+    class Waits(Constraint):
+        checked = 0
+
+        def _check_constraint(self, transformed_text: Any, reference_text: Any) -> bool:
+            time.sleep(0.1)
+            type(self).checked += 1
+            return True
+
+    def other(current: Any) -> Any:
+        return current.replace_word_at_index(0, f"{current.words[0]}x")
+
+    attack = own_attack(Slow(0), other, Waits(True), Waits(True))
+    record = run(attack, texts, seconds_per_example=0.05)
+    assert (record["timeout"], Waits.checked) == (True, 1)
+    assert "filter_transformations" not in vars(attack)
+    assert "call_many" not in vars(attack.constraints[0])
+
+
+def test_the_first_query_is_always_answered() -> None:
+    record = run(
+        own_attack(Slow(0.2), lambda text: text), ("a good one",), seconds_per_example=0.01
+    )
+    assert record["original_scores"] and record["queries"] >= 1
+
+
+# A failure is no habit
+
+
+def test_an_encoder_that_once_could_not_be_loaded_is_tried_again_in_the_next_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(*_: Any, **__: Any) -> Any:
+        raise OSError("the file is gone for a moment")
+
+    similarity._encoder.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(similarity, "EmbeddedSentenceEncoder", gone)
+        attack = attack_of("misspellings", LettersHead(("a good story",)), ["first"], "first")
+        assert run(attack, ("a good story",))["similarity"] is None
+    assert run(attack, ("a good story",))["similarity"] is not None
+
+
+IMPORT_FAILS_TWICE = """
+import importlib.abc, json, sys
+from trainables.attacks import resources
+
+class Gone(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == sys.argv[1]:
+            raise OSError(f"{name} is gone for a moment")
+
+errors = []
+sys.meta_path.insert(0, Gone())
+for _ in range(2):
+    try:
+        resources.prepare_textattack("embedded")
+    except OSError as error:
+        errors.append(str(error))
+    assert not any(name.split(".")[0] == "textattack" for name in sys.modules)
+del sys.meta_path[0]
+resources.prepare_textattack("embedded")
+import nltk
+sys.path.insert(0, sys.argv[2])
+from test_attacks import KeywordHead, run
+record = run("misspellings", KeywordHead({"good"}), "a good story")
+print(json.dumps({"errors": errors, "status": record["status"], "paths": nltk.data.path,
+                  "download": nltk.download.__qualname__}))
+"""
+
+
+@pytest.mark.parametrize(
+    "broken", ["textattack.attack_recipes.pwws_ren_2019", "flair.tokenization"]
+)
+def test_an_import_that_failed_is_tried_afresh(broken: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_FAILS_TWICE, broken, str(Path(__file__).parent)],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["errors"] == [f"{broken} is gone for a moment"] * 2
+    assert found["status"] == "successful"
+    assert sum("robustness-sweep-nltk" in place for place in found["paths"]) == 1
+    assert found["download"] == "Downloader.download"
