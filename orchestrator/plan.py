@@ -276,6 +276,10 @@ def _fit(
         reason = reason or prompts
         prompts = None
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
+    read_at = {}
+    if language_model.kind == "causal" and head_entry.kind != "mvp":
+        # Read elsewhere until now: texts that are empty, or end in the token that GPT-2 pads with.
+        read_at = {"read_at": "last token of each text"}
     identity = keys.fit_identity(
         dataset={"digest": data_digest, **data.model_dump(include=used)},
         model={"digest": model_digest, "kind": language_model.kind},
@@ -285,6 +289,7 @@ def _fit(
             "probe_first": head_entry.probe_first,
             "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
             "code": kind_digest("head", head_entry.kind, HEADS),
+            **read_at,
         },
         training={
             **training_entry.model_dump(exclude={"about"}),
