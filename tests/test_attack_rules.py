@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stored import record as stored_record
+from stored import write
 
+from orchestrator.plan import Plan, make_plan
+from orchestrator.report.baseline import against
+from orchestrator.report.comparison import as_markdown, headline
+from orchestrator.report.contents import files
+from orchestrator.report.from_store import read
+from orchestrator.report.results import Outcomes, Results
+from search_spaces.catalog import Catalog, attack_settings
+from search_spaces.errors import BadInput
+from search_spaces.space import load
+from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.data import Example
-from trainables.heads.base import Head, Texts
+from trainables.heads.base import Batch, Head, Texts
+from trainables.results import attack_metrics
+from trainables.store import Store
 
 prepare_textattack("embedded")
 
@@ -27,12 +42,12 @@ from textattack.search_methods import GreedySearch  # noqa: E402
 from textattack.shared import AttackedText, utils  # noqa: E402
 from textattack.transformations import Transformation  # noqa: E402
 
-from search_spaces.catalog import Catalog, attack_settings  # noqa: E402
 from trainables.attacks import similarity  # noqa: E402
 from trainables.attacks.combinations import one_word_combinations  # noqa: E402
 from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
 from trainables.attacks.recipes import build_attack  # noqa: E402
 from trainables.attacks.texts import Text  # noqa: E402
+from trainables.attacks.unread import words_unread  # noqa: E402
 
 ATTACKS = ["textfooler", "textbugger", "bert_attack", "misspellings"]
 LOOSE = {"min_window_sim": -1.0, "min_sentence_sim": -1.0, "max_words_changed": 1.0}
@@ -387,3 +402,132 @@ def test_an_import_that_failed_is_tried_afresh(broken: str) -> None:
     assert found["status"] == "successful"
     assert sum("robustness-sweep-nltk" in place for place in found["paths"]) == 1
     assert found["download"] == "Downloader.download"
+
+
+# What a report says of it
+
+NOTHING = {"all wrong before": "skipped", "all errors": "error"}
+REPORTED = ("dataset=sst2,mrpc", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textfooler")
+
+
+def planned(store: Store, *sets: str, only: tuple[str, ...] = REPORTED) -> Plan:
+    space = load("embedded", only=only, sets=["attack.examples=20", *sets], seeds=[0, 1])
+    return make_plan(space, Assets("embedded"), store)
+
+
+def stored_results(folder: Path, status: Any) -> Results:
+    store = Store(str(folder))
+    for cell in planned(store).todo:
+        write(cell, store, status)
+    return read(planned(store), store)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("nothing", NOTHING.values(), ids=NOTHING)
+@pytest.mark.parametrize("where", ["everywhere", "in one head"])
+def test_where_nothing_could_be_attacked_a_report_has_a_dash_and_no_warning(
+    nothing: str, where: str, tmp_path: Path
+) -> None:
+    def status(cell: Any, id: int) -> str:
+        of_it = where == "everywhere" or cell.fit.head == "mvp"
+        return nothing if of_it else ("failed", "successful")[id % 2]
+
+    found = stored_results(tmp_path / "store", status)
+    text = as_markdown(found)
+    assert "nan" not in text
+    assert all(b"nan" not in content for name, content in files(found).items() if "csv" in name)
+    other = stored_results(tmp_path / "other", lambda cell, id: ("failed", "successful")[id % 2])
+    against(found, other)
+    against(other, found)
+    if nothing == "error" and where == "everywhere":
+        assert "–" in text
+
+
+def test_the_report_says_how_much_of_the_attacked_words_the_model_cannot_read_and_time_outs(
+    tmp_path: Path,
+) -> None:
+    found = stored_results(tmp_path, lambda cell, id: "failed")
+    assert not any("beyond" in line or "time" in line for line in headline(found).splitlines()[-3:])
+    records = [stored_record(id, "failed") for id in range(4)]
+    records[0] |= {"timeout": True}
+    records[1] |= {"words_unread": 3}
+    assert attack_metrics(records)["num_timeouts"] == 1
+    assert "num_timeouts" not in attack_metrics(records[1:])
+    cells = [replace(cell, outcomes=Outcomes.of(records)) for cell in found.cells[:1]]
+    text = headline(replace(found, cells=cells))
+    assert "1 attacked example, counted as failed" in text
+    assert "19% in sst2" in text
+
+
+class FirstLetters(Head):
+    """Reads the first letters of all columns together, and no more."""
+
+    def encode(self, texts: Texts) -> Batch:
+        cut = " | ".join(texts[0])[:20]
+        return Batch({"input_ids": torch.tensor([[ord(letter) for letter in cut]])})
+
+
+@pytest.mark.parametrize(
+    ("texts", "column", "unread"),
+    [
+        (("one two three four five six seven",), 0, 2),
+        (("one two three",), 0, 0),
+        (("one",), 0, 0),
+        (("",), 0, 0),
+        (("!! " * 20 + "one two three",), 0, 3),
+        (("one two three four", "five six seven"), 1, 3),
+        (("one two three four", "five six seven"), 0, 0),
+    ],
+)
+def test_words_beyond_what_a_model_reads_are_counted(
+    texts: tuple[str, ...], column: int, unread: int
+) -> None:
+    words = AttackedText(texts[column]).words
+    assert words_unread(FirstLetters(), texts, column, words) == unread
+
+
+def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -> None:
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 12))
+    label = int(head.predict([("film " * 40,)], 1).argmax())
+    for count, expected in ((40, 30), (10, None)):
+        example = Example(0, (" ".join(["film"] * count),), label)
+        (record,) = attack_examples(
+            own_attack(head, lambda text: text), [example], ["first"], 0, "d", "m"
+        )
+        assert record.get("words_unread") == expected
+
+
+# What keys hang on
+
+
+def test_only_the_keys_that_it_concerns_have_another_limit_of_time() -> None:
+    store = Store("/nonexistent")
+    only = (*REPORTED[1:], "dataset=sst2")
+
+    def keys_of(*sets: str) -> list[str]:
+        return [cell.log for cell in planned(store, *sets, only=only).todo]
+
+    unset = keys_of("attack.seconds_per_example=null")
+    assert keys_of() == unset
+    assert set(keys_of("attack.seconds_per_example=60")).isdisjoint(unset)
+    for wrong in ("0", "-1", ".nan", ".inf"):
+        with pytest.raises(BadInput, match="seconds_per_example"):
+            keys_of(f"attack.seconds_per_example={wrong}")
+
+
+def test_only_pairs_with_chinese_have_keys_of_their_own(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from trainables.chinese import hold_chinese
+
+    table = pa.table({"a": ["one", None, "two"], "b": ["drei", "四", "fünf"], "c": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "test.parquet")
+    paths = [tmp_path / "test.parquet"]
+    assert hold_chinese(paths, ["a", "b"])
+    assert not hold_chinese(paths, ["a", "c"])
+    (cell, *_) = planned(Store("/nonexistent"), only=(*REPORTED[1:], "dataset=mrpc")).todo
+    assert "split_into_words" not in cell.identity["attack"]

@@ -14,26 +14,24 @@ def words_unread(head: Head, texts: tuple[str, ...], column: int, words: Sequenc
     beginnings of the column, so that it is right whatever a head adds or cuts; one that does not
     encode by itself is taken to read all.
     """
-    ends = []
-    end = 0
+    ends = [0]  # of so many words
     for word in words:
-        end = texts[column].index(word, end) + len(word)
-        ends.append(end)
+        ends.append(texts[column].index(word, ends[-1]) + len(word))
 
-    def encoded(end: int) -> Batch:
-        beginning = texts[column][:end]
+    def encoded(count: int) -> Batch:
+        beginning = texts[column][: ends[count]]
         return head.encode([(*texts[:column], beginning, *texts[column + 1 :])])
 
     try:
         whole = head.encode([texts])
-        if len(words) < 2 or not _same(encoded(ends[-2]), whole):
+        if not words or not _same(encoded(len(words) - 1), whole):
             return 0
     except NotImplementedError:
         return 0
-    least, enough = 1, len(words) - 1
+    least, enough = 0, len(words) - 1
     while least < enough:
         middle = (least + enough) // 2
-        if _same(encoded(ends[middle - 1]), whole):
+        if _same(encoded(middle), whole):
             enough = middle
         else:
             least = middle + 1
