@@ -14,7 +14,7 @@ def words_unread(head: Head, texts: tuple[str, ...], column: int, words: Sequenc
     beginnings of the column, so that it is right whatever a head adds or cuts; one that does not
     encode by itself is taken to read all.
     """
-    ends = [0]  # of so many words
+    ends = [texts[column].index(words[0]) if words else 0]  # where so many words end
     for word in words:
         ends.append(texts[column].index(word, ends[-1]) + len(word))
 
