@@ -372,8 +372,8 @@ def test_a_model_that_is_not_read_at_its_first_token_is_refused(kind: str, tmp_p
     ).save_pretrained(tmp_path)  # fmt: skip
     config = XLNetConfig(vocab_size=len(words), d_model=32, n_layer=1, n_head=2, d_inner=32)
     XLNetLMHeadModel(config).save_pretrained(tmp_path)
-    with pytest.raises(BadInput, match=r"not begin a text with CLS|has no AutoModelForMaskedLM"):
-        build_head(kind, spec_of(tmp_path, "xlnet")).predict([("a",), ("a good film",)], 2)
+    with pytest.raises(BadInput, match="does not begin a text with a CLS token"):
+        build_head(kind, spec_of(tmp_path, "xlnet"))
 
 
 @every_head

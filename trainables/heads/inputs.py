@@ -32,6 +32,15 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def check_cls(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises BadInput for a tokenizer that does not begin a text with CLS: XLNet's ends with it."""
+    if tokenizer.cls_token_id is None or tokenizer("a").input_ids[0] != tokenizer.cls_token_id:
+        raise BadInput(
+            f"{tokenizer.name_or_path} does not begin a text with a CLS token, where this head reads "
+            "it; use a model laid out like BERT or RoBERTa"
+        )
+
+
 def encode_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Texts, max_length: int, causal: bool
 ) -> Batch:
@@ -39,7 +48,6 @@ def encode_texts(
 
     They are read at their first token (CLS), by a causal model at their last. A text without any
     token, as the empty one is for GPT-2, becomes the token for a text's beginning (GPT-2: its end).
-    Raises BadInput for a tokenizer that does not begin with CLS.
     """
     columns = [list(column) for column in zip(*texts, strict=True)]
     if causal:
@@ -47,13 +55,7 @@ def encode_texts(
     settings: dict[str, Any] = {"padding": True, "truncation": True, "max_length": max_length}
     encoded = tokenizer(*columns, **settings, return_tensors="pt")
     if not causal:
-        first = encoded["input_ids"][:, 0]
-        if tokenizer.cls_token_id is None or (first != tokenizer.cls_token_id).any():
-            raise BadInput(
-                f"{type(tokenizer).__name__} does not begin a text with CLS, where this head reads "
-                "it; use a model laid out like BERT or RoBERTa"
-            )
-        return Batch(dict(encoded), torch.zeros_like(first))
+        return Batch(dict(encoded), torch.zeros_like(encoded["input_ids"][:, 0]))
     lengths = encoded["attention_mask"].sum(dim=1)
     if not lengths.all():
         nothing = tokenizer.bos_token or tokenizer.eos_token

@@ -10,7 +10,7 @@ from transformers import AutoModelForSequenceClassification
 
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
-from trainables.heads.inputs import encode_texts, load_tokenizer
+from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
 from trainables.heads.last_layer import reading_at
 
 
@@ -20,6 +20,8 @@ class MlpFt(Head):
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(spec.model_folder)
+        if not spec.causal:
+            check_cls(self.tokenizer)
         self.model = load_model(AutoModelForSequenceClassification, spec, num_labels=spec.classes)
         self.max_length, self.causal = spec.max_length, spec.causal
         if spec.causal and not hasattr(self.model, "score"):
