@@ -500,6 +500,21 @@ def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -
         assert record.get("words_unread") == expected
 
 
+@pytest.mark.parametrize("name", ["textfooler", "textbugger"])
+def test_a_text_of_one_word_is_attacked_on_a_causal_model(name: str, tiny_gpt2: Path) -> None:
+    """Which reads an empty text, where the attack leaves the only word out."""
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    torch.manual_seed(0)
+    head = build_head("mlp_ft", HeadSpec(tiny_gpt2, True, 2, None, 12))
+    label = int(head.predict([("film",)], 1).argmax())
+    attack = attack_of(name, head, ["first"], "first", protocol="textattack")
+    (record,) = attack_examples(attack, [Example(0, ("film",), label)], ["first"], 0, "d", "m")
+    assert record["status"] in ("successful", "failed"), record["traceback"]
+    assert record["queries"] > 1
+
+
 # What keys hang on
 
 
@@ -518,16 +533,46 @@ def test_only_the_keys_that_it_concerns_have_another_limit_of_time() -> None:
             keys_of(f"attack.seconds_per_example={wrong}")
 
 
-def test_only_pairs_with_chinese_have_keys_of_their_own(tmp_path: Path) -> None:
+def test_only_causal_models_that_are_read_at_the_last_token_have_keys_of_their_own() -> None:
+    only = ("dataset=sst2", "attack=textfooler", "head=mlp_ft,mvp,project_cls,cls_prompt")
+    marked = {
+        (cell.fit.model, cell.fit.head)
+        for cell in planned(Store("/nonexistent"), only=only).todo
+        if "read_at" in cell.fit.identity["head"]
+    }
+    assert marked == {("gpt2-embedded", "mlp_ft")}
+
+
+def test_pairs_with_chinese_have_keys_of_their_own(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from trainables.chinese import hold_chinese
+    folder = tmp_path / "assets" / "datasets" / "couples"
+    folder.mkdir(parents=True)
+    catalog = tmp_path / "catalog" / "datasets"
+    catalog.mkdir(parents=True)
+    (catalog / "couples.yaml").write_text(
+        "about: Pairs.\ncolumns: [a, b]\nlabel: c\nlabels: [x, y]\nattacked: a\n"
+        "splits: {train: train, validation: validation, test: test}\n"
+    )
+    (tmp_path / "space.yaml").write_text(
+        "name: couples\naxes: {dataset: [couples], model: [bert-embedded], head: [mlp_ft],"
+        " attack: [misspellings]}\nattack: {resources: embedded}\n"
+    )
 
-    table = pa.table({"a": ["one", None, "two"], "b": ["drei", "四", "fünf"], "c": [1, 2, 3]})
-    pq.write_table(table, tmp_path / "test.parquet")
-    paths = [tmp_path / "test.parquet"]
-    assert hold_chinese(paths, ["a", "b"])
-    assert not hold_chinese(paths, ["a", "c"])
-    (cell, *_) = planned(Store("/nonexistent"), only=(*REPORTED[1:], "dataset=mrpc")).todo
-    assert "split_into_words" not in cell.identity["attack"]
+    def attack_identity(test: str, train: str = "one") -> dict[str, Any]:
+        for split in ("train", "validation", "test"):
+            text = test if split == "test" else train
+            table = pa.table({"a": ["one", "two"], "b": ["three", text], "c": [0, 1]})
+            pq.write_table(table, folder / f"{split}.parquet")
+        plan = make_plan(
+            load(str(tmp_path / "space.yaml")),
+            Assets(str(tmp_path / "assets")),
+            Store("/nonexistent"),
+        )
+        found: dict[str, Any] = plan.cells[0].cell.identity["attack"]
+        return found
+
+    plain = attack_identity("four")
+    assert attack_identity("four", train="四") == plain
+    assert attack_identity("四") == {**plain, "split_into_words": "by column"}

@@ -36,8 +36,8 @@ def check_cls(tokenizer: PreTrainedTokenizerBase) -> None:
     """Raises BadInput for a tokenizer that does not begin a text with CLS: XLNet's ends with it."""
     if tokenizer.cls_token_id is None or tokenizer("a").input_ids[0] != tokenizer.cls_token_id:
         raise BadInput(
-            f"{tokenizer.name_or_path} does not begin a text with a CLS token, where this head reads "
-            "it; use a model laid out like BERT or RoBERTa"
+            f"{tokenizer.name_or_path} does not begin a text with a CLS token, where this head "
+            "reads it; use a model laid out like BERT or RoBERTa"
         )
 
 
