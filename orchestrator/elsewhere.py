@@ -44,7 +44,7 @@ def _asked(cell: Cell) -> str:
     def without(part: Any) -> Any:
         if not isinstance(part, dict):
             return part
-        left_out = ("digest", "versions", "resources", "format", "code")
+        left_out = ("digest", "versions", "resources", "format", "code", "split_into_words")
         return {k: without(v) for k, v in part.items() if k not in left_out}
 
     identity = [without(cell.identity), cell.attack_resources, cell.examples, cell.precision]

@@ -50,14 +50,24 @@ def attack_identity(
     resources: dict[str, str],
     cpus: int,
     code: str | None,
+    seconds_per_example: float | None = None,
+    by_column: bool = False,
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON; how many are attacked is not in.
 
-    code: digest of a user's own attack's module.
+    code: digest of a user's own attack's module. by_column: whether the texts are pairs with
+    Chinese in them, of which the wrong column was attacked before words were split by column.
     """
+    attack: dict[str, Any] = {
+        "kind": kind, "settings": settings, "resources": resources, "code": code,
+    }  # fmt: skip
+    if seconds_per_example is not None:
+        attack["seconds_per_example"] = seconds_per_example
+    if by_column:
+        attack["split_into_words"] = "by column"
     return {
         "fit": fit,
-        "attack": {"kind": kind, "settings": settings, "resources": resources, "code": code},
+        "attack": attack,
         "threads": cpus,
         "versions": {"textattack": version("textattack")},
     }

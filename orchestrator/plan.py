@@ -23,6 +23,7 @@ from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, mod
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
 from trainables.cell import evaluation_name, is_of_weights
+from trainables.chinese import hold_chinese
 from trainables.families import cannot_have
 from trainables.heads import KINDS as HEADS
 from trainables.lookup import kind_digest
@@ -217,6 +218,16 @@ class _ThisMachine:
     def dataset(self, name: str, entry: Dataset) -> str:
         return self._unless_missing(partial(_dataset_digest, self.assets, name, entry), NOT_HERE)
 
+    def has_chinese_pairs(self, name: str, entry: Dataset) -> bool:
+        """Whether the test texts are pairs of columns, of which one holds Chinese."""
+        if len(entry.columns) == 1:
+            return False
+        split, _ = entry.splits.share("test")
+        return self._unless_missing(
+            lambda: hold_chinese(self.assets.dataset_files(name, entry)[split], entry.columns),
+            False,
+        )
+
     def model(self, name: str, entry: LanguageModel) -> tuple[str, str]:
         """Its digest, and its type as its config.json says."""
         return self._unless_missing(partial(_model, self.assets, name, entry), (NOT_HERE, ""))
@@ -258,6 +269,9 @@ def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
     datasets = {
         name: (catalog.dataset(name), machine.dataset(name, catalog.dataset(name)))
         for name in axes.dataset
+    }
+    by_column = {
+        name: machine.has_chinese_pairs(name, catalog.dataset(name)) for name in axes.dataset
     }
     models = {
         name: (catalog.model(name), *machine.model(name, catalog.model(name)))
@@ -302,6 +316,8 @@ def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attacked_with(here.attack.resources),
                 here.resources.attack.cpus,
                 code[attack],
+                here.attack.seconds_per_example,
+                by_column[dataset],
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -314,6 +330,7 @@ def _resolve(space: Space, machine: _ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attack_resources=here.attack.resources,
                 examples=here.attack.examples,
                 precision=here.attack.precision,
+                seconds_per_example=here.attack.seconds_per_example,
                 resources=here.resources,
                 identity=log_identity,
             )
@@ -352,6 +369,10 @@ def _fit(
         reason = reason or prompts
         prompts = None
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
+    read_at = {}
+    if language_model.kind == "causal" and head_entry.kind != "mvp":
+        # Read elsewhere until now: texts that are empty, or end in the token that GPT-2 pads with.
+        read_at = {"read_at": "last token of each text"}
     identity = keys.fit_identity(
         dataset={
             "digest": data_digest,
@@ -365,6 +386,7 @@ def _fit(
             "probe_first": head_entry.probe_first,
             "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
             "code": machine.code("head", head_entry.kind, HEADS),
+            **read_at,
         },
         training={
             **training_entry.model_dump(exclude={"about"}),

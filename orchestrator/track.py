@@ -14,7 +14,7 @@ from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
 from orchestrator.logged import Summary, sweep_files
 from orchestrator.plan import Plan
-from orchestrator.report.comparison import headline, resources
+from orchestrator.report.comparison import headline
 from orchestrator.time_spent import Times, read_times
 from orchestrator.tracking import open_tracker
 from orchestrator.upload import Uploader
@@ -49,7 +49,7 @@ def summary(plan: Plan, store: Store, report: "Report", times: Times | None) -> 
     times: where the last sweep's time went; None where that is not known.
     """
     results = report.results
-    note = "\n".join([*HOW_TO_READ, "", headline(results), *resources(results)])
+    note = "\n".join([*HOW_TO_READ, "", headline(results)])
     files = {f"report/{name}": content for name, content in report.files.items()}
     files |= sweep_files(plan, store)
     return Summary(note, files, plan.space.axes.model_dump(), times)

@@ -53,7 +53,7 @@ class Cell(BaseModel):
 
     `log` names the attack log. It is the same for every number of examples, so that asking for
     more of them attacks only the new ones. `identity` is all that the log's name is a hash of.
-    `precision`: see trainables/precision.py.
+    `precision`: see trainables/precision.py. `seconds_per_example`: see AttackSettings.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -66,6 +66,7 @@ class Cell(BaseModel):
     attack_resources: str
     examples: int
     precision: float | None = None
+    seconds_per_example: float | None = None
     resources: Resources
     identity: dict[str, Any]
 

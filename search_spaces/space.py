@@ -75,6 +75,12 @@ class AttackSettings(Written):
         lt=0.5,
         description="stop where the 95 % interval of accuracy under attack is +- this, a share",
     )
+    seconds_per_example: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="an example whose attack takes longer counts as failed",
+    )
 
 
 class PhaseResources(Written):

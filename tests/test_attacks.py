@@ -182,7 +182,8 @@ def test_only_the_attacked_column_changes() -> None:
         masked_language_model("embedded"), ["question", "passage"], "passage",
     )  # fmt: skip
     example = Example(0, ("is it a story", "they all said that it was good indeed"), 1)
-    (record,) = attack_examples(attack, [example], ["question", "passage"], 0, "boolq", "m")
+    columns = ["question", "passage"]
+    (record,) = attack_examples(attack, [example], columns, 0, "boolq", "m", attacked="passage")
     assert record["status"] == "successful"
     assert record["perturbed_text"].startswith("is it a story\n")
 

@@ -4,6 +4,7 @@ Plain code takes one text at a time, writes special tokens out by hand, and proj
 vocabulary. Every head is checked on a BERT, a RoBERTa and a GPT-2 with random weights.
 """
 
+import random
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -277,6 +278,102 @@ def test_a_text_scores_the_same_in_any_batch(
     together = head.predict(texts, batch_size=8)
     alone = torch.cat([head.predict([text], batch_size=1) for text in texts])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+ODD = [
+    (text,)
+    for text in [
+        "", " ", "good", "\u200b", "\x00\x07", "the <|endoftext|>", "<|endoftext|>",
+        "<|endoftext|> film <|endoftext|><|endoftext|>", "good [SEP] film [SEP]",
+        "bad [PAD] [PAD]", "[CLS] a [MASK] film", "<pad> film <pad>", "a <mask> film </s> <s>",
+        "bad " * 40 + "<|endoftext|>",
+    ]
+]  # fmt: skip
+ODD_PAIRS = [("", ""), ("", "good"), ("good", ""), ("[SEP] a", "</s>"), ("bad " * 40, "")]
+ODD_PAIRS += [(one, "a <|endoftext|>") for one in ("<|endoftext|>", "<pad> film", "[PAD]")]
+LEFT = "gpt2, padded on the left"
+EVERY_KIND_AND_MODEL = [
+    *KINDS_AND_MODELS, ("mlp_ft", "llama"), ("mvp", "llama"), ("mlp_ft", LEFT),
+]  # fmt: skip
+
+
+def odd_folder(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    if name != LEFT:
+        return Path(request.getfixturevalue(f"tiny_{name}"))
+    original = request.getfixturevalue("tiny_gpt2")
+    tokenizer = AutoTokenizer.from_pretrained(original, padding_side="left")
+    for path in original.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tokenizer.save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY_KIND_AND_MODEL)
+@pytest.mark.parametrize("texts", [ODD, ODD_PAIRS], ids=["one column", "two columns"])
+def test_an_odd_text_has_one_score_whatever_stands_beside_it(
+    kind: str, name: str, texts: list[tuple[str, ...]], request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    causal = name not in ("bert", "roberta")
+    torch.manual_seed(0)
+    folder = odd_folder(name, request, tmp_path)
+    head = build_head(kind, HeadSpec(folder, causal, 3, DECODER if causal else FOUR, MAX_LENGTH))
+    alone = torch.cat([head.predict([text], 1) for text in texts])
+    assert alone.isfinite().all()
+    assert len({tuple(row) for row in alone.tolist()}) > len(texts) / 3
+    draw = random.Random(0)
+    for size in (3, len(texts)):
+        order = draw.sample(range(len(texts)), len(texts))
+        found = head.predict([texts[i] for i in order], size)
+        torch.testing.assert_close(found, alone[order], atol=1e-5, rtol=0)
+
+
+def test_a_special_token_in_a_text_is_read_as_by_plain_transformers(tiny_gpt2: Path) -> None:
+    torch.manual_seed(0)
+    head = build_head("mlp_ft", spec_of(tiny_gpt2, "gpt2"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
+    weights = head.model.state_dict()["score.weight"]
+    encoder = AutoModel.from_pretrained(tiny_gpt2).eval()
+    texts = ["good <|endoftext|>", "dull <|endoftext|>", "<|endoftext|>"]
+    found = head.predict([(text,) for text in texts], 8)
+    for text, scores in zip(texts, found, strict=True):
+        ids = torch.tensor([tokenizer(text).input_ids])
+        with torch.no_grad():
+            last = encoder(ids).last_hidden_state[0, -1]
+        torch.testing.assert_close(scores, weights @ last, atol=1e-5, rtol=0)
+    assert not torch.equal(found[0], found[1])
+
+
+def test_an_empty_text_is_to_a_causal_model_the_token_for_its_end(tiny_gpt2: Path) -> None:
+    head = build_head("mlp_ft", spec_of(tiny_gpt2, "gpt2"))
+    empty, end = head.predict([("",), ("<|endoftext|>",)], 8)
+    torch.testing.assert_close(empty, end, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["mlp_ft", "project_cls"])
+def test_a_model_that_is_not_read_at_its_first_token_is_refused(kind: str, tmp_path: Path) -> None:
+    """XLNet pads on the left and has CLS at the end."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import PreTrainedTokenizerFast, XLNetConfig, XLNetLMHeadModel
+
+    words = ["<pad>", "<sep>", "<cls>", "<unk>", "a", "film", "good"]
+    tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    special = [("<sep>", 1), ("<cls>", 2)]
+    tokenizer.post_processor = TemplateProcessing(
+        "$A <sep> <cls>", "$A <sep> $B <sep> <cls>", special
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, padding_side="left", pad_token="<pad>", cls_token="<cls>",
+        sep_token="<sep>", unk_token="<unk>",
+    ).save_pretrained(tmp_path)  # fmt: skip
+    config = XLNetConfig(vocab_size=len(words), d_model=32, n_layer=1, n_head=2, d_inner=32)
+    XLNetLMHeadModel(config).save_pretrained(tmp_path)
+    with pytest.raises(BadInput, match="does not begin a text with a CLS token"):
+        build_head(kind, spec_of(tmp_path, "xlnet"))
 
 
 @every_head

@@ -217,6 +217,7 @@ class Worker:
             cell.attack,
             attacked=cell.fit.data.attacked,
             resources=cell.attack_resources,
+            seconds_per_example=cell.seconds_per_example,
         ):
             record |= {"log": cell.log, "weights": weights}
             self.store.add_attacked(cell.log, record)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import accumulate
 
 
 @contextmanager
@@ -26,9 +27,36 @@ def much_stays() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """An import that fails in this block leaves no part of a package behind.
+
+    Python drops the module that failed and keeps the ones below it that were imported before; when
+    the package is imported again, they find one another half made.
+    """
+    before = set(sys.modules)
+    try:
+        yield
+    except BaseException:
+        for name in _orphans(set(sys.modules) - before):
+            del sys.modules[name]
+        raise
+
+
+def _orphans(names: set[str]) -> list[str]:
+    """Those of modules that lie in a package that is not there."""
+    return [
+        name
+        for name in names
+        if any(
+            package not in sys.modules for package in accumulate(name.split("."), "{}.{}".format)
+        )
+    ]
+
+
 def import_large(*modules: str) -> None:
     """Import modules, and what they import, unless all are there already."""
     if any(module not in sys.modules for module in modules):
-        with much_stays():
+        with much_stays(), all_or_nothing():
             for module in modules:
                 import_module(module)

@@ -22,6 +22,8 @@ METRICS = {
     "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
     "num_errors": "examples whose attack raised an error; in no other figure",
+    "num_timeouts": "examples that took longer than attack.seconds_per_example, counted as failed; "
+    "only where there are any",
     "examples_per_second": "attacked examples a second of one trial",
     "attack_seconds": "seconds spent attacking, summed over examples",
     "validation_accuracy": "of the fit, on the validation set",
@@ -38,6 +40,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
     successful = [r for r in attacked if r["status"] == "successful"]
     similarities = [r["similarity"] for r in successful if r.get("similarity") is not None]
     seconds = sum(r["seconds"] for r in records)
+    timeouts = sum(bool(r.get("timeout")) for r in records)
     return {
         "clean_accuracy": _ratio(len(attacked), len(records)),
         "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(records)),
@@ -50,6 +53,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
         "num_examples": len(records),
         "num_skipped": len(records) - len(attacked),
         "num_errors": len(everything) - len(records),
+        **({"num_timeouts": timeouts} if timeouts else {}),
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(records), seconds),
     }

@@ -62,7 +62,7 @@ def against(results: Results, baseline: Results) -> list[Table]:
 def _pairs(results: Results, baseline: Results) -> list[Pair]:
     """Of several cells of the baseline at one place, that with the most alike settings is taken."""
     there: dict[tuple[object, ...], list[CellResult]] = {}
-    for result in baseline.cells:
+    for result in (cell for cell in baseline.cells if len(cell.outcomes.ids)):
         there.setdefault(tuple(result.cell.axes().values()), []).append(result)
     pairs = []
     for result in results.cells:

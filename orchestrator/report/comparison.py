@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from orchestrator.report.quality import elsewhere
+from orchestrator.report.quality import elsewhere, warnings
 from orchestrator.report.results import (
     CLEAN,
     UNDER_ATTACK,
@@ -61,16 +61,17 @@ def best(
     Every example counts once (statistics.sign_flip_p_value), and p-values are adjusted for the
     number of other methods.
     """
-    means = {
-        method: mean(_mean(results.at(method, place), outcome) for place in places)
-        for method in methods
-    }
+    means = {}
+    for method in methods:
+        shares = [_mean(results.at(method, place), outcome) for place in places]
+        if None not in shares:
+            means[method] = mean(share for share in shares if share is not None)
     if len(means) < 2 or not all(results.is_final(method, places) for method in methods):
         return None
     leader = max(means, key=lambda method: means[method])
     p_values = {
         other: sign_flip_p_value(differences(results, leader, other, places, outcome))
-        for other in methods
+        for other in means
         if other != leader
     }
     return leader if max(holm(p_values).values()) < SIGNIFICANT else None
@@ -161,18 +162,20 @@ def change(found: Estimate | None, final: bool) -> Figure:
 
 
 def headline(results: Results) -> str:
-    """The summary where there is one, else every table."""
+    """The summary where there is one, else every table; with what the numbers rest on."""
     overall = summary(results)
-    return as_markdown(results) if overall is None else markdown(overall)
+    if overall is None:
+        return as_markdown(results)
+    return "\n".join([markdown(overall), *resources(results)])
 
 
 def resources(results: Results) -> list[str]:
-    """What the attacks worked with: a part of what the numbers mean."""
+    """What the attacks worked with, and what was in their way: a part of what the numbers mean."""
     used = sorted({result.cell.attack_resources for result in results.cells})
     lines = [f"Attack resources: {', '.join(used)}."] if used else []
     if used == ["embedded"]:
         lines.append("These numbers are about the tool at embedded scale, not about the paper.")
-    return lines
+    return [*lines, *warnings(results)]
 
 
 def _average(found: Estimate | None, is_best: bool, final: bool) -> Figure:
@@ -185,17 +188,24 @@ def _count(at: Sequence[CellResult]) -> int:
     return sum(len(result.outcomes.ids) for result in at)
 
 
-def _mean(at: Sequence[CellResult], outcome: str) -> float:
-    return mean(float(getattr(result.outcomes, outcome).mean()) for result in at)
+def _mean(at: Sequence[CellResult], outcome: str) -> float | None:
+    """The mean over seeds; None where nothing was attacked."""
+    shares = _shares(at, outcome)
+    return mean(shares) if shares else None
+
+
+def _shares(at: Sequence[CellResult], outcome: str) -> list[float]:
+    """A share a seed that has any attacked examples."""
+    return [
+        float(getattr(result.outcomes, outcome).mean()) for result in at if len(result.outcomes.ids)
+    ]
 
 
 def _over_seeds(
     at: Sequence[CellResult], outcome: str, final: bool, is_best: bool = False
 ) -> Figure:
     """Mean and standard deviation over seeds."""
-    shares = [
-        float(getattr(result.outcomes, outcome).mean()) for result in at if len(result.outcomes.ids)
-    ]
+    shares = _shares(at, outcome)
     return Figure(
         mean(shares) if shares else None,
         spread=stdev(shares) if len(shares) > 1 else None,

@@ -76,6 +76,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
         },
         "attack.examples": cell.examples,
         "attack.precision": cell.precision,
+        "attack.seconds_per_example": cell.seconds_per_example,
         "attack.resources": cell.attack_resources,
         **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
         **{

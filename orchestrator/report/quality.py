@@ -49,6 +49,36 @@ def quality(results: Results) -> Table:
     return Table("quality", "Quality of adversarial examples", header, rows, notes=notes)
 
 
+def warnings(results: Results) -> list[str]:
+    """What makes attacks count for less than they seem to: time that was up, words that are not
+    read."""
+    lines = []
+    if timeouts := sum(int(result.outcomes.timeout.sum()) for result in results.cells):
+        lines.append(
+            f"Out of time (attack.seconds_per_example): {timeouts:,} attacked "
+            f"example{'s' * (timeouts != 1)}, counted as failed."
+        )
+    unread = _words_unread(results)
+    if unread:
+        shares = ", ".join(f"{share:.0%} in {dataset}" for dataset, share in unread.items())
+        lines.append(
+            f"Words of attacked examples beyond what the model reads (fit.max_length): {shares}; "
+            "attacks spend queries on them, and changing them changes nothing."
+        )
+    return lines
+
+
+def _words_unread(results: Results) -> dict[str, float]:
+    """By data set the share of attacked examples' words, where it is a hundredth at least."""
+    counts: dict[str, list[int]] = {}
+    for result in results.cells:
+        count = counts.setdefault(result.cell.fit.dataset, [0, 0])
+        count[0] += int(result.outcomes.words_unread[result.outcomes.right_before].sum())
+        count[1] += int(result.outcomes.words[result.outcomes.right_before].sum())
+    shares = {dataset: unread / max(words, 1) for dataset, (unread, words) in counts.items()}
+    return {dataset: share for dataset, share in shares.items() if share >= 0.01}
+
+
 def cost(results: Results) -> Table:
     """A row a head and training: seconds of its fits, seconds and queries of its attacks."""
     rows: list[list[Entry]] = []

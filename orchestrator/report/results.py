@@ -26,7 +26,7 @@ class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
     words_changed (a share) and similarity (a cosine) are nan but for successful attacks; similarity
-    is nan too where the record has none.
+    is nan too where the record has none. words_unread: beyond what the model reads.
     """
 
     ids: np.ndarray
@@ -35,6 +35,9 @@ class Outcomes:
     queries: np.ndarray
     words_changed: np.ndarray
     similarity: np.ndarray
+    words: np.ndarray
+    words_unread: np.ndarray
+    timeout: np.ndarray
 
     @staticmethod
     def of(records: Iterable[Record]) -> "Outcomes":
@@ -50,6 +53,9 @@ class Outcomes:
             queries=np.array([record["queries"] for record in kept], dtype=np.int64),
             words_changed=np.where(successful, np.array(changed, dtype=float), np.nan),
             similarity=np.array([np.nan if a is None else a for a in alike], dtype=float),
+            words=np.array([record["words"] for record in kept], dtype=np.int64),
+            words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
+            timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
         )
 
 

@@ -78,8 +78,8 @@ def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
         for stream, group in enumerate(groups, start=1)
     }
     drawn = np.stack([_drawn_means(p, seeds.of(p.seeds), ids[p.group].of(p.ids)) for p in places])
-    with np.errstate(invalid="ignore"):
-        means = np.nanmean(drawn, axis=0)
+    means = drawn[:, ~np.isnan(drawn).all(axis=0)]  # a draw may have none of the values
+    means = np.nanmean(means, axis=0)
     low, high = np.nanquantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     mean = float(np.mean([np.nanmean(place.matrix) for place in places]))
     return Estimate(mean, float(low), float(high), len(places))

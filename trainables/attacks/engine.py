@@ -8,19 +8,28 @@ import hashlib
 import random
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import textattack
 import torch
-from textattack.attack_results import AttackResult, SkippedAttackResult, SuccessfulAttackResult
+from textattack.attack_results import (
+    AttackResult,
+    FailedAttackResult,
+    SkippedAttackResult,
+    SuccessfulAttackResult,
+)
 
-from trainables.attacks.similarity import similarity
+from trainables.attacks.deadline import NEVER, Deadline, TimeUp
+from trainables.attacks.rules import check_success, text_of
+from trainables.attacks.similarity import Similarity
 from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.texts import Text
-from trainables.data import Example, split_columns
+from trainables.attacks.unread import words_unread
+from trainables.data import Example
 from trainables.heads.base import Head
 
 QUERY_BATCH = 32
@@ -32,8 +41,10 @@ class Victim(textattack.models.wrappers.ModelWrapper):
     def __init__(self, head: Head) -> None:
         self.model = head
         self.stopwatch = Stopwatch()
+        self.deadline = NEVER
 
     def __call__(self, text_input_list: Sequence[str | tuple[str, ...]]) -> Any:
+        self.deadline.check()
         with self.stopwatch:
             texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
             return self.model.predict(texts, QUERY_BATCH)
@@ -48,6 +59,7 @@ def attack_examples(
     attack_name: str,
     attacked: str | None = None,
     resources: str = "embedded",
+    seconds_per_example: float | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Attack each example; yields its record (see `_record`) as soon as it is finished.
 
@@ -56,33 +68,80 @@ def attack_examples(
 
     attack: on a `Victim`. columns: names of the examples' text columns. seed: the cell's. attacked:
     the column that is attacked (the first). resources: whose sentence encoder says how alike
-    original and perturbed text are; its time is not in the record's seconds. An example that makes
-    the attack raise gets a record of status error, with the traceback, and the next one is
-    attacked.
+    original and perturbed text are; its time is not in the record's seconds. seconds_per_example:
+    one that takes longer is `failed`, and its record has `timeout`. An example that makes the
+    attack raise, or whose success breaks a rule (rules.py), gets a record of status error, with the
+    traceback, and the next one is attacked.
     """
     column = 0 if attacked is None else columns.index(attacked)
-    victim: Stopwatch = attack.goal_function.model.stopwatch
+    victim: Victim = attack.goal_function.model
     constraints = Stopwatch()
-    attack.filter_transformations = constraints.watching(attack.filter_transformations)
-    for example in examples:
-        started = time.perf_counter()
-        victim.seconds = constraints.seconds = 0.0
-        seed_example(seed, dataset, example.id, attack_name)
-        try:
-            text = _attacked_text(example, columns)
-            record = _record(example, attack.attack(text, example.label))
-        except Exception as error:
-            record = _error_record(example, error)
-        record["seconds"] = round(time.perf_counter() - started, 4)
-        record["victim_seconds"] = round(victim.seconds, 4)
-        record["constraint_seconds"] = round(constraints.seconds, 4)
-        yield {**record, "similarity": _similarity(record, example, column, resources)}
+    similarity = Similarity(resources)
+    with _watched(attack, victim, constraints):
+        for example in examples:
+            started = time.perf_counter()
+            victim.stopwatch.seconds = constraints.seconds = 0.0
+            seed_example(seed, dataset, example.id, attack_name)
+            text = text_of(columns, example.texts)
+            try:
+                record = _attack(attack, example, text, seconds_per_example)
+            except Exception as error:
+                attack.clear_cache()
+                record = _error_record(example, error)
+            spent = {
+                "seconds": round(time.perf_counter() - started, 4),
+                "victim_seconds": round(victim.stopwatch.seconds, 4),
+                "constraint_seconds": round(constraints.seconds, 4),
+            }
+            alike = None
+            try:
+                if record["status"] == "successful":
+                    perturbed = check_success(record, example, columns, column, victim.model)
+                    alike = similarity(example.texts[column], perturbed[column])
+                if record["status"] in ("successful", "failed"):
+                    words = text.words_per_input[column]
+                    if unread := words_unread(victim.model, example.texts, column, words):
+                        record["words_unread"] = unread
+            except Exception as error:
+                record = _error_record(example, error)
+            yield {**record, **spent, "similarity": alike}
 
 
-def _attacked_text(example: Example, columns: Sequence[str]) -> Text:
-    if len(columns) == 1:
-        return Text(example.texts[0])
-    return Text(OrderedDict(zip(columns, example.texts, strict=True)))
+@contextmanager
+def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) -> Iterator[None]:
+    """Within it, the time that constraints take is counted, and the deadline looked at before."""
+
+    def in_time(function: Callable[..., Any]) -> Callable[..., Any]:
+        def checked(*arguments: Any, **named: Any) -> Any:
+            victim.deadline.check()
+            return function(*arguments, **named)
+
+        return checked
+
+    with ExitStack() as patched:
+        for part in attack.constraints:
+            patched.enter_context(patch.object(part, "call_many", in_time(part.call_many)))
+        watched = constraints.watching(attack.filter_transformations)
+        patched.enter_context(patch.object(attack, "filter_transformations", watched))
+        yield
+
+
+def _attack(
+    attack: textattack.Attack, example: Example, text: Text, seconds: float | None
+) -> dict[str, Any]:
+    """The record of one example, which may take so many seconds after the first query."""
+    goal = attack.goal_function
+    # The attack asks the same again first, and is answered from the goal function's cache.
+    first, _ = goal.init_attack_example(text, example.label)
+    goal.model.deadline = text.deadline = Deadline(seconds)
+    try:
+        return _record(example, attack.attack(text, example.label))
+    except TimeUp:
+        attack.clear_cache()
+        record = _record(example, FailedAttackResult(first, first))
+        return {**record, "queries": goal.num_queries, "timeout": True}
+    finally:
+        goal.model.deadline = NEVER
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
@@ -98,7 +157,8 @@ def _record(example: Example, result: AttackResult) -> dict[str, Any]:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
-    as TextAttack's WordsPerturbed metric does.
+    as TextAttack's WordsPerturbed metric does. Only where there is something to say, there are also
+    `timeout` and `words_unread` (of the attacked column, beyond what the model reads).
     """
     before, after = result.original_result, result.perturbed_result
     return {
@@ -115,18 +175,6 @@ def _record(example: Example, result: AttackResult) -> dict[str, Any]:
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
     }
-
-
-def _similarity(
-    record: dict[str, Any], example: Example, column: int, resources: str
-) -> float | None:
-    """Of the attacked column before and after; None for an example that is not successful."""
-    if record["status"] != "successful":
-        return None
-    perturbed = split_columns(record["perturbed_text"], example.texts, column)
-    if perturbed is None:
-        return None
-    return similarity(example.texts[column], perturbed[column], resources)
 
 
 def _error_record(example: Example, error: Exception) -> dict[str, Any]:

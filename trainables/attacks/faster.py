@@ -5,12 +5,13 @@ Import after `prepare_textattack`.
 
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import islice, product
 from typing import Any
 
 import torch
 from textattack.shared import AttackedText, utils
 from textattack.transformations import WordSwapMaskedLM
+
+from trainables.attacks.combinations import one_word_combinations
 
 
 class BertAttackSwap(WordSwapMaskedLM):
@@ -19,8 +20,8 @@ class BertAttackSwap(WordSwapMaskedLM):
     TextAttack 0.3.11 pads each text to 512 tokens and projects all of them onto the vocabulary;
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
     then keeps the first ones in order of combination (its `sorted` is thrown away); here the first
-    ones are taken. A position past the end of the text has no candidates. There the model reads a
-    text anew for each word that is tried, here once.
+    ones are found without the others (combinations.py). A position past the end of the text has no
+    candidates. There the model reads a text anew for each word that is tried, here once.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -77,5 +78,4 @@ class BertAttackSwap(WordSwapMaskedLM):
                 if utils.is_one_word(word) and not utils.check_if_subword(word, kind, index == 0)
             ]
         tokens = [tokenizer.convert_ids_to_tokens(row) for row in guesses]
-        joined = ("".join(choice).replace("##", "") for choice in product(*tokens))
-        return list(islice(filter(utils.is_one_word, joined), self.max_candidates))
+        return one_word_combinations(tokens, self.max_candidates)

@@ -21,7 +21,7 @@ from unittest.mock import patch
 from search_spaces.errors import BadInput, nearest
 from trainables.assets import EMBEDDED, digest, model_files
 from trainables.attacks.downloads import MASKED_LM, MASKED_LM_HUB, NLTK_DATA
-from trainables.imports import much_stays
+from trainables.imports import all_or_nothing, much_stays
 from trainables.scratch import scratch
 
 NAMES = ("embedded", "textattack")
@@ -63,7 +63,7 @@ def prepare_textattack(resources: str, folder: Path | None = None) -> None:
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     nltk_data = EMBEDDED / "nltk_data" if resources == "embedded" else given(NLTK_DATA)
-    with much_stays():
+    with much_stays(), all_or_nothing():
         if nltk_data is None:
             import textattack  # noqa: F401
         else:
@@ -81,7 +81,9 @@ def _import_textattack(nltk_data: Path) -> None:
     import huggingface_hub.constants  # noqa: F401  # Read before TextAttack's import sets HF_HOME.
     import nltk
 
-    nltk.data.path.insert(0, str(_private_copy(nltk_data)))
+    copy = str(_private_copy(nltk_data))
+    if copy not in nltk.data.path:
+        nltk.data.path.insert(0, copy)
     download = nltk.download
     nltk.download = lambda *_, **__: True
     try:
@@ -103,6 +105,7 @@ def _import_textattack(nltk_data: Path) -> None:
         nltk.download = download
 
 
+@cache
 def _private_copy(nltk_data: Path) -> Path:
     """A copy for this process: NLTK refuses data that another account could write to.
 

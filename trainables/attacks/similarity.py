@@ -5,7 +5,7 @@ after `prepare_textattack`.
 """
 
 import logging
-from functools import cache
+from functools import cache, cached_property
 
 import torch
 from textattack.constraints.semantics.sentence_encoders import (
@@ -18,31 +18,43 @@ from trainables.attacks.offline import EmbeddedSentenceEncoder
 log = logging.getLogger(__name__)
 
 
-def similarity(original: str, perturbed: str, resources: str) -> float | None:
+class Similarity:
     """Cosine of the embeddings of two whole texts, from -1 to 1.
 
     None where the encoder cannot be had or fails: an attack that found its example without it must
-    not fail for it. What went wrong is logged as a warning.
+    not fail for it. What went wrong is logged as a warning. An encoder that could not be loaded is
+    not tried again by this object, but by the next.
+
+    resources: whose encoder.
     """
-    encoder = _encoder(resources)
-    if encoder is None:
-        return None
-    try:
-        first, second = torch.as_tensor(encoder.encode([original, perturbed])).double()
-    except Exception as error:
-        log.warning("no similarity of this example: %s", error)
-        return None
-    return round(torch.cosine_similarity(first, second, dim=0).item(), 6)
+
+    def __init__(self, resources: str) -> None:
+        self._resources = resources
+
+    def __call__(self, original: str, perturbed: str) -> float | None:
+        if self._encoder is None:
+            return None
+        try:
+            first, second = torch.as_tensor(self._encoder.encode([original, perturbed])).double()
+        except Exception as error:
+            log.warning("no similarity of this example: %s", error)
+            return None
+        return round(torch.cosine_similarity(first, second, dim=0).item(), 6)
+
+    @cached_property
+    def _encoder(self) -> SentenceEncoder | None:
+        try:
+            return _encoder(self._resources)
+        except Exception as error:
+            log.warning(
+                "similarity is not measured, the sentence encoder cannot be loaded: %s", error
+            )
+            return None
 
 
 @cache
-def _encoder(resources: str) -> SentenceEncoder | None:
-    try:
-        encoder = EmbeddedSentenceEncoder() if resources == "embedded" else _textattacks_own()
-    except Exception as error:
-        log.warning("similarity is not measured, the sentence encoder cannot be loaded: %s", error)
-        return None
-    return encoder
+def _encoder(resources: str) -> SentenceEncoder:
+    return EmbeddedSentenceEncoder() if resources == "embedded" else _textattacks_own()
 
 
 def _textattacks_own() -> SentenceEncoder:

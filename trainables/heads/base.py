@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig
 
 from search_spaces.catalog import Prompts
+from search_spaces.errors import BadInput
 
 Texts = Sequence[tuple[str, ...]]
 
@@ -159,7 +160,16 @@ class Head(nn.Module):
 
 
 def load_model(auto_class: Any, spec: HeadSpec, **settings: Any) -> Any:
-    """A model of transformers in float32: pre-trained, or of the same shape with random weights."""
+    """A model of transformers in float32: pre-trained, or of the same shape with random weights.
+
+    Raises BadInput where transformers has no such class for this kind of model.
+    """
+    config = AutoConfig.from_pretrained(spec.model_folder)
+    if type(config) not in auto_class._model_mapping:
+        raise BadInput(
+            f"{config.model_type} ({spec.model_folder}) has no {auto_class.__name__} in "
+            "transformers, which this head needs; leave this combination out"
+        )
     if spec.pretrained:
         return auto_class.from_pretrained(
             spec.model_folder, torch_dtype="float32", use_safetensors=True, **settings

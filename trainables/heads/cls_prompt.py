@@ -2,13 +2,17 @@
 
 from torch import Tensor
 
-from trainables.heads.base import Batch, Texts
-from trainables.heads.inputs import encode_texts
+from trainables.heads.base import Batch, HeadSpec, Texts
+from trainables.heads.inputs import check_cls, encode_texts
 from trainables.heads.label_words import LabelWordHead
 
 
 class ClsPrompt(LabelWordHead):
     """A masked language model asked for a label word at CLS."""
+
+    def __init__(self, spec: HeadSpec) -> None:
+        super().__init__(spec)
+        check_cls(self.tokenizer)
 
     def encode(self, texts: Texts) -> Batch:
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)

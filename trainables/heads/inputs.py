@@ -7,22 +7,38 @@ separator, and gets a line break.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Texts
 
 LINE_BREAK = "\n"
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """A model's tokenizer. One without a padding token (GPT-2) pads with its end-of-text token."""
+    """A model's tokenizer. One without a padding token (GPT-2) pads with its end-of-text token.
+
+    Raises BadInput for one that has neither.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise BadInput(f"the tokenizer in {folder} has neither a padding nor an end-of-text token")
     return tokenizer
+
+
+def check_cls(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises BadInput for a tokenizer that does not begin a text with CLS: XLNet's ends with it."""
+    if tokenizer.cls_token_id is None or tokenizer("a").input_ids[0] != tokenizer.cls_token_id:
+        raise BadInput(
+            f"{tokenizer.name_or_path} does not begin a text with a CLS token, where this head "
+            "reads it; use a model laid out like BERT or RoBERTa"
+        )
 
 
 def encode_texts(
@@ -30,16 +46,23 @@ def encode_texts(
 ) -> Batch:
     """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column.
 
-    They are read at their first token (CLS), by a causal model at their last.
+    They are read at their first token (CLS), by a causal model at their last. A text without any
+    token, as the empty one is for GPT-2, becomes the token for a text's beginning (GPT-2: its end).
     """
     columns = [list(column) for column in zip(*texts, strict=True)]
     if causal:
         columns = [[LINE_BREAK.join(row) for row in zip(*columns, strict=True)]]
-    encoded = tokenizer(
-        *columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
-    )
-    mask = encoded["attention_mask"]
-    return Batch(dict(encoded), mask.sum(dim=1) - 1 if causal else torch.zeros_like(mask[:, 0]))
+    settings: dict[str, Any] = {"padding": True, "truncation": True, "max_length": max_length}
+    encoded = tokenizer(*columns, **settings, return_tensors="pt")
+    if not causal:
+        return Batch(dict(encoded), torch.zeros_like(encoded["input_ids"][:, 0]))
+    lengths = encoded["attention_mask"].sum(dim=1)
+    if not lengths.all():
+        nothing = tokenizer.bos_token or tokenizer.eos_token
+        there = [text if n else nothing for text, n in zip(columns[0], lengths, strict=True)]
+        encoded = tokenizer(there, **settings, return_tensors="pt")
+        lengths = encoded["attention_mask"].sum(dim=1)
+    return Batch(dict(encoded), lengths - 1)
 
 
 @dataclass(frozen=True)

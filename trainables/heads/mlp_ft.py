@@ -4,11 +4,13 @@ BERT: pooler (dense and tanh on CLS), dropout, linear. RoBERTa: dense, tanh and 
 GPT-2: linear on the last token. (PROTOCOL, heads; transformers' AutoModelForSequenceClassification)
 """
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
+from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
-from trainables.heads.inputs import encode_texts, load_tokenizer
+from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
 from trainables.heads.last_layer import reading_at
 
 
@@ -18,10 +20,15 @@ class MlpFt(Head):
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(spec.model_folder)
+        if not spec.causal:
+            check_cls(self.tokenizer)
         self.model = load_model(AutoModelForSequenceClassification, spec, num_labels=spec.classes)
-        # GPT-2's head looks for the last token that is not padding.
-        self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.max_length, self.causal = spec.max_length, spec.causal
+        if spec.causal and not hasattr(self.model, "score"):
+            raise BadInput(
+                f"{type(self.model).__name__} has no layer `score` on its last token: this head "
+                "reads causal models laid out like GPT-2 or Llama"
+            )
 
     def last_linear(self) -> nn.Linear:
         return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
@@ -30,6 +37,13 @@ class MlpFt(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
+        assert batch.positions is not None
         with reading_at(self.model, batch.positions, batch.attention_mask):
-            logits: Tensor = self.model(**batch.inputs).logits
+            if not self.causal:
+                logits: Tensor = self.model(**batch.inputs).logits
+                return logits
+            # The library's own forward takes for padding what a text may hold: `<|endoftext|>`.
+            hidden = self.model.base_model(**batch.inputs).last_hidden_state
+        rows = torch.arange(len(hidden), device=hidden.device)
+        logits = self.model.score(hidden[rows, batch.positions])
         return logits

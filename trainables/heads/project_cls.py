@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
-from trainables.heads.inputs import encode_texts, load_tokenizer
+from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
 from trainables.heads.last_layer import reading_at
 
 
@@ -18,6 +18,7 @@ class ProjectCls(Head):
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(spec.model_folder)
+        check_cls(self.tokenizer)
         self.model = load_model(AutoModelForMaskedLM, spec).base_model  # has no pooler
         self.max_length = spec.max_length
         config = self.model.config

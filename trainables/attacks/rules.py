@@ -1,0 +1,55 @@
+"""What holds for every successful example, whatever attack found it.
+
+An attack of a user's own, or a text that an attack's parts stumble on, may break what its record
+says. Import after `prepare_textattack`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from trainables.attacks.texts import Text
+from trainables.data import Example, split_columns
+from trainables.heads.base import Head
+
+SAME_SCORE = 1e-4  # alone, a text has other last bits than in company
+
+
+class BrokenRule(Exception):
+    """A record says what is not so."""
+
+
+def check_success(
+    record: dict[str, Any], example: Example, columns: Sequence[str], column: int, head: Head
+) -> tuple[str, ...]:
+    """The columns of a successful record's perturbed text. Raises BrokenRule, naming the rule.
+
+    column: the number of the attacked one. The fit reads the text once more.
+    """
+    original = "\n".join(example.texts)
+    if record["original_text"] != original:
+        raise BrokenRule("the original text of the record is not the example's")
+    perturbed = split_columns(record["perturbed_text"], example.texts, column)
+    if perturbed is None:
+        others = " and ".join(name for name in columns if name != columns[column])
+        raise BrokenRule(f"only {columns[column]} is attacked, but {others} changed")
+    before, after = text_of(columns, example.texts), text_of(columns, perturbed)
+    counted, changed = record["words_changed"], len(before.all_words_diff(after))
+    if counted != changed:
+        raise BrokenRule(f"{counted} words are counted as changed, {changed} of the text differ")
+    scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
+    label, stored = scores.index(max(scores)), record["perturbed_output"]
+    if label != stored and scores[label] - scores[stored] > SAME_SCORE:
+        raise BrokenRule(
+            f"the fit reads label {label} from the perturbed text, the attack was told {stored}"
+        )
+    return perturbed
+
+
+def text_of(columns: Sequence[str], texts: Sequence[str]) -> Text:
+    """The columns of an example as the attacks take them."""
+    if len(columns) == 1:
+        return Text(texts[0])
+    return Text(OrderedDict(zip(columns, texts, strict=True)))
