@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.arguments import Parser
 from orchestrator.checks import check_words
+from orchestrator.command import run
 from search_spaces.catalog import AXES, Catalog, prompts_of
 from search_spaces.errors import BadInput, nearest
 from search_spaces.space import Space, load
@@ -135,4 +136,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.connect import open_ray
+from orchestrator.connect import end_ray, open_ray
 from orchestrator.deaths import RESTARTS
 from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
@@ -36,10 +36,10 @@ def run_replays(
     no Ray cluster answers at `ray_address`, where not all of its nodes see the store, and where
     this machine, without a cluster, has not what a task wants.
     """
-    open_ray(targets, ["attack"], store, ray_address, verbose=False)
-    import ray
-
     try:
+        open_ray(targets, ["attack"], store, ray_address, verbose=False)
+        import ray
+
         task = ray.remote(max_retries=RESTARTS)(_replay_all)
         shared = {dataset: ray.put(examples) for dataset, examples in sources.items()}
         waiting, out = list(targets), dict[Any, Cell]()
@@ -62,7 +62,7 @@ def run_replays(
                     said, error = {}, str(death)
                 listener(out.pop(reference), said, error)
     finally:
-        ray.shutdown()
+        end_ray()
 
 
 def _replay_all(
