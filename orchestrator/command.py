@@ -27,15 +27,19 @@ def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
         return f"stopped: what is done is kept; {how_to_go_on()}" if goes_on else "stopped"
 
     stopping.listen(last_words)
+    code = 1
     try:
         code = main()
-    except stopping.Stopped as stopped:
+    except BaseException:
+        if not stopping.asked():
+            raise
+    if stopping.asked():
         print(last_words(), file=sys.stderr)
-        # At once: a thread may wait for a server, and Ray's processes end with this one.
         with suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(stopped.code)
+        # At once: a thread may wait for a server, and Ray's processes end with this one.
+        os._exit(stopping.exit_code())
     sys.exit(code)
 
 

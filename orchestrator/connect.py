@@ -107,14 +107,18 @@ def _prepare_environment(address: str | None, verbose: bool) -> None:
 def _connect(address: str | None, verbose: bool) -> None:
     import ray
 
+    if address is None:
+        _folders.append(RayFolder())
     how: dict[str, Any] = {"address": address} if address is not None else _on_this_machine()
     try:
-        ray.init(
-            **how,
-            log_to_driver=verbose,
-            logging_level=logging.INFO if verbose else logging.ERROR,
-            configure_logging=True,
-        )
+        # Ray that is only half started leaves processes behind.
+        with stopping.held_back(), _signals_stay_ours():
+            ray.init(
+                **how,
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                configure_logging=True,
+            )
     except ConnectionError as error:
         raise BadInput(
             f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}); "
@@ -128,13 +132,23 @@ def _connect(address: str | None, verbose: bool) -> None:
             f"Ray does not start on this machine ({why}); its logs are in "
             f"{_folders[-1].logs / 'session_latest' / 'logs'}"
         ) from error
+
+
+@contextmanager
+def _signals_stay_ours() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, in Python (to exit) and natively (to print its stack)."""
+    from ray._private import utils
+
+    take, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
+    try:
+        yield
     finally:
+        utils.set_sigterm_handler = take
         stopping.listen_again()
 
 
 def _on_this_machine() -> dict[str, Any]:
     """How a Ray of our own is started: with what this process may use of the machine."""
-    _folders.append(RayFolder())
     # "local" starts a Ray of our own; None would join one that was left running here.
     how: dict[str, Any] = {"address": "local", "include_dashboard": False}
     how["_temp_dir"] = _folders[-1].path

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from orchestrator.stopping import Stopped
+from orchestrator import stopping
 from search_spaces.errors import BadInput
 
 AT_MOST, STOPPED_AT_MOST = 60.0, 5.0  # seconds that the command may take
@@ -61,11 +61,10 @@ def notified(command: str | None, outcome: Outcome) -> Iterator[None]:
     except BadInput:
         command = None
         raise
-    except Stopped as stopped:
-        name, at_most, outcome.code = "stopped", STOPPED_AT_MOST, stopped.code
-        raise
-    except BaseException:
+    except BaseException as error:
         name, outcome.code = "error", 1
+        if stopping.asked() or isinstance(error, KeyboardInterrupt):
+            name, at_most, outcome.code = "stopped", STOPPED_AT_MOST, stopping.exit_code()
         raise
     finally:
         if command is not None:

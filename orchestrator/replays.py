@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orchestrator import stopping
 from orchestrator.connect import end_ray, open_ray
 from orchestrator.deaths import RESTARTS
 from orchestrator.slots import shape
@@ -44,6 +45,7 @@ def run_replays(
         shared = {dataset: ray.put(examples) for dataset, examples in sources.items()}
         waiting, out = list(targets), dict[Any, Cell]()
         while (waiting or out) and not stopped():
+            stopping.check()
             while waiting and (max_concurrent is None or len(out) < max_concurrent):
                 cell = waiting.pop(0)
                 cpus, gpus = shape(cell, "attack")

@@ -1,8 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP: say at once that the command stops, stop well, and within seconds.
 
 A thread hears of the signals, whatever the main thread is doing: it says so, ends the process at
-once on a second one, and also where stopping well takes too long. The main thread gets `Stopped`,
-which leaves every `with` block in order. A signal that was ignored when the process began (nohup)
+once on a second one, and also where stopping well takes too long. In the main thread a
+KeyboardInterrupt is raised, whichever signal it was (Ray knows no other): it leaves every `with`
+block in order. A signal that was ignored when the process began (nohup)
 stays ignored.
 
 Imports nothing heavy: a command hears of signals while it still imports.
@@ -14,8 +15,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AT_MOST = 20.0  # seconds that stopping well may take
@@ -24,15 +25,18 @@ AT_ONCE = 0.3  # seconds within which signals are one: a closed terminal, `timeo
 
 _watched: list[signal.Signals] = []
 _received: list[int] = []
+_held: list[int] = []
 _woken_by: list[socket.socket] = []
 
 
-class Stopped(BaseException):
-    """A signal has asked for the end."""
+def asked() -> bool:
+    """Whether a signal asked for the end: then whatever fails, fails because of it."""
+    return bool(_received)
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.code = 128 + number
+
+def exit_code() -> int:
+    """Of a process that was stopped: 128 and the number of the signal."""
+    return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def quiet_before_begun() -> None:
@@ -48,7 +52,7 @@ def quiet_before_begun() -> None:
 
 
 def listen(last_words: Callable[[], str]) -> None:
-    """From now on a signal raises `Stopped` in the main thread.
+    """From now on a signal raises KeyboardInterrupt in the main thread.
 
     last_words: what is said where the process has to be ended before it has stopped well.
     """
@@ -68,16 +72,28 @@ def listen_again() -> None:
 
 
 def check() -> None:
-    """Raises `Stopped` where a signal came and what it raised was lost."""
+    """Raises KeyboardInterrupt where a signal came and what it raised was lost."""
     if _received:
-        raise Stopped(_received[0])
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """A signal raises KeyboardInterrupt when the block has ended, and not within it."""
+    _held.append(1)
+    try:
+        yield
+    finally:
+        _held.pop()
+        check()
 
 
 def _raise(number: int, _: object) -> None:
     """Once: what is raised again would break off the stopping."""
     if not _received:
         _received.append(number)
-        raise Stopped(number)
+        if not _held:
+            raise KeyboardInterrupt
 
 
 def _hear(heard: socket.socket, last_words: Callable[[], str]) -> None:
