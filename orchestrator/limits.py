@@ -46,6 +46,23 @@ def memory_limit(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
     return min(limits)
 
 
+def oom_kills(
+    cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS, of_all: Path = Path("/proc/vmstat")
+) -> int:
+    """Processes that the kernel has killed for want of memory so far, in the cgroup of this one."""
+    counters = [
+        folder / name
+        for folder in _folders("memory", cgroups, own)
+        for name in ("memory.events", "memory.oom_control")
+    ]
+    for counter in (*counters, of_all):
+        with suppress(OSError, ValueError):
+            for line in counter.read_text().splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0
+
+
 def _folders(controller: str, cgroups: Path, own: Path) -> Iterator[Path]:
     """A controller's cgroups that hold this process, the innermost first, of either version.
 

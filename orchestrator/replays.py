@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator import stopping
 from orchestrator.connect import end_ray, open_ray
-from orchestrator.deaths import RESTARTS
+from orchestrator.deaths import RESTARTS, memory_as_cause
 from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.assets import Assets
@@ -61,7 +61,7 @@ def run_replays(
                 try:
                     said, error = ray.get(reference)
                 except ray.exceptions.RayError as death:
-                    said, error = {}, str(death)
+                    said, error = {}, f"{death}\n{memory_as_cause(str(death), False)}"
                 listener(out.pop(reference), said, error)
     finally:
         end_ray()

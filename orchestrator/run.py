@@ -11,9 +11,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from orchestrator import stopping
+from orchestrator import limits, stopping
 from orchestrator.budget import Budget
-from orchestrator.deaths import Deaths
+from orchestrator.deaths import Deaths, memory_as_cause
 from orchestrator.plan import Plan
 from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
@@ -68,6 +68,7 @@ def run_cells(
     nodes = _Nodes()
     home = ray.get_runtime_context().get_node_id()
     deaths = Deaths(nodes.living, home)
+    oom_kills = limits.oom_kills()
     begun_on: dict[str, str] = {}
     last_words: dict[str, str] = {}
 
@@ -126,6 +127,9 @@ def run_cells(
             with suppress(OSError):  # The listener is told all the same.
                 store.write_error(cell.key, last_words[cell.key])
             error = f"its process died {deaths.counted(cell.key)} times on living nodes"
+            here = deaths.last_node(cell.key) == home and limits.oom_kills() > oom_kills
+            if cause := memory_as_cause(last_words[cell.key], here):
+                error += f", {cause}"
             listener(cell, {"phase": "failed", "error": error})
         return verdict
 
