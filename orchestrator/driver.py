@@ -6,6 +6,7 @@ driver's heartbeat into the store.
 """
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ from trainables.store import Store
 
 if TYPE_CHECKING:
     from orchestrator.report.contents import Report
+
+WORKERS_END_WITHIN = 1.0  # seconds
 
 
 def drive(
@@ -120,6 +123,9 @@ def leftovers_go() -> Iterator[None]:
     """Remove what workers leave that were killed, in mid-sweep or with Ray at its end."""
     try:
         yield
+    except BaseException:
+        time.sleep(WORKERS_END_WITHIN)  # They end when they miss Ray, and nobody waits for them.
+        raise
     finally:
         remove_leftovers()
 
