@@ -387,7 +387,7 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
 RAY_OOM = (  # as Ray 2.60 says it
     "Failure # 1 (occurred at 2026-01-01_00-00-00)\n1 worker(s) were killed due to the node "
     "running low on memory. Memory on the node (IP: 127.0.0.1, ID: 31) was 2.17GB used / "
-    "23.54GB limit (0.092230)\nOOM kill reason: Memory usage 2323017728B exceeded threshold of 252765136B"
+    "23.54GB limit (0.092230)\nOOM kill reason: Memory usage 2323017728B exceeded threshold"
 )
 RAY_KILLED = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR "
