@@ -116,6 +116,17 @@ def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.read(read, 100) == b"kept\n"
 
 
+def test_a_terminal_that_closes_is_replaced_by_nothing() -> None:
+    from orchestrator import output
+
+    terminal, descriptor = os.openpty()
+    stream = output._lasting(None, descriptor)
+    assert stream.isatty()
+    os.close(terminal)
+    print("nobody reads this", file=stream, flush=True)
+    assert not stream.isatty() and os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))
+
+
 @pytest.mark.parametrize(
     "command",
     [
