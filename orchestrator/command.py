@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from orchestrator import stopping
@@ -22,6 +23,7 @@ def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
     goes_on: whether the same command goes on from where it was stopped, and has something to keep.
     """
     outlive_reader()
+    _have_a_home()
 
     def last_words() -> str:
         return f"stopped: what is done is kept; {how_to_go_on()}" if goes_on else "stopped"
@@ -41,6 +43,15 @@ def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
         # At once: a thread may wait for a server, and Ray's processes end with this one.
         os._exit(stopping.exit_code())
     sys.exit(code)
+
+
+def _have_a_home() -> None:
+    """Libraries ask for the home folder and fail where there is none; one that cannot be written
+    does for them. A user id without a name, in a container say, has none unless it is set."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = "/"  # As container engines set it.
 
 
 def same_command() -> str:

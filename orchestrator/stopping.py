@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AT_MOST = 20.0  # seconds that stopping well may take
+AT_MOST = 25.0  # seconds that stopping well may take: Ray may just be starting
 
 AT_ONCE = 0.3  # seconds within which signals are one: a closed terminal, `timeout` send several
 

@@ -515,11 +515,11 @@ def stopped(
     moment: Callable[[subprocess.Popen[str]], object],
     number: signal.Signals,
     module: str = "orchestrator.sweep",
-    more: tuple[str, ...] = (),
+    asked: list[str] = ONE,
     to_group: bool = False,
 ) -> tuple[int, str, list[str]]:
     """The exit code, the command that was typed and what a command said that got a signal."""
-    command = [sys.executable, "-m", module, *ONE, "--store", str(store), *more]
+    command = [sys.executable, "-m", module, *asked, "--store", str(store)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**ENVIRONMENT, "TMPDIR": str(scratch)},
@@ -628,13 +628,13 @@ def test_a_second_signal_ends_a_sweep_at_once(tmp_path: Path, scratch_folder: Pa
 
 @pytest.mark.slow
 def test_transfer_stops_as_a_sweep_does(tmp_path: Path, scratch_folder: Path) -> None:
-    subprocess.run(sweep(*ONE, "--store", str(tmp_path)), check=True, env=ENVIRONMENT)
+    write_finished(tmp_path)
     code, typed, lines = stopped(
-        tmp_path, scratch_folder, some_processes, signal.SIGINT, "orchestrator.transfer"
+        tmp_path, scratch_folder, some_processes, signal.SIGINT, "orchestrator.transfer", SMALL
     )
     assert code == 130
+    assert lines[0] == "stopping: Ctrl-C; a second one ends it at once"
     assert lines[-1].endswith(f"from there: {typed}")
-    assert shell(typed).returncode == 0
 
 
 @pytest.mark.slow
