@@ -19,6 +19,7 @@ from pathlib import Path
 
 from orchestrator import manifest
 from orchestrator.arguments import Parser
+from orchestrator.command import run
 from orchestrator.manifest import Fetched, File, Manifest
 from orchestrator.needed import Asset, Located, needed
 from search_spaces.errors import BadInput
@@ -213,4 +214,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from orchestrator.arguments import Parser
+from orchestrator.command import run
 from orchestrator.inputs import Asked, Inputs, repeated_rows
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
@@ -147,4 +148,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.arguments import Parser
+from orchestrator.command import run
 from search_spaces.errors import BadInput
 from search_spaces.space import Resources, load
 from search_spaces.yaml_file import read_mapping
@@ -116,4 +117,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -5,11 +5,29 @@ cell is given up after a few such deaths. Ray marks a node dead some time after 
 gone: whether a death counts is asked when it matters, and not when it happens.
 """
 
+import re
 import time
 from collections.abc import Callable
 
 RESTARTS = 3  # of a cell whose process died on living nodes
 NODE_DEATH_KNOWN_AFTER = 90.0  # seconds: Ray needs 10 to 20 for a host killed, 64 for a cut link
+
+
+LOWER = "run fewer at once (--max-concurrent), or lower fit.batch_size or fit.max_length"
+
+
+def memory_as_cause(said: str, killed_by_kernel: bool) -> str:
+    """That a process died for want of memory and what to do; empty where nothing tells of it.
+
+    said: by Ray, of the death. killed_by_kernel: whether the kernel killed any here meanwhile.
+    """
+    if "low on memory" in said or "OutOfMemoryError" in said:
+        found = re.search(r"[\d.]+ ?[KMGT]i?B used / [\d.]+ ?[KMGT]i?B limit", said)
+        of = f" ({found[0]} on its machine)" if found else ""
+        return f"out of memory{of}, ended by Ray's memory monitor; {LOWER}"
+    if killed_by_kernel:
+        return f"out of memory: the kernel killed processes here for want of it; {LOWER}"
+    return ""
 
 
 class Deaths:
@@ -26,6 +44,10 @@ class Deaths:
     def record(self, cell: str, node: str | None) -> None:
         """A cell's process died on a node (None: before it told on which)."""
         self.died.setdefault(cell, []).append((node, time.monotonic()))
+
+    def last_node(self, cell: str) -> str | None:
+        """Where a cell's process died last."""
+        return self.died[cell][-1][0]
 
     def counted(self, cell: str) -> int:
         """How often a cell's process died on nodes that are alive still."""

@@ -6,14 +6,18 @@ driver's heartbeat into the store.
 """
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from orchestrator.connect import close_ray, open_ray
+from orchestrator.budget import Budget
+from orchestrator.command import how_to_go_on
+from orchestrator.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.damage import set_aside
 from orchestrator.environment import environment
 from orchestrator.lease import Lease
@@ -35,6 +39,8 @@ from trainables.store import Store
 if TYPE_CHECKING:
     from orchestrator.report.contents import Report
 
+WORKERS_END_WITHIN = 1.0  # seconds
+
 
 def drive(
     plan: Plan,
@@ -45,6 +51,7 @@ def drive(
     ray_address: str | None,
     max_concurrent: int | None,
     verbose: bool,
+    budget: Budget | None,
 ) -> tuple[dict[str, str], list[str], Times | None]:
     """Run what is missing and log what is not logged.
 
@@ -53,7 +60,7 @@ def drive(
     """
     time_spent = TimeSpent()
     store.check_writable()
-    with Lease(store) as lease:
+    with Lease(store) as lease, leftovers_go(), ray_ends_on_failure():
         store.remove_leftovers()
         remove_leftovers()
         say = partial(console.print, markup=False, soft_wrap=True)
@@ -80,7 +87,7 @@ def drive(
                 lease.progress = lambda: progress.snapshot().to_json()
                 failures = _run_missing(
                     plan, store, assets, View(progress, console), time_spent, uploader, finished,
-                    Stop(store, lease), ray_address, max_concurrent, verbose,
+                    Stop(store, lease), ray_address, max_concurrent, verbose, budget,
                 )  # fmt: skip
                 close_ray(beside)  # It takes seconds, and so does the report.
             if finished:
@@ -92,7 +99,6 @@ def drive(
         spent = times()
         if spent is not None:
             _write_times(plan.space.name, spent, store, say)
-        remove_leftovers()  # Of workers that were killed in mid-sweep.
     return failures, left_out, spent
 
 
@@ -106,12 +112,27 @@ def _open(
 ) -> Tracker:
     """Reach MLflow and, if there is something to run, Ray: each takes seconds, so at once."""
     tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
-    with ThreadPoolExecutor(1) as thread:
+    thread = ThreadPoolExecutor(1)
+    try:
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray_address, verbose)
         opened.result()
+    finally:
+        thread.shutdown(wait=False)  # A server may let it wait for long.
     return tracker
+
+
+@contextmanager
+def leftovers_go() -> Iterator[None]:
+    """Remove what workers leave that were killed, in mid-sweep or with Ray at its end."""
+    try:
+        yield
+    except BaseException:
+        time.sleep(WORKERS_END_WITHIN)  # They end when they miss Ray, and nobody waits for them.
+        raise
+    finally:
+        remove_leftovers()
 
 
 def _has_report(plan: Plan, store: Store) -> bool:
@@ -170,6 +191,7 @@ def _run_missing(
     ray_address: str | None,
     max_concurrent: int | None,
     verbose: bool,
+    budget: Budget | None,
 ) -> dict[str, str]:
     from orchestrator.run import RayDied, run_cells
 
@@ -191,14 +213,14 @@ def _run_missing(
         try:
             run_cells(
                 plan, store, assets.location, listen, stop.reason,
-                ray_address, max_concurrent, verbose,
+                ray_address, max_concurrent, verbose, budget, view.progress.expected,
             )  # fmt: skip
             reason = stop.reason()
         except RayDied as error:
             reason = str(error)
     if reason:
-        print(
-            f"stopped: {reason}. What is done is kept; the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"stopped: {reason}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+    elif budget is not None and budget.refused and (left := len(plan.todo) - view.progress.ended):
+        cells = "1 cell" if left == 1 else f"{left} cells"
+        print(f"budget of {budget.text} used: {cells} left; {how_to_go_on()}", file=sys.stderr)
     return failures

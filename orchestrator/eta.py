@@ -136,6 +136,13 @@ class Estimator:
                 self._spent += now - task.since
             self.drop(name, now)
 
+    def expected(self, kind: str, names: Names, units: float = 1.0) -> float | None:
+        """Seconds of a task, from beginning to end; None before one of its kind has ended here."""
+        known = self._known.get(kind)
+        if known is None or not known.tasks_here:
+            return None
+        return known.seconds(names) * units + self._overhead()
+
     def left(self, now: float) -> Left | None:
         """Seconds left; None where too little is known to say."""
         if not self.open:
@@ -193,7 +200,7 @@ class _Regression:
     """Logarithms of seconds a unit, as sums of terms: of all tasks, and of each of their names."""
 
     def __init__(self) -> None:
-        self.tasks = 0
+        self.tasks = self.tasks_here = 0
         self._columns: dict[Hashable, int] = {}
         # Of the rows learnt (each a 1 in the column of each of its terms) and their logarithms y:
         self._rows = np.zeros((0, 0))  # rows' @ rows
@@ -209,6 +216,7 @@ class _Regression:
         self._products[columns] += logarithm
         self._squares += logarithm**2
         self.tasks += 1
+        self.tasks_here += not earlier
         self._fitted = None
 
     def seconds(self, names: Names) -> float:

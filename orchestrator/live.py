@@ -33,10 +33,12 @@ class View:
         self.progress, self.console = progress, console
         self._left = threading.Event()
         self._drawn: tuple[float, Snapshot] | None = None
+        self._is_live = False
         self.live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> "View":
-        if self.console.is_terminal:
+        self._is_live = self.console.is_terminal
+        if self._is_live:
             self.live.start()
         else:
             threading.Thread(target=self._summarise, name="summaries", daemon=True).start()
@@ -44,7 +46,7 @@ class View:
 
     def __exit__(self, *_: object) -> None:
         self._left.set()
-        if self.console.is_terminal:
+        if self._is_live:  # The terminal may be gone by now.
             self._drawn = None
             self.live.stop()
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from orchestrator.eta import Estimator, Left, Task
+from orchestrator.eta import Estimator, Left, Names, Task
 from orchestrator.plan import Plan
 from search_spaces.cell import Cell
 
@@ -90,6 +90,7 @@ class Progress:
         self._worst: tuple[str, float] | None = None
         self._lately: deque[tuple[float, int]] = deque()  # when how many examples were attacked
         self._estimator = _estimator(plan, self.fits)
+        self._expected: dict[tuple[str, Names, float], float | None] = {}  # until more is known
         self._eta: tuple[float, Left | None] | None = None  # when it was told, and what
         self._lock = threading.Lock()
 
@@ -100,6 +101,7 @@ class Progress:
     def update(self, cell: Cell, record: dict[str, Any]) -> dict[str, Any]:
         """Take in one progress record; returns the one before it, empty if there was none."""
         with self._lock:
+            self._expected.clear()
             if "part" in record:
                 self._take_part(cell, record, self.clock())
                 return {}
@@ -135,6 +137,16 @@ class Progress:
                 started=self.began_at,
                 updated=_now(),
             )
+
+    def expected(self, cell: Cell, phase: str) -> float | None:
+        """Seconds that a cell's fit or attack takes as far as this sweep has measured the like."""
+        axes = cell.axes()
+        names, units = (FIT_NAMES, 1.0) if phase == "fit" else (ATTACK_NAMES, cell.examples)
+        with self._lock:
+            task = phase, tuple(str(axes[name]) for name in names), units
+            if task not in self._expected:
+                self._expected[task] = self._estimator.expected(*task)
+            return self._expected[task]
 
     def _take(self, cell: Cell, record: dict[str, Any], before: dict[str, Any], now: float) -> None:
         phase, fit, attack = record["phase"], ("fit", cell.fit.key), ("attack", cell.key)

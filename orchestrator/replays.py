@@ -4,8 +4,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.connect import open_ray
-from orchestrator.deaths import RESTARTS
+from orchestrator import stopping
+from orchestrator.connect import end_ray, open_ray
+from orchestrator.deaths import RESTARTS, memory_as_cause
 from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.assets import Assets
@@ -36,14 +37,15 @@ def run_replays(
     no Ray cluster answers at `ray_address`, where not all of its nodes see the store, and where
     this machine, without a cluster, has not what a task wants.
     """
-    open_ray(targets, ["attack"], store, ray_address, verbose=False)
-    import ray
-
     try:
+        open_ray(targets, ["attack"], store, ray_address, verbose=False)
+        import ray
+
         task = ray.remote(max_retries=RESTARTS)(_replay_all)
         shared = {dataset: ray.put(examples) for dataset, examples in sources.items()}
         waiting, out = list(targets), dict[Any, Cell]()
         while (waiting or out) and not stopped():
+            stopping.check()
             while waiting and (max_concurrent is None or len(out) < max_concurrent):
                 cell = waiting.pop(0)
                 cpus, gpus = shape(cell, "attack")
@@ -59,10 +61,10 @@ def run_replays(
                 try:
                     said, error = ray.get(reference)
                 except ray.exceptions.RayError as death:
-                    said, error = {}, str(death)
+                    said, error = {}, f"{death}\n{memory_as_cause(str(death), False)}"
                 listener(out.pop(reference), said, error)
     finally:
-        ray.shutdown()
+        end_ray()
 
 
 def _replay_all(

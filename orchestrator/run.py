@@ -11,7 +11,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from orchestrator.deaths import Deaths
+from orchestrator import limits, stopping
+from orchestrator.budget import Budget
+from orchestrator.deaths import Deaths, memory_as_cause
 from orchestrator.plan import Plan
 from orchestrator.slots import shape
 from search_spaces.cell import Cell, Fit
@@ -38,6 +40,8 @@ def run_cells(
     ray_address: str | None = None,
     max_concurrent: int | None = None,
     verbose: bool = False,
+    budget: Budget | None = None,
+    expected: Callable[[Cell, str], float | None] = lambda cell, phase: None,
 ) -> None:
     """Run `plan.todo` to the end, calling `listener` in this process with every progress record.
 
@@ -48,7 +52,8 @@ def run_cells(
     takes the place of), and `died` (its process; it will be run again, or reported as failed). The
     records of a part of a cell's attack have `part`: which, and of how many.
 
-    When `stopped` gives a reason, no more cells are begun.
+    When `stopped` gives a reason, no more cells are begun; nor are those that would not end within
+    the budget, as `expected` tells in seconds of a cell's fit or attack, or else the plan's rates.
 
     Raises RayDied.
     """
@@ -63,6 +68,7 @@ def run_cells(
     nodes = _Nodes()
     home = ray.get_runtime_context().get_node_id()
     deaths = Deaths(nodes.living, home)
+    oom_kills = limits.oom_kills()
     begun_on: dict[str, str] = {}
     last_words: dict[str, str] = {}
 
@@ -100,7 +106,18 @@ def run_cells(
             last_words[key] = error
         listener(cells[key], {"phase": "died"} if part is None else {"phase": "died", "part": part})
 
+    def in_time(task: Task) -> bool:
+        if budget is None:
+            return True
+        cell, phase = task.cell, task.phase
+        rate = (
+            plan.rates.fit_seconds(cell.fit) if phase == "fit" else plan.rates.attack_seconds(cell)
+        )
+        seconds = expected(cell, phase) or rate
+        return budget.allows(seconds and seconds / (task.part.of if task.part else 1))
+
     def check_alive() -> None:
+        stopping.check()
         # Ray ends a driver whose node dies, but for some deaths: then it would wait forever.
         if home not in nodes.living():
             raise RayDied("Ray's own processes on this machine died")
@@ -114,6 +131,9 @@ def run_cells(
             with suppress(OSError):  # The listener is told all the same.
                 store.write_error(cell.key, last_words[cell.key])
             error = f"its process died {deaths.counted(cell.key)} times on living nodes"
+            here = deaths.last_node(cell.key) == home and limits.oom_kills() > oom_kills
+            if cause := memory_as_cause(last_words[cell.key], here):
+                error += f", {cause}"
             listener(cell, {"phase": "failed", "error": error})
         return verdict
 
@@ -128,6 +148,7 @@ def run_cells(
         pending=PENDING_HERE if ray_address is None else PENDING_ON_A_CLUSTER,
         max_concurrent=max_concurrent,
         stopped=stopped,
+        in_time=in_time,
     )
     with scratch("tune") as folder:
         tuner = tune.Tuner(

@@ -59,6 +59,18 @@ class Queue:
     def first(self) -> Task:
         return self._heap[0][-1]
 
+    def bring_forward(self, allowed: Callable[[Task], bool]) -> bool:
+        """Have the first task that is allowed be the first; False where there is none."""
+        if not self._heap or allowed(self.first()):
+            return bool(self._heap)
+        found = min((entry for entry in self._heap if allowed(entry[-1])), default=None)
+        if found is None:
+            return False
+        self._heap.remove(found)
+        heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (-math.inf, *found[1:]))
+        return True
+
     def push(self, task: Task, at_once: bool = False) -> None:
         """at_once: before all others, whatever they cost."""
         heapq.heappush(self._heap, (-math.inf if at_once else -task.cost, self._count, task))
@@ -78,7 +90,7 @@ class FitFirst(Searcher):
     a cell whose process died is run again (None: ask later); never asked about parts. pending: how
     many tasks of a phase may wait for room; if more than one, as many may as run, so that a cluster
     can double. max_concurrent: never more tasks out than this. stopped: when true, no more are
-    handed out.
+    handed out. in_time: whether a task would end in time; others are not handed out.
     """
 
     def __init__(
@@ -93,6 +105,7 @@ class FitFirst(Searcher):
         pending: int = 1,
         max_concurrent: int | None = None,
         stopped: Callable[[], object] = lambda: False,
+        in_time: Callable[[Task], bool] = lambda task: True,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.config_of = config_of
@@ -102,6 +115,7 @@ class FitFirst(Searcher):
         self.pending = pending
         self.max_concurrent = max_concurrent
         self.stopped = stopped
+        self.in_time = in_time
         self.slots = Slots()
         self.queues = {phase: Queue() for phase in PHASES}
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
@@ -128,16 +142,18 @@ class FitFirst(Searcher):
         if self.max_concurrent is not None and len(self.out) >= self.max_concurrent:
             return None
         self.slots.resize(self.nodes())
-        for phase in PHASES:
+        phases = [phase for phase in PHASES if self.queues[phase].bring_forward(self.in_time)]
+        for phase in phases:
             queue = self.queues[phase]
-            if queue and self.slots.place(trial_id, shape(queue.first().cell, phase)):
+            if self.slots.place(trial_id, shape(queue.first().cell, phase)):
                 return self._hand_out(trial_id, phase)
-        for phase in PHASES:
+        for phase in phases:
             queue = self.queues[phase]
-            if queue and self._may_wait(phase):
+            if self._may_wait(phase):
                 self.slots.wait(trial_id, shape(queue.first().cell, phase))
                 return self._hand_out(trial_id, phase)
-        if self.out or self.waiting or self.died:
+        # What waits for a fit waits in vain where the fit itself is not handed out any more.
+        if self.out or self.died:
             return None
         return finished
 
@@ -146,7 +162,9 @@ class FitFirst(Searcher):
         task = self.out[trial_id]
         if task.phase != "fit":
             return False
-        return fits_only(task.cell) or self._parts_of(task.cell) > 1
+        cell = task.cell
+        attack = Task(cell, "attack", None, self.cost_of["attack"](cell))
+        return fits_only(cell) or self._parts_of(cell) > 1 or not self.in_time(attack)
 
     def attack_slots(self, cell: Cell) -> int:
         """How many attacks like a cell's may run at once."""

@@ -2,24 +2,29 @@
 
 import argparse
 import json
+import shlex
 import sys
 import time
 
 from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
+from orchestrator.budget import Budget
 from orchestrator.checks import check_ray_address, masked
+from orchestrator.command import run
 from orchestrator.damage import damage
 from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
 from orchestrator.inputs import check_inputs
 from orchestrator.needed import check_attack_resources
+from orchestrator.notify import Outcome, notified
 from orchestrator.plan import Plan, make_plan
 from orchestrator.status import show
 from orchestrator.track import add_tracking_argument, not_uploaded
 from orchestrator.tracking import tracking_uri
 from search_spaces.errors import BadInput
+from trainables.assets import Assets
 from trainables.store import Store
 
 EXAMPLES = """\
@@ -32,7 +37,11 @@ examples:
   python -m orchestrator.sweep --space my_space.yaml --assets /data/assets --store /shared/results
   python -m orchestrator.sweep --ray-address auto --tracking-uri http://head:5000
 
-exit codes: 0 all cells done, 1 some are not, 2 bad input (nothing was run)
+exit codes: 0 all cells done, 1 some are not, 2 bad input (nothing was run), 128 + a signal's
+number if one stopped it (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)
+
+--notify finds in its environment SWEEP_OUTCOME, SWEEP_EXIT_CODE, SWEEP_SPACE, SWEEP_STORE,
+SWEEP_CELLS_DONE, SWEEP_CELLS, SWEEP_FAILED (in this run), SWEEP_SECONDS and SWEEP_REPORT.
 """
 
 
@@ -53,21 +62,35 @@ def sweep(arguments: argparse.Namespace) -> int:
         provisional=arguments.dry_run or arguments.explain is not None,
         reading=arguments.status,
     )
-    if arguments.explain is not None or arguments.status:
-        shown = show(plan, store, arguments.json) if arguments.status else ""
-        print(shown or explain(arguments.explain, plan, store))
-        _say_damage(store)
-        return 0
+    if arguments.explain is not None:
+        return _say(explain(arguments.explain, plan, store), store)
+    if arguments.status:
+        return _say(show(plan, store, arguments.json), store)
     for note in check_inputs(plan.todo, assets):
         print(f"note: {note}", file=sys.stderr)
     if plan.todo and not arguments.dry_run:
         check_attack_resources(plan.space, assets)
     if arguments.dry_run:
-        print(json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan))
-        _say_damage(store)
-        return 0
+        shown = json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan)
+        return _say(shown, store)
 
-    console = Console(stderr=arguments.json, highlight=False)
+    cells = [cell.key for cell in plan.with_status("done", "todo", "failed")]
+    outcome = Outcome(
+        plan.space.name,
+        store.local_folder or store.url,
+        len(cells),
+        done=lambda: len(store.cells_with("result.json", cells)),
+    )
+    with notified(arguments.notify, outcome):
+        outcome.code = _run(plan, store, assets, arguments, outcome)
+    return outcome.code
+
+
+def _run(
+    plan: Plan, store: Store, assets: Assets, arguments: argparse.Namespace, outcome: Outcome
+) -> int:
+    """Run what is missing and show what there is. Returns the exit code."""
+    console = Console(stderr=arguments.json, highlight=False, markup=False, emoji=False)
     started = time.perf_counter()
     failures, left_out, times = drive(
         plan,
@@ -78,9 +101,12 @@ def sweep(arguments: argparse.Namespace) -> int:
         arguments.ray_address,
         arguments.max_concurrent,
         arguments.verbose,
+        arguments.budget,
     )
+    outcome.failed = len(failures)
     trusted = {cell.key for cell in plan.with_status("done")}
     plan = make_plan(plan.space, assets, store, trusted=trusted)
+    outcome.report = _report(plan, store)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))
     else:
@@ -88,22 +114,33 @@ def sweep(arguments: argparse.Namespace) -> int:
         if times is not None:
             console.print(f"time:    {times}", soft_wrap=True)
     for key, error in failures.items():
-        print(f"failed: {key}: {error} (traceback: {store.error_path(key)})", file=sys.stderr)
+        place = shlex.quote(store.error_path(key))
+        print(f"failed: {key}: {error} (traceback: {place})", file=sys.stderr)
     if left_out:
         print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if plan.todo else 0
 
 
-def _say_damage(store: Store) -> None:
+def _say(text: str, store: Store) -> int:
+    """Print what was asked for, and what was found damaged on the way. Returns the exit code."""
+    print(text)
     for line in damage(store):
         print(line, file=sys.stderr)
+    return 0
+
+
+def _report(plan: Plan, store: Store) -> str:
+    """Where the report lies; empty without one."""
+    from orchestrator.report.folder import folder_of
+
+    page = folder_of(plan.space.name, store) / "index.html"
+    return str(page) if page.is_file() else ""
 
 
 def _show_end(
     plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
 ) -> None:
     from orchestrator.report.comparison import headline
-    from orchestrator.report.folder import folder_of
     from orchestrator.report.from_store import read
 
     done = plan.with_status("done")
@@ -116,10 +153,9 @@ def _show_end(
     console.print(
         f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
     )
-    console.print(f"results: {store.local_folder or store.url}")
-    if done:
-        report = folder_of(plan.space.name, store) / "index.html"
-        console.print(f"report:  {report}", soft_wrap=True)
+    console.print(f"results: {shlex.quote(store.local_folder or store.url)}", soft_wrap=True)
+    if report := _report(plan, store):
+        console.print(f"report:  {shlex.quote(report)}", soft_wrap=True)
     if arguments.tracking_uri is None:
         console.print(
             f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
@@ -149,6 +185,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ADDRESS",
         help="a running Ray cluster, e.g. auto (none: start one)",
     )
+    add(
+        "--budget",
+        type=Budget,
+        metavar="TIME",
+        help="begin only what should end within this time, e.g. 8h or 1h30m, from the start on; "
+        "then end as usual",
+    )
+    add(
+        "--notify",
+        metavar="COMMAND",
+        help="have the shell run this at the end in any case but bad input; "
+        "SWEEP_OUTCOME (done, incomplete, stopped, error) and more are in its environment",
+    )
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--dry-run", action="store_true", help="print the plan and stop")
     instead("--status", action="store_true", help="how far the sweep is that runs in this store")
@@ -159,4 +208,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main, goes_on=True)

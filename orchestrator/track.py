@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
+from orchestrator.command import run
 from orchestrator.logged import Summary, sweep_files
 from orchestrator.plan import Plan
 from orchestrator.report.comparison import headline
@@ -112,4 +113,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

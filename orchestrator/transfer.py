@@ -10,6 +10,7 @@ import time
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_ray_address
+from orchestrator.command import how_to_go_on, run
 from orchestrator.damage import set_aside
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
@@ -128,10 +129,7 @@ def _replay(
         arguments.ray_address, arguments.max_concurrent,
     )  # fmt: skip
     if stop.reason():
-        print(
-            f"stopped: {stop.reason()}. What is done is kept; the same command goes on from there",
-            file=sys.stderr,
-        )
+        print(f"stopped: {stop.reason()}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
     print(f"{len(ended)} of {len(targets)} fits done in {time.perf_counter() - started:.0f} s")
     return 0 if len(ended) == len(targets) else 1
 
@@ -166,4 +164,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main, goes_on=True)

@@ -13,3 +13,11 @@ drawing.py       how plots look                      ground.py       what each i
 page.py          the HTML page (page.html .css .js)  browser.py      its adversarial examples
 changes.py       what an attack changed in a text
 """
+
+import logging
+import os
+
+# Plots are drawn into files. What a notebook or a user's own settings ask for instead (a window, a
+# back end that only the notebook has) is nothing to them, and no word of it belongs in the output.
+os.environ["MPLBACKEND"] = "agg"
+logging.getLogger("matplotlib").setLevel(logging.ERROR)

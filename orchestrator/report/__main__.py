@@ -4,11 +4,13 @@ python -m orchestrator.report --space embedded --store results --out report
 """
 
 import argparse
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.command import run
 from orchestrator.damage import damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
@@ -55,7 +57,7 @@ def _report(arguments: argparse.Namespace) -> int:
         print("\n".join(markdown(table) for table in against(results, baseline)))
     if arguments.paper:
         print(markdown(beside_measured(results)))
-    print(f"\nreport: {folder / 'index.html'}")
+    print(f"\nreport: {shlex.quote(str(folder / 'index.html'))}")
     for line in damage(store):
         print(line, file=sys.stderr)
     return 0
@@ -118,4 +120,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
