@@ -8,15 +8,15 @@ import time
 from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
-from orchestrator.checks import check_label_words, check_ray_address, masked
+from orchestrator.checks import check_label_words, check_ray_address
 from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
 from orchestrator.needed import check_attack_resources
 from orchestrator.plan import Plan, make_plan
 from orchestrator.status import show
-from orchestrator.track import add_tracking_argument, not_uploaded
-from orchestrator.tracking import tracking_uri
+from orchestrator.track import add_tracking_argument, not_uploaded, say_variable, to_see
+from orchestrator.where import where
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
@@ -65,6 +65,10 @@ def sweep(arguments: argparse.Namespace) -> int:
 
     console = Console(stderr=arguments.json, highlight=False)
     started = time.perf_counter()
+    say_variable(
+        where(store, arguments.tracking_uri),
+        lambda line: console.print(line, soft_wrap=True, markup=False),
+    )
     failures, left_out, times = drive(
         plan,
         store,
@@ -100,7 +104,6 @@ def _show_end(
     if done:
         console.print()
         print(headline(read(plan, store)))
-    uri = masked(tracking_uri(store, arguments.tracking_uri))
     left_out = len(plan.with_status("not_applicable"))
     note = f" ({left_out} do not apply)" if left_out else ""
     console.print(
@@ -110,12 +113,8 @@ def _show_end(
     if done:
         report = folder_of(plan.space.name, store) / "index.html"
         console.print(f"report:  {report}", soft_wrap=True)
-    if arguments.tracking_uri is None:
-        console.print(
-            f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
-        )
-    else:
-        console.print(f"MLflow:  {uri}")
+    there = where(store, arguments.tracking_uri)
+    console.print(f"MLflow:  {to_see(there, store)}", soft_wrap=True, markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:
