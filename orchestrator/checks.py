@@ -63,9 +63,8 @@ def check_tracking_server(uri: str, given_by: str = OPTION) -> None:
     named = f"{given_by} {masked(uri)}"
     try:
         parts = urlparse(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise BadInput(f"{named}: the port is not a number") from None
+    except ValueError as error:
+        raise BadInput(f"{named}: {error}; give http://HOST:PORT") from None
     scheme = parts.scheme.split("+")[0]
     served = scheme in ("http", "https")
     if scheme == "sqlite":
@@ -83,11 +82,15 @@ def check_tracking_server(uri: str, given_by: str = OPTION) -> None:
             f"{named}: leave user and password out, {others}; "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
         )
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise BadInput(f"{named}: the port is not a number") from None
     if served:
         _check_answers(uri, given_by)
-    elif host and (error := connection_error(host, port or PORTS[scheme])):
+    elif host and (away := connection_error(host, port or PORTS[scheme])):
         raise BadInput(
-            f"the tracking server {masked(uri)} does not answer ({error}); start it, or "
+            f"the tracking server {masked(uri)} does not answer ({away}); start it, or "
             f"{without(given_by)} to track into the store"
         )
 

@@ -28,7 +28,6 @@ Record = dict[str, Any]
 FORMAT = "2"  # raised when what a run holds changes: runs of an older format are logged anew
 EXAMPLES, CELL, PLAN = "examples.json", "cell.json", "plan.json"
 OLDER = ("examples.jsonl", "comparison.md")  # what runs of older formats had and these have not
-WRITTEN = "report/files.json"  # names of all files that sweeps have written to their run
 RUN_NAME, SOURCE = "sweep", "orchestrator.sweep"
 RUNNING = "Running."
 HOW_TO_READ = [

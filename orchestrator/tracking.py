@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,11 @@ from trainables.store import Store
 
 NOTE, PARENT, SOURCE = "mlflow.note.content", "mlflow.parentRunId", "mlflow.source.name"
 KIND = "mlflow.experimentKind"
-LOG_NOTE, LOG_NAME = "log_note", "log_name"  # of a note and a name: what was written last
+# Of a run's note, name and files: what was written.
+LOG_NOTE, LOG_NAME, LOG_FILES = "log_note", "log_name", "log_files"
 OUR_TAGS = {
-    *("kind", "log_format", "cell_key", "fit_key", "attack_resources", LOG_NOTE, LOG_NAME),
+    *("kind", "log_format", "cell_key", "fit_key", "attack_resources"),
+    *(LOG_NOTE, LOG_NAME, LOG_FILES),
 }
 OUR_FILES = (logged.EXAMPLES, logged.CELL, logged.PLAN, "space.yaml", "environment.json")
 
@@ -101,6 +102,7 @@ class Tracker:
         self._experiment_id = ""
         self._parent: Any = None
         self._complete: set[str] | None = None
+        self._parents: dict[str, str] = {}  # of the cells' runs that were there, by id
         self._running: set[str] = set()  # ids of runs that are RUNNING because of this tracker
         self._before = ""  # the parent run's status, as long as nothing is logged
         self._ended = threading.Event()
@@ -155,9 +157,9 @@ class Tracker:
         self._ended.set()
         for run_id in list(self._running):
             with suppress(Exception):
-                self.client.set_terminated(
-                    run_id, "FINISHED" if self._before == "FINISHED" else status
-                )
+                if self.client.get_run(run_id).info.status == "RUNNING":
+                    as_before = self._before == "FINISHED"
+                    self.client.set_terminated(run_id, "FINISHED" if as_before else status)
                 self._running.discard(run_id)
 
     def _open(self, to_write: bool, say: Callable[[str], None]) -> None:
@@ -183,6 +185,7 @@ class Tracker:
         try:
             parent = self._begin()
             self._before = ""
+            self._put_listed(parent, summary.files)
             self._show(parent, summary)
         except Exception:
             self._forget()
@@ -210,13 +213,16 @@ class Tracker:
         make: called where it is not. environment: as the store keeps it.
         """
         try:
-            parent = self._find_parent()
-            if parent is not None and is_complete(parent):
+            found = self._find_parent()
+            if found is not None and is_complete(found):
+                self._running.discard(found.info.run_id)  # The answer to that was lost.
                 return False
             summary = make()
-            parent = self._begin()
+            begun = self._begin()
+            parent = found or begun  # As it is now: people write in it while a sweep runs.
+            listed = self._put_listed(parent, summary.files)
             self._show(parent, summary)
-            self._remove_others(parent, summary.files)
+            self._remove_others(parent, summary.files, listed)
             self._adopt(parent)
             run_id = str(parent.info.run_id)
             times = summary.times
@@ -249,6 +255,7 @@ class Tracker:
             [run for run in self._search(f"tags.cell_key = '{cell.key}'") if is_cell(run)]
         )
         if run is not None and is_complete(run):
+            self._running.discard(run.info.run_id)
             return False
         if run is None:
             run = self._create(cell, parent, seconds)
@@ -281,10 +288,9 @@ class Tracker:
         )
 
     def _show(self, parent: Any, summary: Summary) -> None:
-        """The summary on the pages of the sweep's run and of the experiment."""
-        self._put_listed(parent, summary.files)
+        """A summary on the pages of the sweep's run and of the experiment."""
         experiment = self.client.get_experiment(self._experiment())
-        id, run_id = experiment.experiment_id, parent.info.run_id
+        id = experiment.experiment_id
         tags = views.tags(summary.axes)
         if KIND in experiment.tags:  # People choose it on the page as well.
             del tags[KIND]
@@ -292,40 +298,41 @@ class Tracker:
             if experiment.tags.get(name) != value:
                 self.client.set_experiment_tag(id, name, value)
         links = views.links(id, summary.axes["dataset"])
-        self._describe(
-            f"{links}\n\n{summary.note}",
-            experiment.tags,
-            partial(self.client.set_experiment_tag, id),
-        )
-        tags = self.client.get_run(run_id).data.tags
-        self._describe(summary.note, tags, partial(self.client.set_tag, run_id))
+        current = experiment.tags
+        for name, value in _description(current, f"{links}\n\n{summary.note}").items():
+            self.client.set_experiment_tag(id, name, value)
+        if described := _description(parent.data.tags, summary.note):
+            self.client.log_batch(parent.info.run_id, tags=_run_tags(described))
 
-    def _describe(
-        self, note: str, tags: Mapping[str, str], set_tag: Callable[[str, str], None]
-    ) -> None:
-        """Write a description below what people wrote there."""
-        current = tags.get(NOTE) or ""
-        text, remembered = notes.merged(current, note, tags.get(LOG_NOTE) or "")
-        if text != current:
-            set_tag(LOG_NOTE, remembered)
-            set_tag(NOTE, text)
+    def _put_listed(self, parent: Any, files: Mapping[str, bytes]) -> list[str]:
+        """Write files of the sweep's run; returns all that sweeps have written there.
 
-    def _put_listed(self, parent: Any, files: Mapping[str, bytes]) -> None:
-        """Write files of the sweep's run. All that sweeps write there is listed before it is
-        written and until it is removed: what is on no list is a person's."""
-        parent = self._in_its_place(parent)
-        listed = {*_read_list(artifacts_of(parent, self.where.uri)), *files}
-        self._put(parent, {logged.WRITTEN: _as_list(listed)})
+        They are listed before they are written and until they are removed: what is on no list is a
+        person's. A list that is too long for a tag is cut: what it lacks is never removed.
+        """
+        listed = sorted({*_listed(parent), *files})
+        self._set_list(parent, listed)
         self._put(parent, files)
+        return listed
 
-    def _remove_others(self, parent: Any, files: Mapping[str, bytes]) -> None:
+    def _remove_others(self, parent: Any, files: Mapping[str, bytes], listed: list[str]) -> None:
         """Remove what an earlier sweep has written and this one has not."""
-        artifacts = artifacts_of(self._in_its_place(parent), self.where.uri)
-        listed = _read_list(artifacts)
-        for name in sorted({*listed, *logged.OLDER} - set(files)):
-            _remove(artifacts, name)
-        if set(listed) != set(files):
-            self._put(parent, {logged.WRITTEN: _as_list(files)})
+        others = sorted(set(listed) - set(files))
+        if parent.data.tags.get("log_format") != FORMAT:
+            others += logged.OLDER
+        if others:
+            artifacts = artifacts_of(self._in_its_place(parent), self.where.uri)
+            for name in others:
+                _remove(artifacts, name)
+            for folder in sorted({str(Path(name).parent) for name in others} - {"."}, reverse=True):
+                if not artifacts.list_artifacts(folder):
+                    _remove(artifacts, folder)
+            self.client.set_tag(parent.info.run_id, LOG_FILES, _as_list(files))
+
+    def _set_list(self, parent: Any, names: Iterable[str]) -> None:
+        listed = _as_list(names)
+        if parent.data.tags.get(LOG_FILES) != listed:
+            self.client.set_tag(parent.info.run_id, LOG_FILES, listed)
 
     def _put(self, run: Any, files: Mapping[str, bytes]) -> None:
         """Write artifacts of a run, each whole."""
@@ -354,20 +361,20 @@ class Tracker:
             name = tags[LOG_NAME] = logged.run_name(cell)
         self._running.add(run_id)
         self.client.update_run(run_id, status="RUNNING", name=name)
+        if run.data.tags.get("log_format") != FORMAT:
+            artifacts = artifacts_of(self._in_its_place(run), self.where.uri)
+            for older in logged.OLDER:
+                _remove(artifacts, older)
         self.client.log_batch(run_id, tags=_run_tags(tags))
-        artifacts = artifacts_of(self._in_its_place(run), self.where.uri)
-        for older in logged.OLDER:
-            _remove(artifacts, older)
 
     def _adopt(self, parent: Any) -> None:
-        """Have the cells under the parent whose own was deleted."""
-        run_id, here = parent.info.run_id, {parent.info.run_id: True}
-        for run in self._search("tags.kind = 'cell'"):
-            other = run.data.tags.get(PARENT, "")
+        """Have the cells under the sweep's run whose own was deleted."""
+        here = {parent.info.run_id: True}
+        for run_id, other in self._parents.items():
             if other not in here:
-                here[other] = bool(other) and self._is_there(other)
-            if is_cell(run) and not here[other]:
-                self.client.set_tag(run.info.run_id, PARENT, run_id)
+                here[other] = self._is_there(other)
+            if not here[other]:
+                self.client.set_tag(run_id, PARENT, parent.info.run_id)
 
     def _is_there(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException
@@ -387,6 +394,9 @@ class Tracker:
                 if is_cell(run):
                     runs.setdefault(run.data.tags["cell_key"], []).append(run)
             kept = {key: self._keep_one(same) for key, same in runs.items()}
+            self._parents = {
+                run.info.run_id: run.data.tags.get(PARENT, "") for run in kept.values()
+            }
             self._complete = {key for key, run in kept.items() if is_complete(run)}
         return self._complete
 
@@ -440,10 +450,9 @@ class Tracker:
             return True
         if run.info.run_name != tags.get(LOG_NAME, run.info.run_name):
             return True
-        artifacts = artifacts_of(run, self.where.uri)
-        listed = _read_list(artifacts)
-        ours = {*OUR_FILES, *logged.OLDER, logged.WRITTEN, *listed}
-        names = [name for name in _names(artifacts) if name not in ours]
+        listed = _listed(run)
+        names = {*_names(artifacts_of(run, self.where.uri))}
+        names -= {*OUR_FILES, *logged.OLDER, *listed}
         # Reports of older versions are on no list.
         return any(listed or not name.startswith("report/") for name in names)
 
@@ -518,22 +527,26 @@ def _names(artifacts: Any, folder: str | None = None) -> list[str]:
     return found
 
 
-def _read_list(artifacts: Any) -> list[str]:
-    """What sweeps have written to their run, as far as they have listed it."""
-    folder = str(Path(logged.WRITTEN).parent)
-    if logged.WRITTEN not in {entry.path for entry in artifacts.list_artifacts(folder)}:
-        return []
-    with tempfile.TemporaryDirectory() as local:
-        text = Path(artifacts.download_artifacts(logged.WRITTEN, local)).read_text("utf-8")
-    try:
-        names = json.loads(text)
-    except ValueError:
-        return []
-    return [name for name in names if isinstance(name, str) and ".." not in name.split("/")]
+def _listed(run: Any) -> list[str]:
+    """What sweeps have written to their run, as far as it is listed."""
+    with suppress(ValueError):
+        names = json.loads(run.data.tags.get(LOG_FILES, "[]"))
+        return [name for name in names if isinstance(name, str) and ".." not in name.split("/")]
+    return []
 
 
-def _as_list(names: Iterable[str]) -> bytes:
-    return json.dumps(sorted(names), indent=1).encode()
+def _as_list(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    while len(text := json.dumps(listed)) > logged.LONGEST_NOTE:
+        listed.pop()
+    return text
+
+
+def _description(tags: Mapping[str, str], note: str) -> dict[str, str]:
+    """Tags that put a description below what people wrote there; none where it stands already."""
+    current = tags.get(NOTE) or ""
+    text, remembered = notes.merged(current, note, tags.get(LOG_NOTE) or "")
+    return {} if text == current else {LOG_NOTE: remembered, NOTE: text}
 
 
 def _remove(artifacts: Any, name: str) -> None:
