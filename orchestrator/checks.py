@@ -66,16 +66,19 @@ def check_tracking_server(uri: str, given_by: str = OPTION) -> None:
     except ValueError as error:
         raise BadInput(f"{named}: {error}; give http://HOST:PORT") from None
     scheme = parts.scheme.split("+")[0]
+    instead = "" if given_by == OPTION else f", or {without(given_by)} to track into the store"
     served = scheme in ("http", "https")
     if scheme == "sqlite":
         return
     if scheme == "file" or uri.startswith(("/", ".")):
         raise BadInput(
             f"{named}: MLflow 3 keeps no runs in folders; give a database like "
-            "sqlite:///mlflow.db, or http://HOST:PORT"
+            f"sqlite:///mlflow.db, or http://HOST:PORT{instead}"
         )
     if scheme not in PORTS or (served and not parts.netloc):
-        raise BadInput(f"{named}: give http://HOST:PORT or a database like sqlite:///mlflow.db")
+        raise BadInput(
+            f"{named}: give http://HOST:PORT or a database like sqlite:///mlflow.db{instead}"
+        )
     if served and ("@" in parts.netloc or masked(uri) != uri):
         others = "others can read a command line" if given_by == OPTION else "it would be shown"
         raise BadInput(
