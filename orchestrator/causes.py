@@ -17,6 +17,8 @@ def why(error: Exception, where: Where, space: str) -> str:
     """What is wrong at the start, and what to do."""
     from mlflow.exceptions import MlflowException, RestException
 
+    if _folder_is_gone():
+        return "the current folder was deleted; change to one that is there"
     status = http_status(error) if where.served else None
     through = _through(where)
     if status == 401:
@@ -41,8 +43,6 @@ def why(error: Exception, where: Where, space: str) -> str:
 def cause(error: Exception, where: Where) -> str:
     """The innermost cause, in words where what is raised says too little."""
     text = line(error)
-    if folder_is_gone():
-        return "the current folder was deleted; change to one that is there"
     if found := re.search(r"out-of-date database schema \(found version (\w+)", str(error)):
         return schema_advice(where, found[1]) or text
     if is_locked(error):
@@ -80,7 +80,7 @@ def line(error: Exception) -> str:
     return masked((f"{kind}{inner}".strip().splitlines() or [kind])[0])[:200]
 
 
-def folder_is_gone() -> bool:
+def _folder_is_gone() -> bool:
     """Whether the folder in which this process runs was deleted."""
     try:
         os.getcwd()

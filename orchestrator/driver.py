@@ -7,7 +7,7 @@ driver's heartbeat into the store.
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +103,15 @@ def _open(
     tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
     with ThreadPoolExecutor(1) as thread:
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
-        if plan.todo:
-            open_ray(plan.todo, PHASES, store, ray_address, verbose)
-        opened.result()
+        try:
+            if plan.todo:
+                open_ray(plan.todo, PHASES, store, ray_address, verbose)
+            opened.result()
+        except BaseException:
+            tracker.stop_waiting()
+            wait([opened])
+            tracker.end()
+            raise
     return tracker
 
 

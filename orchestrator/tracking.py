@@ -148,13 +148,17 @@ class Tracker:
             return folder is not None and Path(error.filename).is_relative_to(folder.parent)
         return may_pass(error)
 
+    def stop_waiting(self) -> None:
+        """Have `open` give up where it waits for a lock."""
+        self._ended.set()
+
     def end(self, status: str = "KILLED") -> None:
         """End the runs that this tracker has left running, in a sweep that is interrupted.
 
         The next sweep completes them. A parent run that was finished before and of which nothing
         has changed is finished again. Whatever fails is left as it is.
         """
-        self._ended.set()
+        self.stop_waiting()
         for run_id in list(self._running):
             with suppress(Exception):
                 if self.client.get_run(run_id).info.status == "RUNNING":

@@ -138,8 +138,8 @@ def test_a_newer_schema_is_said_to_be_newer(
     with closing(sqlite3.connect(store / "mlflow.db")) as db:
         db.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
         db.commit()
-    for result in (sync(store), track.main(["ui", "--store", str(store)])):
-        assert result == 2
+    for run in (sync, lambda store: track.main(["ui", "--store", str(store)])):
+        assert run(store) == 2
         said = one_line(capsys)
         assert "made by a newer MLflow" in said and "move the file away" in said
         assert "--tracking-uri" not in said
