@@ -67,6 +67,11 @@ def read_runs(space: str, tracking_uri: str, given_by: str = OPTION) -> LoggedSw
         raise BadInput(why(error, there, space)) from None
 
 
+def _store_of(file: Path | None) -> str | None:
+    """The store that a database's file lies in."""
+    return str(file.parent) if file is not None and (file.parent / "cells").is_dir() else None
+
+
 def _instead(there: Where) -> str:
     if there.own:
         return "the next sweep, or python -m orchestrator.track sync, makes it anew from the store"
@@ -89,10 +94,11 @@ def _read(client: Any, space: str, there: Where) -> LoggedSweep:
     old = [run for run in runs.values() if not is_complete(run)]
     if old:
         where = f" --tracking-uri {there.to_paste}" if there.given_by else ""
+        store = shlex.quote(_store_of(there.file) or "STORE")
         raise BadInput(
             f"{len(old)} of {len(runs)} runs of {space} at {there.shown} were logged by an older "
             "version; log them anew from their store: python -m orchestrator.track sync "
-            f"--space {shlex.quote(space)} --store STORE{where}"
+            f"--space {shlex.quote(space)} --store {store}{where}"
         )
     parents = search(client, experiment.experiment_id, "tags.kind = 'sweep'")
     parent = next((run for run in parents if is_sweep(run)), None)

@@ -9,6 +9,7 @@ Exit codes: 0 done (sync: MLflow has all finished cells of the space), 1 some co
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -29,7 +30,8 @@ from trainables.store import Store
 if TYPE_CHECKING:
     from orchestrator.report.contents import Report
 
-UI = ("python", "-m", "orchestrator.track", "ui")
+SYNC = ("python", "-m", "orchestrator.track", "sync")
+UI = (*SYNC[:-1], "ui")
 
 
 def say_variable(there: Where, say: Callable[[str], None]) -> None:
@@ -65,14 +67,27 @@ def summary(plan: Plan, store: Store, report: "Report", times: Times | None) -> 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
     """How many cells MLflow has not got, and the command that uploads them later."""
-    command = ["python", "-m", "orchestrator.track", "sync", "--space", arguments.space]
+    command = [*SYNC, "--space", _from_anywhere(arguments.space)]
     for name in ("only", "set"):
         command += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
-    for name in ("precision", "seeds", "store", "assets", "tracking_uri"):
+    for name in ("precision", "seeds"):
         value = getattr(arguments, name)
-        command += [] if value is None else [f"--{name.replace('_', '-')}", masked(str(value))]
+        command += [] if value is None else [f"--{name}", str(value)]
+    store = Store(arguments.store)
+    command += ["--store", store.local_folder or store.url]
+    if arguments.assets is not None:
+        command += ["--assets", _from_anywhere(arguments.assets)]
+    there = where(store, arguments.tracking_uri)
+    if there.given_by:
+        uri = there.uri if there.file is None else uri_of(there.file)
+        command += ["--tracking-uri", masked(uri)]
     cells = "1 finished cell is" if len(keys) == 1 else f"{len(keys)} finished cells are"
     return f"{cells} not uploaded to MLflow; upload later with: {shlex.join(command)}"
+
+
+def _from_anywhere(name: str) -> str:
+    """A file's or folder's path in full; any other name as it is."""
+    return os.path.abspath(name) if os.path.exists(name) else name
 
 
 def to_see(there: Where, store: Store) -> str:

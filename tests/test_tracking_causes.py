@@ -4,6 +4,7 @@ Databases, servers, proxies and MLflow's command line are real. The store is wri
 """
 
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ from finished_store import SMALL, write_finished
 from tracking_server import check_all_is_there_once, free_port
 
 from orchestrator import database, track, tracking
+from orchestrator.arguments import Parser, add_plan_arguments
 from orchestrator.checks import check_tracking_server
 from orchestrator.from_mlflow import read_runs
 from orchestrator.tracking import Tracker
@@ -284,6 +286,24 @@ def test_the_variable_is_used_and_said_and_the_option_wins(
     for empty in ("", " "):
         monkeypatch.setenv(VARIABLE, empty)
         assert where(store, None).own and where(store, "").own
+
+
+def test_the_command_that_uploads_later_works_from_any_folder(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parser = Parser()
+    add_plan_arguments(parser)
+    track.add_tracking_argument(parser)
+    monkeypatch.chdir(store.parent)
+    given = [*SMALL, "--store", store.name, "--tracking-uri", "sqlite:///it's.db"]
+    said = track.not_uploaded(["a key"], parser.parse_args(given))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    words = shlex.split(said.partition("upload later with: ")[2])
+    assert words[:3] == ["python", "-m", "orchestrator.track"]
+    assert track.main(words[3:]) == 0
+    assert len(read_runs("embedded", uri_of(tmp_path / "it's.db")).cells) == 2
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "/tmp/mlruns", "./mlruns", "databricks"])
