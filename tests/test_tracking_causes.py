@@ -89,6 +89,7 @@ def test_a_deleted_experiment_is_restored_by_the_command_that_is_printed(
     assert sync(store) == 0
 
 
+@pytest.mark.slow
 def test_an_experiment_that_is_gone_for_good_is_logged_anew(
     logged: tuple[list[Cell], Path], store: Path
 ) -> None:
@@ -102,6 +103,7 @@ def test_an_experiment_that_is_gone_for_good_is_logged_anew(
     check_all_is_there_once(uri_of(store / "mlflow.db"), "embedded", logged[0], Store(str(store)))
 
 
+@pytest.mark.slow
 def test_an_older_schema_is_upgraded_by_the_command_that_is_printed(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -277,6 +279,10 @@ def test_the_variable_is_used_and_said_and_the_option_wins(
 ) -> None:
     cells, store = write_finished(tmp_path / "store")
     uri = f"sqlite:///{tmp_path}/theirs.db"
+    shutil.copy(logged[1] / "mlflow.db", tmp_path / "theirs.db")
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as db:
+        db.execute("UPDATE experiments SET name = 'another' WHERE name = 'embedded'")
+        db.commit()
     monkeypatch.setenv(VARIABLE, uri)
     assert sync(tmp_path / "store") == 0
     assert f"logging to MLflow at {uri}, as MLFLOW_TRACKING_URI says" in one_line(capsys)
@@ -289,20 +295,26 @@ def test_the_variable_is_used_and_said_and_the_option_wins(
 
 
 def test_the_command_that_uploads_later_works_from_any_folder(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     parser = Parser()
     add_plan_arguments(parser)
     track.add_tracking_argument(parser)
     monkeypatch.chdir(store.parent)
+    shutil.copy(store / "mlflow.db", "it's.db")
     given = [*SMALL, "--store", store.name, "--tracking-uri", "sqlite:///it's.db"]
     said = track.not_uploaded(["a key"], parser.parse_args(given))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     words = shlex.split(said.partition("upload later with: ")[2])
     assert words[:3] == ["python", "-m", "orchestrator.track"]
+    os.remove(store / "mlflow.db")
     assert track.main(words[3:]) == 0
-    assert len(read_runs("embedded", uri_of(tmp_path / "it's.db")).cells) == 2
+    assert "nothing to do: MLflow at sqlite:///" in capsys.readouterr().out
+    assert not (store / "mlflow.db").exists()
     assert not list((tmp_path / "elsewhere").iterdir())
 
 

@@ -200,7 +200,10 @@ def test_one_store_seen_through_a_link_is_not_moved(copied: Path, tmp_path: Path
     assert snapshot(copied) == before
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if "?" in name else pytest.mark.slow) for name in NAMES],
+)
 def test_a_database_lies_in_its_store_whatever_the_path(
     name: str, logged: tuple[list[Cell], Path], tmp_path: Path
 ) -> None:
@@ -411,7 +414,9 @@ def test_cells_of_a_deleted_sweeps_run_come_under_the_new_one(copied: Path) -> N
     assert {run.data.tags["mlflow.parentRunId"] for run in cells} == {new.info.run_id}
 
 
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(
+    "kind", [KeyboardInterrupt, pytest.param(SystemExit, marks=pytest.mark.slow)]
+)
 def test_a_sweep_that_is_interrupted_leaves_no_run_running(
     kind: type[BaseException], logged: tuple[list[Cell], Path], copied: Path
 ) -> None:
