@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= results
+export STORE
 
 KILLS := $(or $(N),100)
 
@@ -16,7 +17,7 @@ setup: .venv/ready
 	touch $@
 
 sweep: setup
-	$(BIN)/python -m orchestrator.sweep --store $(STORE)
+	$(BIN)/python -m orchestrator.sweep --store "$$STORE"
 
 test: setup
 	$(BIN)/python -m pytest -q -m "not slow"
@@ -40,4 +41,4 @@ audit: setup
 	awk '/could not be audited/ {n++; next} {print} END {if (n) print n " not audited: no data"}'
 
 ui: setup
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --backend-store-uri sqlite:///$(STORE)/mlflow.db --host 127.0.0.1 --port 5000
+	$(BIN)/python -m orchestrator.track ui --store "$$STORE"

@@ -8,7 +8,7 @@ driver's heartbeat into the store.
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator.report.contents import Report
 
 WORKERS_END_WITHIN = 1.0  # seconds
+ENDS_WITHIN = 3.0  # seconds that a start which failed waits for the tracker
 
 
 def drive(
@@ -118,6 +119,11 @@ def _open(
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray_address, verbose)
         opened.result()
+    except BaseException:
+        tracker.stop_waiting()
+        wait([opened], ENDS_WITHIN)
+        tracker.end()
+        raise
     finally:
         thread.shutdown(wait=False)  # A server may let it wait for long.
     return tracker

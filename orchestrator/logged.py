@@ -27,6 +27,13 @@ Record = dict[str, Any]
 
 FORMAT = "2"  # raised when what a run holds changes: runs of an older format are logged anew
 EXAMPLES, CELL, PLAN = "examples.json", "cell.json", "plan.json"
+OLDER = ("examples.jsonl", "comparison.md")  # what runs of older formats had and these have not
+RUN_NAME, SOURCE = "sweep", "orchestrator.sweep"
+RUNNING = "Running."
+HOW_TO_READ = [
+    "A run is a cell of the grid; the run *sweep* has the plan, the environment and the report.",
+    "MLflow averages groups over the runs it has loaded, 100 at first; these are over all:",
+]
 LONGEST_NOTE = 8000  # characters of a run's tag
 
 OF_THE_STORE = ("log", "weights")  # what a record says for the store to check
@@ -51,9 +58,9 @@ class Summary:
     times: Times | None = None
 
 
-def short(note: str) -> str:
+def short(note: str, longest: int = LONGEST_NOTE) -> str:
     """A description, cut at a line where MLflow's limit is."""
-    return note if len(note) <= LONGEST_NOTE else note[:LONGEST_NOTE].rpartition("\n")[0]
+    return note if len(note) <= longest else note[:longest].rpartition("\n")[0]
 
 
 def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
@@ -174,7 +181,7 @@ def cell_record(cell: Cell, result: Record, fit: Record, evaluations: dict[str, 
 
 
 def _source_tags() -> dict[str, str]:
-    tags = {"mlflow.source.name": "orchestrator.sweep", "mlflow.source.type": "LOCAL"}
+    tags = {"mlflow.source.name": SOURCE, "mlflow.source.type": "LOCAL"}
     try:
         return {**tags, "mlflow.user": getpass.getuser()}
     except (KeyError, OSError):  # a user id without a name, as in many containers

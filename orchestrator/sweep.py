@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.budget import Budget
-from orchestrator.checks import check_ray_address, masked
+from orchestrator.checks import check_ray_address
 from orchestrator.command import run
 from orchestrator.damage import damage
 from orchestrator.describe import describe
@@ -21,8 +21,8 @@ from orchestrator.needed import check_attack_resources
 from orchestrator.notify import Outcome, notified
 from orchestrator.plan import Plan, make_plan
 from orchestrator.status import show
-from orchestrator.track import add_tracking_argument, not_uploaded
-from orchestrator.tracking import tracking_uri
+from orchestrator.track import add_tracking_argument, not_uploaded, say_variable, to_see
+from orchestrator.where import where
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.store import Store
@@ -92,6 +92,10 @@ def _run(
     """Run what is missing and show what there is. Returns the exit code."""
     console = Console(stderr=arguments.json, highlight=False, markup=False, emoji=False)
     started = time.perf_counter()
+    say_variable(
+        where(store, arguments.tracking_uri),
+        lambda line: console.print(line, soft_wrap=True, markup=False),
+    )
     failures, left_out, times = drive(
         plan,
         store,
@@ -147,7 +151,6 @@ def _show_end(
     if done:
         console.print()
         print(headline(read(plan, store)))
-    uri = masked(tracking_uri(store, arguments.tracking_uri))
     left_out = len(plan.with_status("not_applicable"))
     note = f" ({left_out} do not apply)" if left_out else ""
     console.print(
@@ -156,12 +159,8 @@ def _show_end(
     console.print(f"results: {shlex.quote(store.local_folder or store.url)}", soft_wrap=True)
     if report := _report(plan, store):
         console.print(f"report:  {shlex.quote(report)}", soft_wrap=True)
-    if arguments.tracking_uri is None:
-        console.print(
-            f"MLflow:  mlflow ui --backend-store-uri {uri} --host 127.0.0.1", soft_wrap=True
-        )
-    else:
-        console.print(f"MLflow:  {uri}")
+    there = where(store, arguments.tracking_uri)
+    console.print(f"MLflow:  {to_see(there, store)}", soft_wrap=True, markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from types import TracebackType
 
+from orchestrator.causes import cause, line
 from orchestrator.logged import Summary
-from orchestrator.tracking import Tracker, line, may_pass
+from orchestrator.tracking import Tracker
 from search_spaces.cell import Cell
 from trainables.store import Store
 
 RETRY_AFTER = 5.0  # seconds between tries while the server is away
+STOP_WITHIN = 3.0  # seconds
 GIVE_UP_AFTER = 60.0  # seconds without any success, once nothing else is left to do
 
 
@@ -32,7 +34,8 @@ class Job:
 class Uploader:
     """A context manager: `add` cells while they finish, `finish` before leaving.
 
-    Left by an exception it uploads no more.
+    Left by an exception it uploads no more, and ends the runs that are still running as KILLED;
+    left without one, those of which nothing was finished as FAILED.
     """
 
     def __init__(self, tracker: Tracker, store: Store, say: Callable[[str], None]) -> None:
@@ -65,7 +68,11 @@ class Uploader:
             self._stopped = True
             self._changed.notify_all()
         # A call that hangs ends with the process.
-        self._thread.join(timeout=1.0)
+        self._thread.join(timeout=STOP_WITHIN / 3)
+        status = "FAILED" if kind is None else "KILLED"
+        end = threading.Thread(target=self.tracker.end, args=(status,), daemon=True)
+        end.start()
+        end.join(timeout=2 * STOP_WITHIN / 3)
 
     def begin(self, summary: Summary) -> None:
         """Queue what the sweep's own run shows while it runs; returns at once."""
@@ -124,7 +131,7 @@ class Uploader:
             try:
                 done = self._upload(job)
             except Exception as error:
-                if may_pass(error):
+                if self.tracker.may_pass(error):
                     self._wait(job, error)
                 else:
                     self._refuse(job, error)
@@ -144,7 +151,7 @@ class Uploader:
         try:
             return job.log()
         except Exception as error:
-            if may_pass(error):
+            if self.tracker.may_pass(error):
                 raise
             # What the server refuses may be due to what was known of it: all is read anew.
             return job.log()
@@ -178,7 +185,8 @@ class Uploader:
     def _wait(self, job: Job, error: Exception) -> None:
         if not self._away:
             self.say(
-                f"MLflow at {self.tracker.shown_uri} cannot be written ({line(error)}); "
+                f"MLflow at {self.tracker.shown_uri} cannot be written "
+                f"({cause(error, self.tracker.where)}); "
                 f"trying again every {RETRY_AFTER:.0f} s, nothing else waits for it"
             )
         with self._changed:

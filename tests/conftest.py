@@ -1,10 +1,14 @@
 """Shared by all tests: tiny models and data sets made on the spot, and where real assets lie."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Tests log into stores of their own, whatever MLflow the one who runs them logs to.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 REPOSITORY = Path(__file__).parent.parent
 WORDS = """

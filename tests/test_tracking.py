@@ -198,7 +198,7 @@ def test_runs_that_are_there_twice_become_one(
     experiment = client.get_experiment_by_name("twice")
     assert experiment is not None
     finished_before = {run.info.run_id for run in client.search_runs([experiment.experiment_id])}
-    second = client.create_run(experiment.experiment_id, tags={"kind": "sweep"})
+    second = client.create_run(experiment.experiment_id, tags={"kind": "sweep"}, run_name="sweep")
     parent = {"mlflow.parentRunId": second.info.run_id}
     for cell in cells:
         tags = {"kind": "cell", "cell_key": cell.key, **parent}
@@ -217,7 +217,7 @@ def test_runs_of_an_older_version_are_logged_anew_in_place(
     cells, store = finished
     client = MlflowClient(tracking_uri=server.uri)
     experiment = client.create_experiment("old")
-    parent = client.create_run(experiment, tags={"kind": "sweep"}).info.run_id
+    parent = client.create_run(experiment, tags={"kind": "sweep"}, run_name="sweep").info.run_id
     before = [parent]
     for cell in cells:
         tags = {"kind": "cell", "cell_key": cell.key, "mlflow.parentRunId": parent}

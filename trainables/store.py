@@ -92,7 +92,12 @@ class Store:
         if not self.url:
             raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
         if "://" not in self.url:
-            return fs.LocalFileSystem(), os.path.abspath(self.url)
+            try:
+                return fs.LocalFileSystem(), os.path.abspath(self.url)
+            except FileNotFoundError:
+                raise BadInput(
+                    "the current folder was deleted; change to one that is there"
+                ) from None
         if "@" in urlsplit(self.url).netloc:
             raise BadInput(
                 "--store: leave keys out of the URL, they would be written down with the results; "

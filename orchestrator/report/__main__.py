@@ -20,7 +20,7 @@ from orchestrator.report.from_store import read, read_all
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
-from orchestrator.tracking import tracking_uri
+from orchestrator.where import where
 from search_spaces.axes import narrow, parse_seeds
 from search_spaces.catalog import AXES
 from search_spaces.errors import BadInput
@@ -92,8 +92,8 @@ def _baseline(arguments: argparse.Namespace, results: Results) -> Results:
     if "/" in name or Path(name).is_dir():
         baseline = read_all(Store(name), results)
     else:
-        uri = tracking_uri(Store(arguments.store), arguments.tracking_uri)
-        baseline = from_mlflow.read(name, uri)
+        there = where(Store(arguments.store), arguments.tracking_uri)
+        baseline = from_mlflow.read(name, there.uri, there.given_by)
     if not baseline.cells:
         raise BadInput(f"--baseline {name}: holds no finished cell at any place of this space")
     return baseline

@@ -2,14 +2,18 @@
 
 from functools import cache
 
+from orchestrator.checks import OPTION
 from orchestrator.from_mlflow import LoggedCell, LoggedSweep, read_runs
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results
 from search_spaces.cell import Cell
 
 
-def read(space: str, tracking_uri: str) -> Results:
-    """The results of an experiment. Raises BadInput where it cannot be read."""
-    sweep = read_runs(space, tracking_uri)
+def read(space: str, tracking_uri: str, given_by: str = OPTION) -> Results:
+    """The results of an experiment. Raises BadInput where it cannot be read.
+
+    given_by: as `read_runs` takes it.
+    """
+    sweep = read_runs(space, tracking_uri, given_by)
     planned = {cell["key"]: cell["status"] for cell in (sweep.plan or {"cells": []})["cells"]}
     order = {key: number for number, key in enumerate(planned)}
     left_out = {key for key, status in planned.items() if status == "not_applicable"}
