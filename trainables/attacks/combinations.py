@@ -19,9 +19,8 @@ from trainables.attacks.texts import NEEDS_NEIGHBOURS
 # most so many letters of them, which are all for a word of five letters with eight candidates each.
 LOOKED_UP = 5 * 8**5
 
-INSIDE_WORDS = frozenset(
-    "'-_*@"
-)  # TextAttack keeps these within a word, and calls none of them one
+# TextAttack keeps these within a word, and calls none of them one.
+INSIDE_WORDS = frozenset("'-_*@")
 
 
 class State(NamedTuple):
