@@ -65,6 +65,7 @@ def run_cells(
     from trainables.trial import CellTrial
 
     cells = {cell.key: cell for cell in plan.todo}
+    usual = next((cell.attack_resources for cell in cells.values()), "")
     nodes = _Nodes()
     home = ray.get_runtime_context().get_node_id()
     deaths = Deaths(nodes.living, home)
@@ -85,9 +86,9 @@ def run_cells(
     def resources_of(config: dict[str, Any]) -> Any:
         cell = cells[config["key"]]
         cpus, gpus = shape(cell, config["phase"])
-        # Tune reuses a process for an equal request only, and TextAttack is imported with one set
-        # of resources. To a request of one bundle the two strategies are the same.
-        strategy = "PACK" if cell.attack_resources == "embedded" else "STRICT_PACK"
+        # TextAttack is imported with one set of resources, and Tune reuses a process for an equal
+        # request only. To a request of one bundle the two strategies are the same.
+        strategy = "PACK" if cell.attack_resources == usual else "STRICT_PACK"
         return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}], strategy=strategy)
 
     def hear(config: dict[str, Any], report: dict[str, Any]) -> None:

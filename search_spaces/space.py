@@ -245,7 +245,7 @@ def load(
     loaded = loaded.model_copy(update={"overrides": [each for each in overrides if each]})
     loaded._catalog = Catalog((path.parent / "catalog", PACKAGED))
     _check_catalog(loaded, document)
-    _check_evaluate_also(loaded)
+    _check_evaluate_also(loaded, document)
     narrowed = loaded.model_copy(
         update={"axes": Axes.model_validate(narrow(loaded.axes.model_dump(), only))}
     )
@@ -266,14 +266,20 @@ def _check_catalog(space: Space, document: Document) -> None:
                 raise document.error(("axes", axis, number), f": {error}") from None
 
 
-def _check_evaluate_also(space: Space) -> None:
+def _check_evaluate_also(space: Space, document: Document) -> None:
     for name, others in space.evaluate_also.items():
+        for other in (name, *others):
+            try:
+                space.catalog.path("dataset", other)
+            except BadInput as error:
+                raise document.error(("evaluate_also", name), f": {error}") from None
         labels = space.catalog.dataset(name).labels
         for other in others:
             if len(space.catalog.dataset(other).labels) != len(labels):
-                raise BadInput(
-                    f"evaluate_also: {other} has other labels than {name} "
-                    f"({', '.join(space.catalog.dataset(other).labels)}; {', '.join(labels)})"
+                raise document.error(
+                    ("evaluate_also", name),
+                    f": {other} has other labels than {name} "
+                    f"({', '.join(space.catalog.dataset(other).labels)}; {', '.join(labels)})",
                 )
 
 

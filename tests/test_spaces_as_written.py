@@ -149,6 +149,8 @@ def test_a_plain_value_is_what_it_looks_like(
         (("[sst2]", "[sst2, SST2]"), "line 5: axes.dataset: sst2 and SST2 differ in case only"),
         (("[mlp_ft, mvp]", "mlp_ft, mvp"), "line 7: axes.head: expected a list, as [mlp_ft, mvp]"),
         (("seeds: [0, 1]", "sedes: [0]"), "line 9: sedes: unknown name; did you mean seeds"),
+        (("seeds: [0, 1]", "evaluate_also: {sst2: mrp}"), "evaluate_also.sst2: unknown dataset"),
+        (("seeds: [0, 1]", "evaluate_also: {sst2: ag_news}"), "evaluate_also.sst2: ag_news has"),
         (("seeds: [0, 1]", "2024: x"), 'line 9: the name 2024 is read as a number; quote it'),
         (("seeds: [0, 1]", "? [a]\n: b"), "line 9: a list or mapping cannot be a name"),
         (("seeds: [0, 1]", "seeds: &a [*a]"), "line 9: a value that holds itself"),
@@ -309,9 +311,15 @@ def test_a_value_twice_is_one_run(written: Load) -> None:
     assert [each.cell.key for each in twice.cells] == [each.cell.key for each in plain.cells]
 
 
-# Catalog files
+def test_a_space_without_its_ending_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_space.yml").write_text(SPACE)
+    assert "did you mean my_space.yml?" in refused(lambda: load("my_space"))
 
-DATASET = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())
+
+# Catalog files
 
 
 def own(folder: Path, name: str, text: str, axis: str = "dataset") -> Catalog:
