@@ -321,11 +321,9 @@ def test_an_odd_text_has_one_score_whatever_stands_beside_it(
     alone = torch.cat([head.predict([text], 1) for text in texts])
     assert alone.isfinite().all()
     assert len({tuple(row) for row in alone.tolist()}) > len(texts) / 3
-    draw = random.Random(0)
-    for size in (3, len(texts)):
-        order = draw.sample(range(len(texts)), len(texts))
-        found = head.predict([texts[i] for i in order], size)
-        torch.testing.assert_close(found, alone[order], atol=1e-5, rtol=0)
+    order = random.Random(0).sample(range(len(texts)), len(texts))
+    found = head.predict([texts[i] for i in order], 5)
+    torch.testing.assert_close(found, alone[order], atol=1e-5, rtol=0)
 
 
 def test_a_special_token_in_a_text_is_read_as_by_plain_transformers(tiny_gpt2: Path) -> None:
