@@ -1,4 +1,4 @@
-"""The only module that talks to MLflow, from the driver alone.
+"""Logs a sweep to MLflow, from the driver alone; its client is client.py's.
 
 Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key.
 What a run holds stands in logged.py, and all of it comes from the store, so whatever a dead driver
@@ -7,6 +7,9 @@ an answer that was lost included: a run is searched for before it is made, metri
 start as timestamp (the same point logged again is the same point), a file is put whole, and a run
 is FINISHED when all of it is there. The parent is RUNNING as long as its report is older than its
 cells. A run of an older format (the tag `log_format`) counts as not finished: it is completed.
+
+What people add stays: notes, names, tags and files. Of what is ours the tags `log_note`, `log_name`
+and `log_files` say what was written last.
 """
 
 import json

@@ -19,9 +19,11 @@ from typing import Any
 
 import pytest
 from finished_store import SMALL, write_finished
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tracking_server import check_all_is_there_once, free_port
 
-from orchestrator import database, track
+from orchestrator import database, notes, track
 from orchestrator.from_mlflow import read_runs
 from orchestrator.logged import FORMAT, Summary
 from orchestrator.tracking import Tracker
@@ -368,6 +370,23 @@ def test_a_description_of_an_older_version_is_replaced_and_one_of_a_person_is_no
     assert parent_of(copied).data.tags["mlflow.note.content"].count("| mlp_ft |") == 1
     note = client_of(copied).get_experiment("1").tags["mlflow.note.content"]
     assert note.startswith("Mine.\n") and "viewStateShareKey=cells" in note
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    above=st.text(max_size=60),
+    below=st.text(max_size=60),
+    ours=st.lists(st.text(max_size=80), min_size=2, max_size=4),
+)
+def test_no_word_of_a_person_is_lost_from_a_description(
+    above: str, below: str, ours: list[str]
+) -> None:
+    note, remembered = notes.merged("", f"Running. {ours[0]}", "")
+    note = above + note + below
+    for each in ours[1:]:
+        note, remembered = notes.merged(note, f"Running. {each}", remembered)
+        assert note.startswith(f"{above}{below}".strip().replace(notes.BELOW, "").strip())
+        assert note.count("Running.") == 1 + above.count("Running.") + below.count("Running.")
 
 
 def test_a_report_that_has_a_file_less_leaves_none_behind(copied: Path) -> None:
