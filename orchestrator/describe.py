@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.plan import NOT_HERE, Plan
+from orchestrator.cells import NOT_HERE
+from orchestrator.plan import Plan
 
 
 def describe(plan: Plan) -> str:

@@ -1,6 +1,6 @@
 """One cell of the grid, fully resolved: what a trial is told, and what its result depends on.
 
-The plan makes these (orchestrator/plan.py), a trial runs them (trainables/cell.py), and the store
+The plan makes these (orchestrator/cells.py), a trial runs them (trainables/cell.py), and the store
 keeps them as JSON beside the results.
 """
 

@@ -14,7 +14,8 @@ import yaml
 
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
-from orchestrator.plan import Plan, PlannedCell, Rates, make_plan
+from orchestrator.plan import Plan, PlannedCell, make_plan
+from orchestrator.rates import Rates
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read
 from search_spaces.cell import Cell
