@@ -629,6 +629,8 @@ def test_a_second_signal_ends_a_sweep_at_once(tmp_path: Path, scratch_folder: Pa
 @pytest.mark.slow
 def test_transfer_stops_as_a_sweep_does(tmp_path: Path, scratch_folder: Path) -> None:
     write_finished(tmp_path)
+    for log in tmp_path.glob("attacks/*/examples.jsonl"):
+        log.write_text(log.read_text().replace('"id": ', '"label": 1, "id": '))
     code, typed, lines = stopped(
         tmp_path, scratch_folder, some_processes, signal.SIGINT, "orchestrator.transfer", SMALL
     )
