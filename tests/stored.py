@@ -17,7 +17,8 @@ def record(id: int, status: str) -> dict[str, Any]:
     scores = {"original_scores": [0.1, 0.9], "perturbed_scores": [0.6, 0.4]}
     outputs = {"label": 1, "original_output": 1, "perturbed_output": 0}
     counts = {"queries": 10 + id, "words": 4, "words_changed": 1, "seconds": 0.5}
-    return {"id": id, "status": status, **texts, **scores, **outputs, **counts}
+    error = {"error": "ValueError: too long"} if status == "error" else {}
+    return {"id": id, "status": status, **texts, **scores, **outputs, **counts, **error}
 
 
 def write(cell: Cell, store: Store, status: Status, finished: int = EXAMPLES) -> None:
