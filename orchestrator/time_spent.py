@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from search_spaces.cell import Cell
 from trainables.store import Store
 
@@ -67,9 +69,11 @@ class Times:
 def read_times(space: str, store: Store) -> Times | None:
     """Where the time of a space's last sweep went; None where none, or another version's, told."""
     try:
-        return Times(**(store.read_times(space) or {}))
-    except TypeError:
+        times = TypeAdapter(Times).validate_python(store.read_times(space))
+        datetime.fromisoformat(times.ended)
+    except ValueError:
         return None
+    return times
 
 
 @dataclass

@@ -60,10 +60,12 @@ def test_what_is_written_is_read_back(store: Store) -> None:
     assert (store.fits_read(), store.cells_done(), store.attacked("log")) == ({}, set(), {})
     store.check_writable()
     store.write_fit("fit", b"weights", fit("fit"))
-    store.write_evaluation("fit", "sst2-abc", {"dataset": "sst2", "accuracy": 0.5})
+    store.write_evaluation("fit", "sst2-abc", {"dataset": "sst2", "accuracy": 0.5, "examples": 9})
     assert store.has_fit("fit") and store.read_weights("fit") == b"weights"
     assert store.fits_with_weights() == {"fit"} == set(store.fits_read())
-    assert store.evaluations("fit") == {"sst2-abc": {"dataset": "sst2", "accuracy": 0.5}}
+    assert store.evaluations("fit") == {
+        "sst2-abc": {"dataset": "sst2", "accuracy": 0.5, "examples": 9}
+    }
     assert not store.has_cell("cell")
     key, asked = cell()
     store.write_cell(key, asked)

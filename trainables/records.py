@@ -49,6 +49,7 @@ class Evaluation(Stored):
 
     dataset: Text
     accuracy: Number
+    examples: Count
 
 
 class Replayed(Stored):
@@ -70,6 +71,14 @@ class Attacked(Stored):
     words: Count
     words_changed: Count
     seconds: Number
+    label: Count | None = None
+    original_output: Count | None = None
+    perturbed_output: Count | None = None
+    original_scores: list[Number] = []
+    perturbed_scores: list[Number] = []
+    similarity: Number | None = None
+    words_unread: Count = 0
+    timeout: bool = False
 
 
 class FailedExample(Stored):
@@ -94,6 +103,18 @@ class Result(Stored):
     seed: Count
     metrics: dict[str, Number | None]
     sample: list[Count]
+    interval: tuple[Number, Number] | None = None
+
+
+class Commit(Stored):
+    commit: Text
+    dirty: bool
+
+
+class Environment(Stored):
+    """environments/<space>.json"""
+
+    git: Commit | None = None
 
 
 class Driver(Stored):

@@ -417,7 +417,11 @@ class Store:
 
     def read_environment(self, space: str) -> Record | None:
         """What the last sweep of a space ran with; None in a store that is older than this."""
-        return self.sound(self._read_json, f"environments/{space}.json")
+
+        def read(name: str) -> Record:
+            return self._read_json(name, records.Environment)
+
+        return self.sound(read, f"environments/{space}.json")
 
     # Times
 
