@@ -265,6 +265,11 @@ def test_a_store_may_have_any_name_that_a_folder_can_have(name: str, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
+def test_a_name_that_is_no_text_is_refused_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"udcff.*rename the folder"):
+        Store(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).check_writable()
+
+
 def test_keys_in_the_url_are_refused_and_not_repeated() -> None:
     with pytest.raises(BadInput) as refused:
         Store("s3://AKIA:hunter2@bucket/results").check_writable()

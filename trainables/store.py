@@ -91,6 +91,13 @@ class Store:
     def _opened(self) -> tuple[fs.FileSystem, str]:
         if not self.url:
             raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
+        try:
+            self.url.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"--store {self.url!a}: its name is not UTF-8 text, which not every library reads; "
+                "rename the folder"
+            ) from None
         if "://" not in self.url:
             try:
                 return fs.LocalFileSystem(), os.path.abspath(self.url)
