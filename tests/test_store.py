@@ -266,7 +266,7 @@ def test_a_store_may_have_any_name_that_a_folder_can_have(name: str, tmp_path: P
 
 
 def test_a_name_that_is_no_text_is_refused_in_a_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"udcff.*rename the folder"):
+    with pytest.raises(BadInput, match=r"udcff.*rename it"):
         Store(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).check_writable()
 
 

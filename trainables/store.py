@@ -91,20 +91,8 @@ class Store:
     def _opened(self) -> tuple[fs.FileSystem, str]:
         if not self.url:
             raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
-        try:
-            self.url.encode()
-        except UnicodeEncodeError:
-            raise BadInput(
-                f"--store {self.url!a}: its name is not UTF-8 text, which not every library reads; "
-                "rename the folder"
-            ) from None
         if "://" not in self.url:
-            try:
-                return fs.LocalFileSystem(), os.path.abspath(self.url)
-            except FileNotFoundError:
-                raise BadInput(
-                    "the current folder was deleted; change to one that is there"
-                ) from None
+            return fs.LocalFileSystem(), self._absolute()
         if "@" in urlsplit(self.url).netloc:
             raise BadInput(
                 "--store: leave keys out of the URL, they would be written down with the results; "
@@ -114,6 +102,19 @@ class Store:
             return _open(self.url)
         except Exception as error:
             raise BadInput(f"--store {self.url}: cannot be opened: {_line(error)}") from None
+
+    def _absolute(self) -> str:
+        try:
+            path = os.path.abspath(self.url)
+            path.encode()
+        except FileNotFoundError:
+            raise BadInput("the current folder was deleted; change to one that is there") from None
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"--store {path!a}: a folder whose name is not UTF-8 text, which not every library "
+                "reads; rename it"
+            ) from None
+        return path
 
     @property
     def local_folder(self) -> str | None:
