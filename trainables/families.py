@@ -40,6 +40,7 @@ PADDING = "scores a text otherwise beside a longer one: it reads the padding"
 NO_MASK = "takes no attention mask"
 IN_PLACE = "changes results of its linear layers in place, which these heads do not allow"
 NO_CLASSIFIER = "has no classification head in transformers"
+CLS_LAST = "ends a text with its CLS token, where this head reads the first"
 TWO_PARTS = "has an encoder and a decoder, and no token that stands for the text"
 
 
@@ -120,7 +121,10 @@ FAMILIES = {
         None,
         "transformer.word_embedding.weight",
         layers="n_layer",
-        not_heads=_not(("project_cls", *LABEL_WORDS), NO_MASKED_LM),
+        not_heads=(
+            *_not(("project_cls", *LABEL_WORDS), NO_MASKED_LM),
+            *_not(("mlp_ft",), CLS_LAST),
+        ),
     ),
     "bart": Family(
         False,
