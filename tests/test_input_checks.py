@@ -811,7 +811,10 @@ def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
             head.train().score(head.encode(texts)).sum().backward()
         except Exception:
             works = False
-        if (model_type, kind) != ("xlnet", "mlp_ft"):  # with its own tokenizer, which ends a text with CLS, it does not
+        if (model_type, kind) != (
+            "xlnet",
+            "mlp_ft",
+        ):  # with its own tokenizer, which ends a text with CLS, it does not
             assert works != bool(cannot_have(kind, model_type)), kind
 
 

@@ -252,6 +252,15 @@ def test_a_report_that_was_cut_off_is_written_again(
     assert not list(tmp_path.rglob("*.part"))
 
 
+@pytest.mark.parametrize("content", ["[1]", '{"files": ["mine"]}', "notes", ""])
+def test_a_list_of_files_that_is_none_is_kept_aside(content: str, tmp_path: Path) -> None:
+    write(MADE, tmp_path, [])
+    (tmp_path / LIST).write_text(content)
+    write({**MADE, "index.html": b"new"}, tmp_path, ["cell"])
+    assert (tmp_path / f"{LIST}.damaged-1").read_text() == content
+    assert (tmp_path / "index.html").read_bytes() == b"new" and is_current(tmp_path, ["cell"])
+
+
 def test_a_report_written_before_its_files_were_listed_is_replaced(tmp_path: Path) -> None:
     write(MADE, tmp_path, [])
     (tmp_path / LIST).unlink()

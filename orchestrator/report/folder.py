@@ -1,7 +1,7 @@
 """The folder that a report is written to: its own files are replaced, anybody else's are not.
 
-`files.json` there lists what was written, with digests, so that a file that somebody added or
-changed is told from those of an earlier report, also where writing was cut off.
+`report-files.json` there lists what was written, with digests, so that a file that somebody added
+or changed is told from those of an earlier report, also where writing was cut off.
 """
 
 import hashlib
@@ -10,13 +10,14 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
-LIST = "files.json"
+LIST = "report-files.json"
 
 
 def folder_of(space: str, store: Store) -> Path:
@@ -45,6 +46,7 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
                 "or give another folder with --out"
             )
     _remove_half_written(folder, [*before, *made, LIST])
+    _set_aside_list(folder)
     known = {name: [*before.get(name, ()), *new.get(name, ())] for name in {**before, **new}}
     # First the list, so that whatever is written is known as ours when this is cut off.
     _write(folder / LIST, _listed("", known))
@@ -74,7 +76,8 @@ def _read(folder: Path) -> dict[str, Any]:
         listed = json.loads((folder / LIST).read_bytes())
     except (OSError, ValueError):
         return {}
-    return listed if isinstance(listed, dict) else {}
+    ours = isinstance(listed, dict) and isinstance(listed.get("files"), dict) and "of" in listed
+    return listed if ours else {}
 
 
 def _written(folder: Path) -> dict[str, list[str]]:
@@ -82,15 +85,22 @@ def _written(folder: Path) -> dict[str, list[str]]:
 
     A report from before that was listed is known by its page: then all its files are.
     """
-    files = _read(folder).get("files")
-    if isinstance(files, dict):
-        return {name: digests for name, digests in files.items() if isinstance(digests, list)}
+    if listed := _read(folder):
+        files = listed["files"].items()
+        return {name: digests for name, digests in files if isinstance(digests, list)}
     page = folder / "index.html"
     if not page.is_file() or b"<title>Robustness sweep: " not in page.read_bytes():
         return {}
     shown = [page, folder / "report.md", *folder.glob("tables/*.*"), *folder.glob("plots/*.*")]
     digests = {path.relative_to(folder).as_posix(): _digest_at(path) for path in shown}
     return {name: [digest] for name, digest in digests.items() if digest is not None}
+
+
+def _set_aside_list(folder: Path) -> None:
+    """Give a file in the list's place that is none, or is damaged, a name that is still free."""
+    if os.path.lexists(folder / LIST) and not _read(folder):
+        names = (folder / f"{LIST}.damaged-{number}" for number in count(1))
+        (folder / LIST).rename(next(name for name in names if not os.path.lexists(name)))
 
 
 def _remove_half_written(folder: Path, names: Iterable[str]) -> None:
