@@ -1,16 +1,19 @@
 """Damaged files of a store: said when they are met, kept aside before they are made again."""
 
+import sys
+
 from orchestrator.plan import Plan
 from trainables.store import Store
 
 
-def damage(store: Store) -> list[str]:
-    """A line for people on each file that was found damaged, for commands that only read."""
-    return [
-        f"{store.place(name)} is damaged ({why}) and counts as missing; the next sweep keeps it "
-        "aside and makes it again"
-        for name, why in store.damaged.items()
-    ]
+def say_damage(store: Store) -> None:
+    """Print a line on each file that was found damaged, in commands that only read."""
+    for name, why in store.damaged.items():
+        print(
+            f"{store.place(name)} is damaged ({why}) and counts as missing; the next sweep keeps "
+            "it aside and makes it again",
+            file=sys.stderr,
+        )
 
 
 def set_aside(plan: Plan, store: Store) -> list[str]:

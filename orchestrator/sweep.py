@@ -12,7 +12,7 @@ from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_p
 from orchestrator.budget import Budget
 from orchestrator.checks import check_ray_address
 from orchestrator.command import run
-from orchestrator.damage import damage
+from orchestrator.damage import say_damage
 from orchestrator.describe import describe
 from orchestrator.driver import drive
 from orchestrator.explain import explain
@@ -128,8 +128,7 @@ def _run(
 def _say(text: str, store: Store) -> int:
     """Print what was asked for, and what was found damaged on the way. Returns the exit code."""
     print(text)
-    for line in damage(store):
-        print(line, file=sys.stderr)
+    say_damage(store)
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
 from orchestrator.command import run
-from orchestrator.damage import damage
+from orchestrator.damage import say_damage
 from orchestrator.logged import HOW_TO_READ, RUNNING, Summary, sweep_files
 from orchestrator.plan import Plan
 from orchestrator.report.comparison import headline
@@ -117,6 +117,7 @@ def _sync(arguments: argparse.Namespace) -> int:
     done, space = plan.with_status("done"), plan.space.name
     if not done:
         print(f"nothing to do: no cell of {space} is finished yet")
+        say_damage(store)
         return 0
     say_variable(where(store, arguments.tracking_uri), lambda line: print(line, file=sys.stderr))
     tracker = open_tracker(space, store, assets, arguments.tracking_uri, to_write=False)
@@ -130,8 +131,7 @@ def _sync(arguments: argparse.Namespace) -> int:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {there}")
     elif not left_out:
         print(f"nothing to do: {there} has all {len(done)} finished cells of {space}")
-    for line in damage(store):
-        print(line, file=sys.stderr)
+    say_damage(store)
     if left_out:
         print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if left_out else 0

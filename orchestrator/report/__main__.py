@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.command import run
-from orchestrator.damage import damage
+from orchestrator.damage import say_damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
@@ -45,6 +45,7 @@ def _report(arguments: argparse.Namespace) -> int:
         results = _logged(arguments)
     if not results.cells:
         print("no cell of this space has any results yet")
+        say_damage(store)
         return 0
     baseline = None if arguments.baseline is None else _baseline(arguments, results)
     folder = Path(arguments.out) if arguments.out else folder_of(results.space, store)
@@ -58,8 +59,7 @@ def _report(arguments: argparse.Namespace) -> int:
     if arguments.paper:
         print(markdown(beside_measured(results)))
     print(f"\nreport: {shlex.quote(str(folder / 'index.html'))}")
-    for line in damage(store):
-        print(line, file=sys.stderr)
+    say_damage(store)
     return 0
 
 
