@@ -131,7 +131,7 @@ class Worker:
             name = evaluation_name(other)
             if name not in done:
                 record = evaluate_on(self._head(fit), other, self.assets)
-                self.store.write_evaluation(fit.key, name, record)
+                self.store.write_evaluation(fit.key, name, {"fit": fit.key, **record})
 
     def _head(self, fit: Fit) -> Any:
         if self._fitted is None or self._fitted[0] != fit.key:

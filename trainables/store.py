@@ -228,6 +228,7 @@ class Store:
         def read(other: str) -> Record:
             file = f"fits/{key}/on-{other}.json"
             record = self._read_json(file, records.Evaluation)
+            self._must_be(file, "fit", key, record.get("fit", key))
             self._must_be(file, "data set", other.rpartition("-")[0], record["dataset"])
             return record
 
