@@ -229,7 +229,8 @@ class Store:
             file = f"fits/{key}/on-{other}.json"
             record = self._read_json(file, records.Evaluation)
             self._must_be(file, "fit", key, record.get("fit", key))
-            self._must_be(file, "data set", other.rpartition("-")[0], record["dataset"])
+            if not other.startswith(f"{record['dataset']}-"):
+                raise self._damaged(file, f"it is of the data set {record['dataset']}")
             return record
 
         found = {name: self.sound(read, name) for name in names}
