@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -249,11 +250,10 @@ def test_a_sweeps_own_ray_ends_with_its_driver(tmp_path: Path) -> None:
 
 
 def test_a_ray_that_does_not_start_is_said_in_a_line(tmp_path: Path) -> None:
-    long = tmp_path / ("long" * 30)  # Ray's sockets lie in it, and their paths are limited.
-    long.mkdir()
     command = [sys.executable, "-m", "orchestrator.sweep", "--store", str(tmp_path / "store")]
-    there = {**os.environ, "TMPDIR": str(long)}
-    run = subprocess.run(command, capture_output=True, text=True, env=there)
+    with tempfile.NamedTemporaryFile() as no_folder:
+        there = {**os.environ, "RAY_TMPDIR": no_folder.name}
+        run = subprocess.run(command, capture_output=True, text=True, env=there)
     assert run.returncode == 2
     assert "error: Ray does not start on this machine (" in run.stderr
     assert "Traceback" not in run.stderr
