@@ -34,7 +34,7 @@ from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.imports import much_stays
 from trainables.scratch import remove_leftovers
-from trainables.store import Store
+from trainables.store import Store, StoreError
 
 if TYPE_CHECKING:
     from orchestrator.report.contents import Report
@@ -57,7 +57,8 @@ def drive(
     """Run what is missing and log what is not logged.
 
     Returns the failed cells' last lines, the keys of finished cells that MLflow has not got, and
-    where the time went if any was spent on cells. Raises BadInput before anything is run.
+    where the time went if any was spent on cells. Raises BadInput before anything is run, and
+    StoreFailed afterwards.
     """
     time_spent = TimeSpent()
     store.check_writable()
@@ -77,7 +78,7 @@ def drive(
         failures: dict[str, str] = {}
         left_out: list[str] = []
         times: Callable[[], Times | None] = cache(time_spent.total if plan.todo else lambda: None)
-        with Uploader(tracker, store, say) as uploader, ThreadPoolExecutor(1) as beside:
+        with begun(), Uploader(tracker, store, say) as uploader, ThreadPoolExecutor(1) as beside:
             if plan.todo:
                 store.write_environment(plan.space.name, environment())
                 uploader.begin(beginning(plan, store))
@@ -163,6 +164,22 @@ def _write_times(space: str, spent: Times, store: Store, say: Callable[[str], No
         store.write_times(space, spent.to_json())
     except OSError as error:
         say(f"where the time went cannot be written: {error}")
+
+
+class StoreFailed(Exception):
+    """The store could not be read or written any more in mid-sweep."""
+
+
+@contextmanager
+def begun() -> Iterator[None]:
+    """Something is computed within it, so that a store that fails is no bad input any more.
+
+    Raises StoreFailed.
+    """
+    try:
+        yield
+    except StoreError as error:
+        raise StoreFailed(str(error)) from error
 
 
 class Stop:

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from orchestrator.eta import Estimator, Left, Names, Task
 from orchestrator.plan import Plan
 from search_spaces.cell import Cell
@@ -63,10 +65,8 @@ class Snapshot:
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Snapshot":
-        """Raises KeyError or TypeError where it is not one: another version's, say."""
-        eta = record["eta"]
-        cells = [RunningCell(**cell) for cell in record["running_cells"]]
-        return Snapshot(**{**record, "running_cells": cells, "eta": eta and Left(**eta)})
+        """Raises ValueError where it is not one: another version's, say."""
+        return TypeAdapter(Snapshot).validate_python(record)
 
 
 class Progress:

@@ -33,7 +33,7 @@ class Rates:
 
     def add_attack(self, result: dict[str, Any]) -> None:
         metrics = result["metrics"]
-        if metrics["num_examples"]:
+        if metrics["num_examples"] and metrics["attack_seconds"] is not None:
             axes = (result[axis] for axis in ("attack", "model", "dataset", "head"))
             for like in _likeness(*axes):
                 each = metrics["attack_seconds"] / metrics["num_examples"]

@@ -208,5 +208,5 @@ def _where(record: dict[str, Any]) -> str:
 def _progress(record: dict[str, Any]) -> Snapshot | None:
     try:
         return Snapshot.from_json(record["progress"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, ValueError):
         return None

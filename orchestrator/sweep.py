@@ -11,10 +11,10 @@ from rich.console import Console
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.budget import Budget
 from orchestrator.checks import check_ray_address
-from orchestrator.command import run
+from orchestrator.command import how_to_go_on, run
 from orchestrator.damage import say_damage
 from orchestrator.describe import describe
-from orchestrator.driver import drive
+from orchestrator.driver import StoreFailed, begun, drive
 from orchestrator.explain import explain
 from orchestrator.inputs import check_inputs
 from orchestrator.needed import check_attack_resources
@@ -82,7 +82,11 @@ def sweep(arguments: argparse.Namespace) -> int:
         done=lambda: len(store.cells_with("result.json", cells)),
     )
     with notified(arguments.notify, outcome):
-        outcome.code = _run(plan, store, assets, arguments, outcome)
+        try:
+            outcome.code = _run(plan, store, assets, arguments, outcome)
+        except StoreFailed as error:
+            print(f"stopped: {error}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+            outcome.code = 1
     return outcome.code
 
 
@@ -109,7 +113,8 @@ def _run(
     )
     outcome.failed = len(failures)
     trusted = {cell.key for cell in plan.with_status("done")}
-    plan = make_plan(plan.space, assets, store, trusted=trusted)
+    with begun():
+        plan = make_plan(plan.space, assets, store, trusted=trusted)
     outcome.report = _report(plan, store)
     if arguments.json:
         print(json.dumps(plan.to_json(), indent=2))

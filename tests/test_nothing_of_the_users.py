@@ -1,5 +1,6 @@
 """Nothing that we did not write is deleted or overwritten, wherever it lies."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -163,14 +164,16 @@ def test_only_the_folders_of_processes_that_are_gone_are_removed(temporary: Path
     }
     for name, owner in owners.items():
         (temporary / f"{PREFIX}-{name}").mkdir()
+        owner["folder"] = f"{PREFIX}-{name}"
         (temporary / f"{PREFIX}-{name}" / OWNER).write_text(json.dumps(owner))
+    shutil.copytree(left, temporary / f"{PREFIX}-kept-for-a-bug-report")
     (temporary / f"{PREFIX}-damaged").mkdir()
     (temporary / f"{PREFIX}-damaged" / OWNER).write_text("[1")
     (temporary / f"{PREFIX}-link").symlink_to(left)
     remove_leftovers()
     assert kept.is_dir() and not left.exists()
     assert not (temporary / f"{PREFIX}-another-start").exists(), "its number was given out again"
-    stay = ("another-host", "another-boot", "no-number", "damaged")
+    stay = ("another-host", "another-boot", "no-number", "damaged", "kept-for-a-bug-report")
     assert all((temporary / f"{PREFIX}-{name}").is_dir() for name in stay)
     assert (temporary / f"{PREFIX}-link").is_symlink()
     living.communicate("\n")
@@ -209,7 +212,8 @@ def test_a_number_that_was_given_out_again_is_not_the_same_process() -> None:
 # Reports
 
 
-MADE = {"index.html": b"<title>Robustness sweep: x</title>", "tables/a.csv": b"1", "b.svg": b"2"}
+PAGE = b"<title>Robustness sweep: x</title>"
+MADE = {"index.html": PAGE, "tables/a.csv": b"1", "plots/b.svg": b"2"}
 
 
 def test_a_report_replaces_its_own_files_and_no_others(tmp_path: Path) -> None:
@@ -247,17 +251,35 @@ def test_a_report_that_was_cut_off_is_written_again(
         write(newer, tmp_path, ["cell"])
     monkeypatch.undo()
     assert not is_current(tmp_path, ["cell"])
-    write({**newer, "c.svg": b"3"}, tmp_path, ["cell"])
+    write({**newer, "plots/c.svg": b"3"}, tmp_path, ["cell"])
     assert (tmp_path / "tables" / "a.csv").read_bytes() == b"1 newer"
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("content", ["[1]", '{"files": ["mine"]}', "notes", ""])
+def test_a_list_of_files_leads_nowhere_else(tmp_path: Path) -> None:
+    """Whoever wrote it: a store may come from anywhere."""
+    outside, folder = tmp_path / "outside.md", tmp_path / "report"
+    outside.write_text("mine")
+    digest = hashlib.sha256(b"mine").hexdigest()
+    names = ["../outside.md", str(outside), "tables/../../outside.md", "**", "", ".", "tables/"]
+    folder.mkdir()
+    (folder / "notes.md").write_text("mine")
+    listed = {name: [digest, None, 1] for name in [*names, "notes.md", "tables/gone.csv"]}
+    (folder / LIST).write_text(json.dumps({"of": "", "files": listed}))
+    write(MADE, folder, [])
+    assert outside.read_text() == (folder / "notes.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", '{"files": ["mine"]}', "notes", ""])
 def test_a_list_of_files_that_is_none_is_kept_aside(content: str, tmp_path: Path) -> None:
     write(MADE, tmp_path, [])
     (tmp_path / LIST).write_text(content)
+    (tmp_path / "plots" / "mine.png").write_text("mine")
     write({**MADE, "index.html": b"new"}, tmp_path, ["cell"])
-    assert (tmp_path / f"{LIST}.damaged-1").read_text() == content
+    kept = tmp_path / "before-1"
+    assert (kept / LIST).read_text() == content
+    assert (kept / "index.html").read_bytes() == MADE["index.html"]
+    assert (tmp_path / "plots" / "mine.png").read_text() == "mine"
     assert (tmp_path / "index.html").read_bytes() == b"new" and is_current(tmp_path, ["cell"])
 
 

@@ -283,9 +283,21 @@ def test_an_unknown_kind_of_url_is_one_line() -> None:
 
 
 def test_a_write_that_fails_names_the_store_and_the_reason(tmp_path: Path) -> None:
-    (tmp_path / "cells").write_text("a file where a folder should be")
-    with pytest.raises(StoreError, match=f"the store {tmp_path} cannot be written: .*Not a dir"):
-        Store(str(tmp_path)).write_cell("cell", {})
+    (tmp_path / "store").write_text("a file where a folder should be")
+    place = tmp_path / "store"
+    with pytest.raises(StoreError, match=f"the store {place} cannot be written: .*(exists|Not a)"):
+        Store(str(place)).write_cell("cell", {})
+    (tmp_path / "notes").write_text("a person's")
+    with pytest.raises(BadInput, match=r"notes is a file where the store keeps a folder"):
+        Store(str(tmp_path)).check_writable()
+    assert (tmp_path / "notes").read_text() == "a person's"
+
+
+@pytest.mark.parametrize("url", ["s3://", "file://", "file://rel/x", "file:///a%00b", "memory://"])
+def test_a_url_that_names_no_folder_is_one_line(url: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        Store(url).check_writable()
+    assert len(str(refused.value).splitlines()) == 1 and url in str(refused.value)
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\r", "\n"])

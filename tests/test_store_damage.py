@@ -231,6 +231,27 @@ def test_weights_deleted_for_room_leave_what_is_done_and_are_made_again_when_nee
     assert again.read_bytes() == weights[again]
 
 
+@pytest.mark.parametrize("of", ["files", "keys"])
+def test_what_stands_in_the_place_of_a_file_or_a_folder_is_kept_aside(
+    of: str, sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    """A folder for each kind of file, or a file for the folder of a fit, a log and a cell."""
+    asked = load(str(space))
+    names = [files[0] for files in kinds(sound).values()]
+    keys = sorted({"/".join(name.split("/")[:2]) for name in names if name.count("/") == 2})
+    for number, name in enumerate(names if of == "files" else keys):
+        folder = copied(sound, tmp_path / str(number) / "store")
+        if of == "files":
+            (folder / name).unlink()
+            (folder / name).mkdir()
+        else:
+            shutil.rmtree(folder / name)
+            (folder / name).write_text("in the way")
+        commands(space, folder)
+        run_missing(asked, Store(str(folder)))
+        assert figures(asked, Store(str(folder))) == undamaged, name
+
+
 @pytest.mark.parametrize("gone", ["fits", "attacks", "cells", "fits/*/fit.json"])
 def test_folders_that_are_gone_are_made_again(
     gone: str, sound: Path, undamaged: list[Any], space: Path, tmp_path: Path

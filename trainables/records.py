@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Number = Annotated[float, Field(strict=True)]
-Count = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Score = Annotated[float, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Text = Annotated[str, Field(strict=True)]
 
 ATTACK_METRICS = (
@@ -74,9 +75,9 @@ class Attacked(Stored):
     label: Count | None = None
     original_output: Count | None = None
     perturbed_output: Count | None = None
-    original_scores: list[Number] = []
-    perturbed_scores: list[Number] = []
-    similarity: Number | None = None
+    original_scores: list[Score] = []
+    perturbed_scores: list[Score] = []
+    similarity: Score | None = None
     words_unread: Count = 0
     timeout: bool = False
 

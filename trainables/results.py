@@ -70,17 +70,16 @@ def records_digest(records: Iterable[dict[str, Any]]) -> str:
 def why_not_of(result: Mapping[str, Any], attacked: Mapping[int, dict[str, Any]]) -> str:
     """Why a cell's result is not of these records, by example id; empty where it is.
 
-    A result from before the digest was kept is compared by its metrics.
+    By its metrics, and by the digest of the records where it has one.
     """
     missing = sum(id not in attacked for id in result["sample"])
     if missing:
         return f"{missing} of its {len(result['sample'])} attacked examples are missing"
     sample = [attacked[id] for id in result["sample"]]
+    now, then = attack_metrics(sample), result["metrics"]
+    same = all(_equal(then[name], now[name]) for name in then.keys() & now.keys())
     if "records_sha256" in result:
-        same = result["records_sha256"] == records_digest(sample)
-    else:
-        now, then = attack_metrics(sample), result["metrics"]
-        same = all(_equal(then[name], now[name]) for name in then.keys() & now.keys())
+        same = same and result["records_sha256"] == records_digest(sample)
     return "" if same else "its attacked examples are not those that it was made of"
 
 

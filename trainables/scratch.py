@@ -25,7 +25,8 @@ def scratch(purpose: str, below: Path | None = None) -> Iterator[str]:
     with tempfile.TemporaryDirectory(
         prefix=prefix, dir=below, ignore_cleanup_errors=True
     ) as folder:
-        Path(folder, OWNER).write_text(json.dumps(this_process()))
+        owner = {**this_process(), "folder": Path(folder).name}
+        Path(folder, OWNER).write_text(json.dumps(owner))
         yield folder
 
 
@@ -39,9 +40,9 @@ def remove_leftovers(below: Path | None = None) -> None:
 
 
 def _owner(folder: Path) -> dict[str, Any]:
-    """The process that made a folder; empty for one that `scratch` did not make."""
+    """The process that made a folder; empty for one that `scratch` did not make, or a copy."""
     try:
         owner = json.loads((folder / OWNER).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return owner if isinstance(owner, dict) else {}
+    return owner if isinstance(owner, dict) and owner.get("folder") == folder.name else {}

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 from pydantic import BaseModel
@@ -99,9 +99,12 @@ class Store:
                 "give them by the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
             )
         try:
-            return _open(self.url)
+            filesystem, path = _open(self.url)
         except Exception as error:
             raise BadInput(f"--store {self.url}: cannot be opened: {_line(error)}") from None
+        if not path.strip("/") or "\0" in path:
+            raise BadInput(f"--store {self.url}: names no folder; write scheme://bucket/folder")
+        return filesystem, path
 
     def _absolute(self) -> str:
         try:
@@ -124,6 +127,13 @@ class Store:
 
     def check_writable(self) -> None:
         """Raises BadInput where the store cannot be written, before anything is computed for it."""
+        for name in FOLDERS if self.local_folder is not None else ():
+            path = self._path(name)[1]
+            if os.path.lexists(path) and not os.path.isdir(path):
+                raise BadInput(
+                    f"{path} is a file where the store keeps a folder; move it away, or give "
+                    "another --store"
+                )
         try:
             self.try_to_write()
         except OSError as error:
@@ -175,19 +185,13 @@ class Store:
         return said
 
     def _set_aside(self, name: str) -> str:
-        filesystem, path = self._path(name)
-        names = set(self._names(name.rpartition("/")[0]))
-        short = name.rpartition("/")[2]
-        free = next(n for n in count(1) if f"{short}.damaged-{n}" not in names)
-        aside = f"{name}.damaged-{free}"
         readable = []
         if name.endswith(LOG):
             readable = [json.dumps(r, ensure_ascii=False) for r in self._read_log(name).values()]
-        with self._named_errors("read"):
-            filesystem.move(path, self._path(aside)[1])
+        aside = self._rename_aside(name)
         if readable:
             self._write(name, _lines(readable))
-        return aside.rpartition("/")[2]
+        return aside
 
     # Fits
 
@@ -473,7 +477,13 @@ class Store:
             return filesystem.get_file_info(path).type == fs.FileType.File
 
     def _read(self, name: str) -> bytes:
+        """A file's content. Raises FileNotFoundError, DamagedFile where it cannot be one."""
         filesystem, path = self._path(name)
+        if self.local_folder is not None and os.path.lexists(path):
+            if not os.path.isfile(path):
+                raise self._damaged(name, "it is no file")
+            if not os.access(path, os.R_OK):
+                raise self._damaged(name, "this user may not read it")
         with self._named_errors("read"), filesystem.open_input_stream(path) as file:
             return file.read()
 
@@ -505,10 +515,34 @@ class Store:
         filesystem, path = self._path(name)
         with self._named_errors("written"):
             if isinstance(filesystem, fs.LocalFileSystem):
+                self._clear_way(name)
                 _write_local(path, content)
             else:
                 with filesystem.open_output_stream(path) as file:
                     file.write(content)
+
+    def _clear_way(self, name: str) -> None:
+        """Rename what stands where a file of ours, or the folder of its key, should be."""
+        parts = name.split("/")
+        folder = "/".join(parts[:2])
+        ways = [(folder, os.path.isdir)] if len(parts) == 3 else []
+        for standing, is_right in [*ways, (name, os.path.isfile)]:
+            path = self._path(standing)[1]
+            if os.path.lexists(path) and not is_right(path):
+                self._rename_aside(standing)
+
+    def _rename_aside(self, name: str) -> str:
+        """Give a file or folder a name that is still free; returns that."""
+        filesystem, path = self._path(name)
+        names = set(self._everything(name.rpartition("/")[0]))
+        short = name.rpartition("/")[2]
+        aside = next(a for n in count(1) if (a := f"{short}.damaged-{n}") not in names)
+        with self._named_errors("read"):
+            if self.local_folder is not None:
+                os.rename(path, f"{path.rpartition('/')[0]}/{aside}")
+            else:
+                filesystem.move(path, f"{path.rpartition('/')[0]}/{aside}")
+        return aside
 
     def _delete(self, name: str) -> None:
         filesystem, path = self._path(name)
@@ -523,6 +557,8 @@ class Store:
     def _files(self, folder: str) -> list[str]:
         """All files below a folder, by their names in the store."""
         filesystem, path = self._path(folder)
+        if self.local_folder is not None and not os.path.isdir(path):
+            return []
         selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
         with self._named_errors("read"):
             infos = filesystem.get_file_info(selector)
@@ -530,10 +566,17 @@ class Store:
         return [file[len(path) - len(folder) :].lstrip("/") for file in files]
 
     def _names(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        return [name for name, type in self._everything(folder).items() if type == fs.FileType.File]
+
+    def _everything(self, folder: str) -> dict[str, fs.FileType]:
+        """Names of the files and folders in a folder, with their types."""
         filesystem, path = self._path(folder)
+        if self.local_folder is not None and not os.path.isdir(path):
+            return {}
         selector = fs.FileSelector(path, allow_not_found=True)
         with self._named_errors("read"):
-            return [info.base_name for info in filesystem.get_file_info(selector)]
+            return {info.base_name: info.type for info in filesystem.get_file_info(selector)}
 
     @contextmanager
     def _named_errors(self, done: str) -> Iterator[None]:
@@ -541,13 +584,18 @@ class Store:
         was to be read as it is."""
         try:
             yield
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if done == "read" and isinstance(error, FileNotFoundError):
                 raise
             raise StoreError(f"the store {self.url} cannot be {done}: {_line(error)}") from error
 
 
 def _open(url: str) -> tuple[fs.FileSystem, str]:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(f"another machine's folder ({parts.netloc}); write file:///folder")
+        return fs.LocalFileSystem(), unquote(parts.path)
     try:
         return fs.FileSystem.from_uri(url)
     except ValueError:  # A scheme that pyarrow does not know.

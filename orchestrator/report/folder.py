@@ -18,6 +18,7 @@ from search_spaces.errors import BadInput
 from trainables.store import Store
 
 LIST = "report-files.json"
+NAMES = re.compile(r"index\.html|report\.md|(tables|plots)/[A-Za-z0-9][\w.-]*")
 
 
 def folder_of(space: str, store: Store) -> Path:
@@ -36,8 +37,10 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
     where a file of that name is not of a report of ours, or was changed since; OSError where
     writing fails.
     """
-    before = _written(folder)
     new = {name: [_digest(content)] for name, content in made.items()}
+    if _is_old(folder):
+        _keep_aside(folder, [name for name in made if _digest_at(folder / name) not in new[name]])
+    before = _written(folder)
     for name in made:
         there = _digest_at(folder / name)
         if there is not None and there not in (*before.get(name, ()), *new[name]):
@@ -46,7 +49,6 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
                 "or give another folder with --out"
             )
     _remove_half_written(folder, [*before, *made, LIST])
-    _set_aside_list(folder)
     known = {name: [*before.get(name, ()), *new.get(name, ())] for name in {**before, **new}}
     # First the list, so that whatever is written is known as ours when this is cut off.
     _write(folder / LIST, _listed("", known))
@@ -74,7 +76,7 @@ def _listed(of: str, files: Mapping[str, list[str]]) -> bytes:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         listed = json.loads((folder / LIST).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     ours = isinstance(listed, dict) and isinstance(listed.get("files"), dict) and "of" in listed
     return listed if ours else {}
@@ -83,31 +85,37 @@ def _read(folder: Path) -> dict[str, Any]:
 def _written(folder: Path) -> dict[str, list[str]]:
     """Names of the files that reports wrote to a folder, with the digests that they may have.
 
-    A report from before that was listed is known by its page: then all its files are.
+    Whoever made the list: no name leads out of the folder, or to what no report writes.
     """
-    if listed := _read(folder):
-        files = listed["files"].items()
-        return {name: digests for name, digests in files if isinstance(digests, list)}
+    return {
+        name: [digest for digest in digests if isinstance(digest, str)]
+        for name, digests in _read(folder).get("files", {}).items()
+        if NAMES.fullmatch(name) and isinstance(digests, list)
+    }
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether a report lies there whose list is damaged, or that is older than such lists."""
+    if _read(folder):
+        return False
     page = folder / "index.html"
-    if not page.is_file() or b"<title>Robustness sweep: " not in page.read_bytes():
-        return {}
-    shown = [page, folder / "report.md", *folder.glob("tables/*.*"), *folder.glob("plots/*.*")]
-    digests = {path.relative_to(folder).as_posix(): _digest_at(path) for path in shown}
-    return {name: [digest] for name, digest in digests.items() if digest is not None}
+    ours = page.is_file() and b"<title>Robustness sweep: " in page.read_bytes()
+    return ours or os.path.lexists(folder / LIST)
 
 
-def _set_aside_list(folder: Path) -> None:
-    """Give a file in the list's place that is none, or is damaged, a name that is still free."""
-    if os.path.lexists(folder / LIST) and not _read(folder):
-        names = (folder / f"{LIST}.damaged-{number}" for number in count(1))
-        (folder / LIST).rename(next(name for name in names if not os.path.lexists(name)))
+def _keep_aside(folder: Path, names: Iterable[str]) -> None:
+    """Move files of an old report to a folder beside them: who changed them last is not known."""
+    there = [name for name in (*names, LIST) if os.path.lexists(folder / name)]
+    kept = next(f for n in count(1) if not os.path.lexists(f := folder / f"before-{n}"))
+    for name in there:
+        (kept / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).rename(kept / name)
 
 
 def _remove_half_written(folder: Path, names: Iterable[str]) -> None:
-    for name in names:
-        path = folder / name
+    for path in (folder / name for name in names):
         ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part")
-        for beside in path.parent.glob(f".{path.name}.*.part") if path.parent.is_dir() else ():
+        for beside in path.parent.iterdir() if path.parent.is_dir() else ():
             if ours.fullmatch(beside.name):
                 beside.unlink()
 
