@@ -122,8 +122,9 @@ def expected_attack(cell: Cell) -> float:
     return ATTACK_MINUTES[cell.attack] * factor * MINUTE
 
 
-def drawn(mean: float, name: str) -> float:
-    """A duration by its mean, the same whenever the same name is drawn."""
+def drawn(mean: float, key: str) -> float:
+    """A duration by its mean, the same for equal keys but for their hash, which versions change."""
+    name = key.rpartition("-")[0]
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return mean * random.Random(seed).lognormvariate(-SIGMA * SIGMA / 2, SIGMA)
 

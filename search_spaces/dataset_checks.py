@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from search_spaces.catalog import Dataset, Prompts, PromptSet, Splits
 
-Problem = tuple[tuple[str, ...], str]  # the place of a value, and what is wrong with it
+Place = tuple[str | int, ...]
+Problem = tuple[Place, str]  # the place of a value, and what is wrong with it
 TOKENS_OF_MODELS = re.compile(
     r"<(mask|pad|unk|sep|cls|bos|eos|/?s)>|<\|\w+\|>|\[(CLS|PAD|UNK|cls|pad|unk|mask|sep)\]"
 )
@@ -20,8 +21,7 @@ TOKENS_OF_MODELS = re.compile(
 def problems(data: "Dataset") -> Iterator[Problem]:
     """All that is wrong, in the order of the file."""
     for place, names in {"columns": data.columns, "labels": data.labels}.items():
-        if twice := next((name for name in names if names.count(name) > 1), None):
-            yield (place,), f"{twice!r} stands twice; keep one"
+        yield from _twice((place,), names)
     if data.label in data.columns:
         yield ("label",), f"{data.label!r} is one of columns, the texts"
     for text in _splits(data.splits):
@@ -30,6 +30,12 @@ def problems(data: "Dataset") -> Iterator[Problem]:
         yield from _prompts(("prompts",), data.prompts, len(data.labels))
     for name, prompt_set in data.prompt_sets.items():
         yield from _prompts(("prompt_sets", name), prompt_set, len(data.labels))
+
+
+def _twice(place: Place, values: list[str]) -> Iterator[Problem]:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            yield (*place, number), f"{value!r} stands twice; keep one"
 
 
 def _splits(splits: "Splits") -> Iterator[str]:
@@ -43,19 +49,18 @@ def _splits(splits: "Splits") -> Iterator[str]:
             yield f"{rest[0]} is what the shares of {split} leave, which is nothing"
 
 
-def _prompts(
-    place: tuple[str, ...], prompts: "Prompts | PromptSet", classes: int
-) -> Iterator[Problem]:
+def _prompts(place: Place, prompts: "Prompts | PromptSet", classes: int) -> Iterator[Problem]:
     for name in ("templates", "decoder_templates"):
         templates = getattr(prompts, name)
         if templates is not None and not templates:
             yield (*place, name), "it names none; leave it out"
-        if twice := next((t for t in templates or [] if templates.count(t) > 1), None):
-            yield (*place, name), f"{twice!r} stands twice; keep one"
+        yield from _twice((*place, name), templates or [])
         for template in templates or []:
             for text in _template(template, decoder=name == "decoder_templates"):
                 yield (*place, name), f"{text}: {template!r}"
     if prompts.label_words is not None:
+        for number, words in enumerate(prompts.label_words):
+            yield from _twice((*place, "label_words", number), words)
         for text in _label_words(prompts.label_words, classes):
             yield (*place, "label_words"), text
 
@@ -81,9 +86,7 @@ def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
         for word in map(str.strip, words):
             if not word:
                 yield f"a label word of class {number} is empty"
-            elif of_class.get(word) == number:
-                yield f"{word!r} stands twice in class {number}; keep one"
-            elif word in of_class:
+            elif of_class.get(word, number) != number:
                 yield (
                     f"{word!r} stands in classes {of_class[word]} and {number}: neither could win "
                     "over the other"

@@ -184,10 +184,10 @@ def test_a_driver_elsewhere_is_alive_when_it_counts_on_and_else_seems_dead(
     monkeypatch.setattr(lease, "BEAT", 0.1)
     store = Store(str(tmp_path))
     elsewhere = {"machine": "elsewhere", "pid": 1, "count": 7, "state": "holding"}
-    store.write_driver("0", elsewhere)
+    store.write_driver("0" * 32, elsewhere)
     assert find_driver(store).state == "dead"
     assert find_driver(store).where == "process 1 on elsewhere"
-    store.remove_driver("0")
+    store.remove_driver("0" * 32)
     with Lease(store) as mine:
         mine.says["machine"] = "elsewhere boot 1"
         mine._say("holding")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Score = Annotated[float, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Text = Annotated[str, Field(strict=True)]
@@ -25,7 +26,7 @@ class Stored(BaseModel):
 class CurvePoint(Stored):
     examples_seen: Number
     train_loss: Number
-    validation_accuracy: Number
+    validation_accuracy: Share
 
 
 class FitAsked(Stored):
@@ -38,8 +39,8 @@ class FitRecord(Stored):
     """fits/<key>/fit.json"""
 
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    validation_accuracy: Number
-    test_accuracy: Number
+    validation_accuracy: Share
+    test_accuracy: Share
     seconds: Number
     curve: list[CurvePoint]
     spec: FitAsked
@@ -49,7 +50,7 @@ class Evaluation(Stored):
     """fits/<key>/on-<data set>-<digest>.json"""
 
     dataset: Text
-    accuracy: Number
+    accuracy: Share
     examples: Count
 
 

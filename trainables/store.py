@@ -479,7 +479,9 @@ class Store:
     def _read(self, name: str) -> bytes:
         """A file's content. Raises FileNotFoundError, DamagedFile where it cannot be one."""
         filesystem, path = self._path(name)
-        if self.local_folder is not None and os.path.lexists(path):
+        if self.local_folder is not None:
+            if not os.path.lexists(path):
+                raise FileNotFoundError(path)
             if not os.path.isfile(path):
                 raise self._damaged(name, "it is no file")
             if not os.access(path, os.R_OK):
