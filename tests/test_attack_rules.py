@@ -1,6 +1,7 @@
 """What holds for every attack: what may change, that it ends, and that a failure is no habit."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -37,8 +38,9 @@ prepare_textattack("embedded")
 
 from textattack import Attack  # noqa: E402
 from textattack.constraints import Constraint  # noqa: E402
+from textattack.goal_function_results import GoalFunctionResultStatus  # noqa: E402
 from textattack.goal_functions import UntargetedClassification  # noqa: E402
-from textattack.search_methods import GreedySearch  # noqa: E402
+from textattack.search_methods import GreedySearch, SearchMethod  # noqa: E402
 from textattack.shared import AttackedText, utils  # noqa: E402
 from textattack.transformations import Transformation  # noqa: E402
 
@@ -258,6 +260,75 @@ def test_two_classes_as_likely_as_each_other_are_no_broken_rule() -> None:
     assert (record["status"], record["perturbed_output"]) == ("successful", 0)
 
 
+class Claims(SearchMethod):
+    """A user's own: says that it succeeded, whatever the fit reads from what `change` makes."""
+
+    is_black_box = True
+
+    def __init__(self, change: Any) -> None:
+        self.change = change
+
+    def perform_search(self, initial_result: Any) -> Any:
+        changed = self.change(initial_result.attacked_text)
+        (result,), _ = self.get_goal_results([changed])
+        result.goal_status = GoalFunctionResultStatus.SUCCEEDED
+        return result
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda text: text, lambda text: text.replace_word_at_index(0, "the")],
+    ids=["the text as it was", "another text"],
+)
+def test_a_success_that_the_fit_still_gets_right_is_an_error_that_says_so(change: Any) -> None:
+    goal = UntargetedClassification(Victim(Slow(0)))
+    attack = Attack(goal, [], Rewrite(lambda text: text), Claims(change))
+    record = run(attack, ("a good one",))
+    assert record["status"] == "error"
+    assert "the fit still gives the right label" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("words", "counted"), [("", 0), ("a", 0), ("the", 1), ("a good long one more", 0)]
+)
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_success_that_left_words_out_or_added_some_uncounted_is_an_error_that_says_so(
+    columns: int, words: str, counted: int
+) -> None:
+    texts = ("beside", "a good long one")[-columns:]
+
+    def rewritten(current: AttackedText) -> AttackedText:
+        return AttackedText(words) if columns == 1 else pair_of("beside", words)
+
+    record = run(own_attack(LettersHead(texts), rewritten), texts, columns - 1)
+    assert record["status"] == "error"
+    before, after = 3 + columns, len(words.split()) + columns - 1
+    says = f"{counted} words are counted as changed, but the number of words went from"
+    assert f"{says} {before} to {after}" in record["error"]
+
+
+def test_a_users_attack_may_give_its_constraints_as_a_tuple(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "constraints_in_a_tuple.py").write_text(
+        "from textattack.constraints.pre_transformation import RepeatModification\n"
+        "from textattack.search_methods import GreedySearch\n"
+        "from textattack.transformations import WordSwapRandomCharacterDeletion\n"
+        "def attack(settings, resources, masked_lm):\n"
+        "    swap = WordSwapRandomCharacterDeletion()\n"
+        "    return swap, (RepeatModification(),), GreedySearch()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for texts in (("a good story",), ("beside it", "a good story")):
+        columns = ["first", "second"][: len(texts)]
+        attack = build_attack(
+            "constraints_in_a_tuple:attack", Victim(LettersHead(texts)), {}, "embedded",
+            (None, None), columns, columns[-1],
+        )  # fmt: skip
+        record = run(attack, texts, len(texts) - 1)
+        assert record["status"] == "successful", record
+
+
 def test_the_check_of_a_success_counts_no_query() -> None:
     text = "the film was a good story about a boy"
     head = LettersHead((text,))
@@ -334,6 +405,31 @@ def test_time_is_looked_at_while_candidates_are_made_and_while_they_are_checked(
     assert (record["timeout"], Waits.checked) == (True, 1)
     assert "filter_transformations" not in vars(attack)
     assert "call_many" not in vars(attack.constraints[0])
+
+
+def test_a_slow_part_that_never_looks_at_the_time_does_not_make_a_late_success() -> None:
+    texts = ("a good one",)
+
+    class Waits(GreedySearch):
+        def perform_search(self, initial_result: Any) -> Any:
+            result = super().perform_search(initial_result)
+            time.sleep(0.1)
+            return result
+
+    goal = UntargetedClassification(Victim(LettersHead(texts)))
+    attack = Attack(goal, [], Rewrite(lambda _: AttackedText("a bad one")), Waits())
+    record = run(attack, texts, seconds_per_example=0.05)
+    assert (record["status"], record.get("timeout")) == ("failed", True)
+    assert record["perturbed_text"] == record["original_text"]
+
+
+def test_what_is_wrong_before_the_attack_is_skipped_however_short_the_time() -> None:
+    record = run(
+        own_attack(LettersHead(("other",)), lambda text: text),
+        ("a good one",),
+        seconds_per_example=1e-9,
+    )
+    assert record["status"] == "skipped" and "timeout" not in record
 
 
 def test_the_first_query_is_always_answered() -> None:
@@ -499,6 +595,57 @@ def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -
             own_attack(head, lambda text: text), [example], ["first"], 0, "d", "m"
         )
         assert record.get("words_unread") == expected
+
+
+UNREAD_MAX = 24
+PARTLY_READ: list[tuple[tuple[str, ...], int]] = [
+    (("film " * 14, "good " * 18), 1),  # both are cut, the attacked one is the longer
+    (("film " * 18, "good " * 14), 1),
+    (("film " * 17, "good " * 18), 1),  # as long as each other but for one token
+    (("film " * 18, "good " * 18), 1),
+    (("film " * 18, "good " * 17), 1),
+    (("film " * 18, "good " * 17), 0),
+    (("bad", "the cast , was good . " * 5), 1),
+    (("the cast , was good . " * 5, "bad"), 0),
+    (("xyzzy " * 5, "plot qwertyuiop " * 5), 1),
+    (("xyzzy " * 5, "plot qwertyuiop " * 5), 0),
+    (("the film", "was good"), 1),
+    (("the cast , was good . " * 6,), 0),
+    (("plot qwertyuiop " * 5,), 0),
+]
+
+
+@pytest.mark.parametrize("kind", ["mlp_ft", "mvp"])
+@pytest.mark.parametrize("name", ["bert", "roberta", "gpt2"])
+def test_a_word_is_unread_where_another_of_as_many_tokens_is_read_alike(
+    kind: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    from search_spaces.catalog import Prompts
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    prompts = Prompts(templates=["[SEP] it was [MASK]"], label_words=[["negative"], ["positive"]])
+    folder = request.getfixturevalue(f"tiny_{name}")
+    head: Any = build_head(kind, HeadSpec(folder, name == "gpt2", 2, prompts, UNREAD_MAX))
+
+    def tokens(word: str) -> int:
+        return len(head.tokenizer(f" {word}", add_special_tokens=False).input_ids)
+
+    others = ["cat", "dull", "z", "zz", "zzz", *("z" * n for n in range(4, 16))]
+    for texts, column in PARTLY_READ:
+        places = list(re.finditer(r"\w+", texts[column]))
+        whole = head.encode([texts])
+        unread = 0
+        for place in reversed(places):
+            word = place[0]
+            other = next(o for o in others if tokens(o) == tokens(word) and o[0] != word[0])
+            text = texts[column][: place.start()] + other + texts[column][place.end() :]
+            changed = head.encode([(*texts[:column], text, *texts[column + 1 :])])
+            if any(not torch.equal(changed.inputs[k], whole.inputs[k]) for k in whole.inputs):
+                break
+            unread += 1
+        words = [place[0] for place in places]
+        assert words_unread(head, texts, column, words) == unread, (texts, column)
 
 
 @pytest.mark.parametrize("name", ["textfooler", "textbugger"])

@@ -5,12 +5,14 @@ vocabulary. Every head is checked on a BERT, a RoBERTa and a GPT-2 with random w
 """
 
 import random
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
     AutoModel,
@@ -346,6 +348,85 @@ def test_an_empty_text_is_to_a_causal_model_the_token_for_its_end(tiny_gpt2: Pat
     head = build_head("mlp_ft", spec_of(tiny_gpt2, "gpt2"))
     empty, end = head.predict([("",), ("<|endoftext|>",)], 8)
     torch.testing.assert_close(empty, end, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["mlp_ft", "mvp"])
+def test_an_empty_text_is_padding_to_a_causal_model_with_no_token_for_an_end(
+    kind: str, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_gpt2, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens({"pad_token": "<|endoftext|>"})
+    tokenizer.bos_token = tokenizer.eos_token = tokenizer.unk_token = None
+    tokenizer.save_pretrained(tmp_path)
+    stored = AutoTokenizer.from_pretrained(tmp_path)
+    assert stored.bos_token is stored.eos_token is None and stored.pad_token
+    head = build_head(kind, spec_of(tmp_path, "gpt2", DECODER))
+    empty, long = head.predict([("",), ("the film was good",)], 8)
+    torch.testing.assert_close(empty, head.predict([("",)], 8)[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(long, head.predict([("the film was good",)], 8)[0])
+    if kind == "mlp_ft":
+        (padding,) = head.predict([("<|endoftext|>",)], 8)
+        torch.testing.assert_close(empty, padding, atol=1e-6, rtol=0)
+
+
+def without(folder: Path, to: Path, *parts: str) -> Path:
+    """A copy of a model whose weights lack the tensors of such names."""
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    weights = load_file(to / "model.safetensors")
+    kept = {name: t for name, t in weights.items() if not any(part in name for part in parts)}
+    assert len(kept) < len(weights)
+    save_file(kept, to / "model.safetensors", metadata={"format": "pt"})
+    return to
+
+
+LACKING = {
+    "bert": ["layer.0.attention.self.query", "layer.1.output.LayerNorm.bias", "position_embed"],
+    "roberta": ["layer.0.attention.self.query", "embeddings.LayerNorm.weight"],
+    "gpt2": ["h.0.attn.c_attn.weight", "ln_f", "wpe"],
+}
+
+
+@every_head
+def test_weights_that_lack_tensors_are_refused(
+    kind: str, name: str, folder: Path, tmp_path: Path
+) -> None:
+    for number, part in enumerate(LACKING[name]):
+        lacking = without(folder, tmp_path / str(number), part)
+        with pytest.raises(BadInput, match="would start from random numbers") as refused:
+            build_head(kind, spec_of(lacking, name, prompts_for(name)))
+        assert part in str(refused.value) and str(lacking) in str(refused.value)
+        untrained = replace(spec_of(lacking, name, prompts_for(name)), pretrained=False)
+        build_head(kind, untrained)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("bert", "cls.predictions.bias"),
+        ("bert", "transform.LayerNorm.bias"),
+        ("roberta", "lm_head.layer_norm"),
+    ],
+)
+def test_a_language_model_head_that_lacks_tensors_is_refused_where_it_is_read(
+    name: str, part: str, folder: Path, tmp_path: Path
+) -> None:
+    lacking = without(folder, tmp_path, part)
+    for kind in ("mvp", "cls_prompt"):
+        with pytest.raises(BadInput, match="would start from random numbers") as refused:
+            build_head(kind, spec_of(lacking, name, FOUR))
+        assert part in str(refused.value)
+    for kind in ("mlp_ft", "project_cls"):
+        build_head(kind, spec_of(lacking, name))
+
+
+def test_an_encoder_without_pooler_and_heads_is_what_a_new_head_needs(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_bert, tmp_path, dirs_exist_ok=True)
+    AutoModel.from_pretrained(tiny_bert, add_pooling_layer=False).save_pretrained(tmp_path)
+    for kind in ("mlp_ft", "project_cls"):
+        build_head(kind, spec_of(tmp_path, "bert"))
 
 
 @pytest.mark.parametrize("kind", ["mlp_ft", "project_cls"])

@@ -135,7 +135,10 @@ def _attack(
     first, _ = goal.init_attack_example(text, example.label)
     goal.model.deadline = text.deadline = Deadline(seconds)
     try:
-        return _record(example, attack.attack(text, example.label))
+        result = attack.attack(text, example.label)
+        if not isinstance(result, SkippedAttackResult):
+            goal.model.deadline.check()
+        return _record(example, result)
     except TimeUp:
         attack.clear_cache()
         record = _record(example, FailedAttackResult(first, first))

@@ -4,7 +4,7 @@ Thresholds and counts come from the catalog, resources (word vectors, sentence e
 masked language model) from a named set. Import after `prepare_textattack`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -48,7 +48,7 @@ from trainables.attacks.resources import given
 from trainables.lookup import load_kind
 
 Settings = dict[str, Any]
-Parts = tuple[Any, list[Any], Any]  # transformation, constraints, search method
+Parts = tuple[Any, Sequence[Any], Any]  # transformation, constraints, search method
 
 
 def build_attack(
@@ -67,8 +67,9 @@ def build_attack(
     parts: Callable[[Settings, str, tuple[Any, Any]], Parts] = load_kind("attack", kind, KINDS)
     transformation, constraints, search = parts(settings, resources, masked_lm)
     if len(columns) > 1:
-        constraints.append(InputColumnModification(columns, set(columns) - {attacked}))
-    return Attack(UntargetedClassification(victim), constraints, transformation, search)
+        others = set(columns) - {attacked}
+        constraints = [*constraints, InputColumnModification(columns, others)]
+    return Attack(UntargetedClassification(victim), list(constraints), transformation, search)
 
 
 def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:

@@ -39,6 +39,15 @@ def check_success(
     counted, changed = record["words_changed"], len(before.all_words_diff(after))
     if counted != changed:
         raise BrokenRule(f"{counted} words are counted as changed, {changed} of the text differ")
+    # What differs is looked for up to the end of the shorter text.
+    gone = len(before.words) - len(after.words)
+    if gone > changed or (gone and not changed):
+        raise BrokenRule(
+            f"{counted} words are counted as changed, but the number of words went from "
+            f"{len(before.words)} to {len(after.words)}"
+        )
+    if record["perturbed_output"] == example.label:
+        raise BrokenRule(f"the fit still gives the right label, {example.label}")
     scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
     label, stored = scores.index(max(scores)), record["perturbed_output"]
     if label != stored and scores[label] - scores[stored] > SAME_SCORE:

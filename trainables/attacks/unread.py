@@ -1,41 +1,51 @@
 """How much of a text lies beyond what the model reads, where changing a word changes nothing."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import torch
 
 from trainables.heads.base import Batch, Head
 
+MOST_LETTERS = 8
+
 
 def words_unread(head: Head, texts: tuple[str, ...], column: int, words: Sequence[str]) -> int:
-    """How many of a column's words come after the last that changes what the head reads.
+    """How many of a column's words, at its end, can change without a change to what is read.
 
-    texts: an example's columns. words: the column's, in order. The head is asked how it encodes
-    beginnings of the column, so that it is right whatever a head adds or cuts; one that does not
+    texts: an example's columns. words: the column's, in order. The head is asked how it encodes the
+    text with a word replaced, so that it is right whatever a head adds or cuts; one that does not
     encode by itself is taken to read all.
-    """
-    ends = [texts[column].index(words[0]) if words else 0]  # where so many words end
-    for word in words:
-        ends.append(texts[column].index(word, ends[-1]) + len(word))
 
-    def encoded(count: int) -> Batch:
-        beginning = texts[column][: ends[count]]
-        return head.encode([(*texts[:column], beginning, *texts[column + 1 :])])
+    A word is replaced by single letters, each a token. In a pair there are once as many of them as
+    the word has tokens: which column is the longer one, and so how much of each is cut, stays.
+    """
+    text = texts[column]
+    places = []
+    end = 0
+    for word in words:
+        start = text.index(word, end)
+        end = start + len(word)
+        places.append((start, end))
+    counts = range(1, MOST_LETTERS + 1) if len(texts) > 1 else (1,)
+
+    def unread(number: int) -> bool:
+        start, end = places[number]
+        letter = "q" if text[start] in "kK" else "k"
+        for count in counts:
+            changed = text[:start] + " ".join(letter * count) + text[end:]
+            encoded = head.encode([(*texts[:column], changed, *texts[column + 1 :])])
+            if _same(encoded, whole):
+                return True
+        return False
 
     try:
         whole = head.encode([texts])
-        if not words or not _same(encoded(len(words) - 1), whole):
-            return 0
     except NotImplementedError:
         return 0
-    least, enough = 0, len(words) - 1
-    while least < enough:
-        middle = (least + enough) // 2
-        if _same(encoded(middle), whole):
-            enough = middle
-        else:
-            least = middle + 1
-    return len(words) - enough
+    if not words or not unread(len(words) - 1):
+        return 0
+    return len(words) - bisect_left(range(len(words)), True, key=unread)
 
 
 def _same(one: Batch, other: Batch) -> bool:

@@ -1,6 +1,6 @@
 """What every head is: a torch module from texts to class logits, and its weights as bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -159,10 +159,11 @@ class Head(nn.Module):
         return {name: tensor.data for name, tensor in named if name in kept}
 
 
-def load_model(auto_class: Any, spec: HeadSpec, **settings: Any) -> Any:
+def load_model(auto_class: Any, spec: HeadSpec, new_head: bool = True, **settings: Any) -> Any:
     """A model of transformers in float32: pre-trained, or of the same shape with random weights.
 
-    Raises BadInput where transformers has no such class for this kind of model.
+    new_head: what stands on the base model may start from random numbers. Raises BadInput where
+    transformers has no such class for this kind of model, and for weights that lack others.
     """
     config = AutoConfig.from_pretrained(spec.model_folder)
     if type(config) not in auto_class._model_mapping:
@@ -171,8 +172,28 @@ def load_model(auto_class: Any, spec: HeadSpec, **settings: Any) -> Any:
             "transformers, which this head needs; leave this combination out"
         )
     if spec.pretrained:
-        return auto_class.from_pretrained(
-            spec.model_folder, torch_dtype="float32", use_safetensors=True, **settings
+        model, info = auto_class.from_pretrained(
+            spec.model_folder,
+            torch_dtype="float32",
+            use_safetensors=True,
+            output_loading_info=True,
+            **settings,
         )
+        _check_loaded(model, info["missing_keys"], spec, new_head)
+        return model
     config = AutoConfig.from_pretrained(spec.model_folder, **settings)
     return auto_class.from_config(config, torch_dtype=torch.float32)
+
+
+def _check_loaded(model: Any, missing: Iterable[str], spec: HeadSpec, new_head: bool) -> None:
+    """No tensor that had to be in the files started from random numbers; a pooler may."""
+    base = f"{model.base_model_prefix}."
+    lacking = sorted(
+        name for name in missing if "pooler" not in name and (name.startswith(base) or not new_head)
+    )
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise BadInput(
+            f"the weights in {spec.model_folder} lack {lacking[0]}{more}, which would start from "
+            "random numbers; fetch the model again, or take weights that have them"
+        )

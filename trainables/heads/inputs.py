@@ -47,7 +47,8 @@ def encode_texts(
     """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column.
 
     They are read at their first token (CLS), by a causal model at their last. A text without any
-    token, as the empty one is for GPT-2, becomes the token for a text's beginning (GPT-2: its end).
+    token, as the empty one is for GPT-2, becomes the token for a text's beginning (GPT-2: its end),
+    or the padding token where there is neither.
     """
     columns = [list(column) for column in zip(*texts, strict=True)]
     if causal:
@@ -58,7 +59,7 @@ def encode_texts(
         return Batch(dict(encoded), torch.zeros_like(encoded["input_ids"][:, 0]))
     lengths = encoded["attention_mask"].sum(dim=1)
     if not lengths.all():
-        nothing = tokenizer.bos_token or tokenizer.eos_token
+        nothing = tokenizer.bos_token or tokenizer.eos_token or tokenizer.pad_token
         there = [text if n else nothing for text, n in zip(columns[0], lengths, strict=True)]
         encoded = tokenizer(there, **settings, return_tensors="pt")
         lengths = encoded["attention_mask"].sum(dim=1)

@@ -40,7 +40,8 @@ class LabelWordHead(Head):
         if spec.prompts is None:
             raise BadInput("this head needs label words: prompts in the data set's catalog file")
         self.tokenizer = load_tokenizer(spec.model_folder)
-        self.model = load_model(AutoModelForCausalLM if spec.causal else AutoModelForMaskedLM, spec)
+        auto_class = AutoModelForCausalLM if spec.causal else AutoModelForMaskedLM
+        self.model = load_model(auto_class, spec, new_head=False)
         self.max_length, self.causal = spec.max_length, spec.causal
         words = label_word_ids(spec.prompts, self.tokenizer)
         self.words_per_class = [len(ids) for ids in words]
