@@ -21,12 +21,14 @@ import pytest
 import yaml
 
 from orchestrator import catalog
+from orchestrator.needed import Asset, needed
 from orchestrator.plan import make_plan
 from orchestrator.sweep import main
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model_files
+from trainables.attacks.downloads import ARCHIVES, MASKED_LM
 from trainables.chinese import hold_chinese
 from trainables.data import load_splits
 from trainables.families import FAMILIES, cannot_have
@@ -158,6 +160,7 @@ WRONG_TEXTS = {
     "none": ([*TEXTS[:7], None, None, *TEXTS[9:]], "has no text in row 7, and in 2 of 200 rows"),
     "nothing at all": (pa.nulls(200), "has no text in row 0, and in 200 of 200 rows"),
     "empty texts": (["", *TEXTS[1:]], "has no text in row 0, and in 1 of 200 rows"),
+    "invisible": (["\u200b \ufeff", *TEXTS[1:199], "\0"], "text in row 0, and in 2 of 200 rows"),
     "white space": ([*TEXTS[:199], " \t\n\u2003\x1c"], "has no text in row 199, and in 1 of 200"),
 }  # fmt: skip
 
@@ -503,6 +506,8 @@ WRONG_PROMPTS = {
     "no word": ({"label_words": [["bad"], []]}, "each class needs at least one label word"),
     "an empty word": ({"label_words": [["bad"], [""]]}, "a label word of class 1 is empty"),
     "a blank": ({"label_words": [["bad"], [" "]]}, "a label word of class 1 is empty"),
+    "a model's token": ({"label_words": [["[MASK]"], ["[SEP]"]]}, "'[MASK]' is no word"),
+    "RoBERTa's token": ({"label_words": [["bad"], ["</s>"]]}, "'</s>' is no word"),
     "one class": ({"label_words": [["bad"]]}, "label_words"),
     "three classes": ({"label_words": [["bad"], ["good"], ["fine"]]}, "one list a label"),
     "no mask": ({"templates": ["it was"]}, "exactly one [MASK]"),
@@ -542,6 +547,8 @@ def test_prompt_sets_are_held_to_the_same(project: Project, refused: Run) -> Non
 def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) -> None:
     project.data = {"labels": ["good", "good"]}
     assert "'good' stands twice; keep one" in refused(project)
+    project.data = {"labels": ["good", " "]}
+    assert "labels: a label's name is empty" in refused(project)
     project.data = {"label": "text"}
     assert "label: 'text' is one of columns, the texts" in refused(project)
 
@@ -869,6 +876,53 @@ def test_heads_that_a_model_cannot_have_are_planned_with_the_reason(
         assert f"not_applicable mine-mine-{head}" in said
         assert f"head '{head}' does not apply to model 'mine': distilbert " in said
     assert "todo           mine-mine-untrained_mlp_ft" in said
+
+
+def test_what_is_left_out_everywhere_is_not_needed(
+    project: Project, planned: Run, refused: Run, tiny_bert: Path
+) -> None:
+    """Neither a data set without files, nor a model of which all attacks are excluded."""
+    cut(project.model_from(tiny_bert) / "model.safetensors")
+    project.axes = {"dataset": ["mine", "sst2"], "model": ["bert-embedded", "mine"]}
+    sst2 = {"dataset": "sst2", "reason": "not fetched yet"}
+    cut_model = {"model": "mine", "attack": ["misspellings"], "reason": "cut"}
+    project.more = {"exclude": [sst2, cut_model]}
+    said = planned(project)
+    assert "todo           mine-bert-embedded-mlp_ft" in said and "nothing wrong" in said
+    assert {asset.name for asset in needed_by(project)} >= {"datasets/mine"}
+    assert not {asset.name for asset in needed_by(project)} & {"datasets/sst2", "models/mine"}
+    project.axes["attack"] = ["misspellings", "textfooler"]
+    assert "model.safetensors is cut" in refused(project)
+    project.more = {"exclude": [{**sst2, "head": "mvp"}, cut_model]}
+    project.axes["head"] = ["mlp_ft", "mvp"]
+    assert "'sst2': no file" in refused(project)
+
+
+def needed_by(project: Project) -> list[Asset]:
+    return list(needed(load(project.space()), Assets(str(project.folder / "assets"))))
+
+
+def test_resources_of_attacks_that_are_not_there_are_refused_by_the_plan(
+    project: Project, refused: Run
+) -> None:
+    project.more = {"attack": {"examples": 4, "resources": "textattack"}}
+    line = refused(project)
+    assert line.startswith("attack.resources textattack: no ")
+    assert str(project.folder / "assets" / "textattack") in line
+
+
+def test_packages_that_attacks_need_may_be_on_another_machine_than_the_plan(
+    project: Project, planned: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TensorFlow is not installed here."""
+    for name in (*(archive.name for archive in ARCHIVES), MASKED_LM):
+        folder = project.folder / "assets" / "textattack" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    project.more = {"attack": {"examples": 4, "resources": "textattack"}}
+    assert "note: attack.resources textattack has a sentence encoder" in planned(project)
+    assert main(["--space", project.space(), "--store", str(project.folder / "store")]) == 2
+    assert "error: attack.resources textattack has a" in capsys.readouterr().err
 
 
 SMALL = {

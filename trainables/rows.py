@@ -19,6 +19,8 @@ from trainables.assets import is_git_lfs_pointer
 
 # As str.strip() has them, which is not quite what Arrow takes for white space.
 WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+# Without a word for a tokenizer either: NUL, soft hyphen, zero width, marks of direction.
+INVISIBLE = "\0\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -151,9 +153,10 @@ def _another_type(where: str, values: pa.ChunkedArray, part: _Part) -> str:
 
 
 def _missing(texts: list[pa.Array]) -> list[np.ndarray]:
-    """For each column where there is no text, or one of nothing but white space."""
+    """For each column where there is no text, or one in which nothing can be seen."""
+    nothing = WHITE_SPACE + INVISIBLE
     return [
-        pc.equal(pc.utf8_trim(text, characters=WHITE_SPACE), "").fill_null(True).to_numpy(False)
+        pc.equal(pc.utf8_trim(text, characters=nothing), "").fill_null(True).to_numpy(False)
         for text in texts
     ]
 
