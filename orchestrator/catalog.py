@@ -17,6 +17,7 @@ from itertools import product
 from orchestrator.arguments import Parser
 from orchestrator.command import run
 from orchestrator.inputs import Asked, Inputs, repeated_rows
+from orchestrator.needed import check_attack_resources
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
 from search_spaces.space import Space, load
@@ -69,6 +70,10 @@ def _check(space: Space, assets: Assets) -> int:
     """Print a line for each thing that is wrong, odd, or could not be checked here."""
     catalog, inputs = space.catalog, Inputs(assets)
     wrong = [*_wrong_entries(catalog), *inputs.wrong(_asked(space, assets, inputs.notes))]
+    try:
+        inputs.notes += check_attack_resources(space, assets, planning=True)
+    except BadInput as error:
+        wrong.append(str(error))
     for line in dict.fromkeys(wrong):
         print(f"wrong: {line}")
     for line in dict.fromkeys([*inputs.notes, *_repeated_rows(space, assets)]):
@@ -105,7 +110,8 @@ def _asked(space: Space, assets: Assets, notes: list[str]) -> Iterator[Asked]:
         except BadInput:
             continue
         place = {"dataset": dataset, "model": model, "head": head, "training": training}
-        if space.excluded(place):
+        attacks = product(axes.attack, space.seeds)
+        if all(space.excluded({**place, "attack": attack, "seed": n}) for attack, n in attacks):
             continue
         prompts = prompts_of(data, head_entry, language_model)
         if isinstance(prompts, str) or language_model.kind in head_entry.not_for:
@@ -127,7 +133,7 @@ def _cannot_have(head: Head, name: str, model: LanguageModel, assets: Assets) ->
 
 
 def _repeated_rows(space: Space, assets: Assets) -> Iterator[str]:
-    for name in space.axes.dataset:
+    for name in space.used("dataset"):
         try:
             yield from filter(None, [repeated_rows(name, space.catalog.dataset(name), assets)])
         except BadInput:

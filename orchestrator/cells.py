@@ -33,17 +33,19 @@ Found = TypeVar("Found")
 class ThisMachine:
     """The assets and the code of this machine, by digest; NOT_HERE where it may lack them.
 
-    lacks: whether it lacked any that reading does not need.
+    lacks: whether it lacked any that reading does not need. What is not `needed`, since every cell
+    of it is left out, may lack too, or be damaged.
     """
 
     def __init__(self, assets: Assets, provisional: bool, reading: bool) -> None:
         self.assets, self.provisional, self.reading = assets, provisional, reading
         self.lacks = False
 
-    def dataset(self, name: str, entry: Dataset) -> str:
-        return self._unless_missing(partial(_dataset_digest, self.assets, name, entry), NOT_HERE)
+    def dataset(self, name: str, entry: Dataset, needed: bool) -> str:
+        find = partial(_dataset_digest, self.assets, name, entry)
+        return self._unless_missing(find, NOT_HERE, needed)
 
-    def has_chinese_pairs(self, name: str, entry: Dataset) -> bool:
+    def has_chinese_pairs(self, name: str, entry: Dataset, needed: bool) -> bool:
         """Whether the test texts are pairs of columns, of which one holds Chinese."""
         if len(entry.columns) == 1:
             return False
@@ -51,11 +53,13 @@ class ThisMachine:
         return self._unless_missing(
             lambda: hold_chinese(self.assets.dataset_files(name, entry)[split], entry.columns),
             False,
+            needed,
         )
 
-    def model(self, name: str, entry: LanguageModel) -> tuple[str, str]:
+    def model(self, name: str, entry: LanguageModel, needed: bool) -> tuple[str, str]:
         """Its digest, and its type as its config.json says."""
-        return self._unless_missing(partial(_model, self.assets, name, entry), (NOT_HERE, ""))
+        find = partial(_model, self.assets, name, entry)
+        return self._unless_missing(find, (NOT_HERE, ""), needed)
 
     def code(self, what: str, kind: str, ours: dict[str, str]) -> str | None:
         """Digest of the code of a user's own kind, None for ours. Raises BadInput."""
@@ -74,14 +78,16 @@ class ThisMachine:
             self.lacks = True
             return {"all": NOT_HERE}
 
-    def _unless_missing(self, find: Callable[[], Found], else_: Found) -> Found:
+    def _unless_missing(
+        self, find: Callable[[], Found], else_: Found, needed: bool = True
+    ) -> Found:
         try:
             return find()
         except NotDownloaded:
-            if not (self.provisional or self.reading):
+            if needed and not (self.provisional or self.reading):
                 raise
         except (BadInput, OSError):
-            if not self.reading:
+            if needed and not self.reading:
                 raise
         self.lacks = self.reading
         return else_
@@ -91,23 +97,25 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
     """Every cell of the grid, with the reason why it does not apply, or an empty one."""
     axes, catalog = space.axes, space.catalog
     attacked_with = cache(machine.attack_resources)
+    used_datasets, used_models = space.used("dataset"), space.used("model")
     datasets = {
-        name: (catalog.dataset(name), machine.dataset(name, catalog.dataset(name)))
-        for name in axes.dataset
+        name: (entry, machine.dataset(name, entry, name in used_datasets))
+        for name, entry in zip(axes.dataset, map(catalog.dataset, axes.dataset), strict=True)
     }
     by_column = {
-        name: machine.has_chinese_pairs(name, catalog.dataset(name)) for name in axes.dataset
+        name: machine.has_chinese_pairs(name, entry, name in used_datasets)
+        for name, (entry, _) in datasets.items()
     }
     models = {
-        name: (catalog.model(name), *machine.model(name, catalog.model(name)))
-        for name in axes.model
+        name: (entry, *machine.model(name, entry, name in used_models))
+        for name, entry in zip(axes.model, map(catalog.model, axes.model), strict=True)
     }
     others = {
         name: [
             OtherDataset(
                 name=other,
                 data=catalog.dataset(other),
-                digest=machine.dataset(other, catalog.dataset(other)),
+                digest=machine.dataset(other, catalog.dataset(other), name in used_datasets),
             )
             for other in space.evaluate_also.get(name, [])
         ]

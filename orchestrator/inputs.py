@@ -14,12 +14,16 @@ from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Trainin
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
-from trainables.assets import Assets, NotDownloaded
-from trainables.data import Survey, in_training_too, survey, training_rows
+from trainables.assets import Assets, NotDownloaded, model_files
+from trainables.data import Survey, survey, training_rows
 from trainables.families import LABEL_WORDS
+from trainables.heads import KINDS as HEADS
 from trainables.model_folder import ModelFolder
 from trainables.tokenizer_files import TokenizerFiles
 from trainables.weight_files import check_lm_head, check_weights
+
+MANY_REPEATED = 0.01  # share of test rows that are trained on too, from which a sweep says so
+READS_CLS = ("mlp_ft", "project_cls", "cls_prompt")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,10 @@ class Inputs:
         head, length = fit.head_entry, fit.settings.max_length
         tokenizer = self._tokenizers[fit.model]
         folder = tokenizer.model
+        if head.kind in HEADS:
+            yield from self._once(("type", fit.model), folder.check_known)
+        if head.kind in READS_CLS and fit.language_model.kind == "masked":
+            yield from self._once(("CLS", fit.model), tokenizer.check_cls)
         yield from self._once(("length", fit.model, length), partial(folder.check_length, length))
         words = fit.prompts is not None and head.kind in LABEL_WORDS
         if head.pretrained:
@@ -134,6 +142,8 @@ class Inputs:
                 f"data set {name!r}: {count} rows of {split} are left out, {reason}"
                 for reason, count in dropped.items()
             ]
+        if found.in_training_too >= MANY_REPEATED * len(found.labels["test"]):
+            self.notes += filter(None, [_repeated(name, found)])
         train = np.unique(found.labels["train"])
         if len(train) == 1:
             raise BadInput(
@@ -171,7 +181,9 @@ class Inputs:
     def _check_model(self, fit: Asked) -> None:
         folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))
         self._tokenizers[fit.model] = TokenizerFiles(folder)
+        model_files(folder.folder)
         folder.check_kind(fit.language_model)
+        folder.check_sizes()
         self._tokenizers[fit.model].check()
 
     def _check_prompts(self, files: TokenizerFiles, fit: Asked) -> None:
@@ -196,7 +208,11 @@ class Inputs:
 
 def repeated_rows(name: str, data: Dataset, assets: Assets) -> str:
     """What to say of test rows that are trained on too; empty where there are none."""
-    count = in_training_too(name, data, assets.dataset_files(name, data))
+    return _repeated(name, survey(name, data, assets.dataset_files(name, data)))
+
+
+def _repeated(name: str, found: Survey) -> str:
+    count = found.in_training_too
     return f"data set {name!r}: {count} test rows have the text of a training row" if count else ""
 
 

@@ -69,10 +69,11 @@ class Asset:
 
 
 def needed(space: Space, assets: Assets) -> Iterator[Asset]:
-    """Every asset of a space once. Raises BadInput for unknown attack resources."""
+    """Every asset that a cell of a space reads, once. Raises BadInput for unknown resources."""
     catalog = space.catalog
-    others = [other for name in space.axes.dataset for other in space.evaluate_also.get(name, [])]
-    for name in dict.fromkeys([*space.axes.dataset, *others]):
+    used = space.used("dataset")
+    others = [other for name in used for other in space.evaluate_also.get(name, [])]
+    for name in dict.fromkeys([*used, *others]):
         data = catalog.dataset(name)
         yield Asset(
             f"datasets/{name}",
@@ -80,7 +81,7 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
             ships=assets.source == "embedded",
             origin=_from_hub(data.hub.repository, data.hub.revision) if data.hub else {},
         )
-    for name in dict.fromkeys(space.axes.model):
+    for name in dict.fromkeys(space.used("model")):
         model = catalog.model(name)
         yield Asset(
             f"models/{name}",
@@ -106,19 +107,32 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
         )
 
 
-def check_attack_resources(space: Space, assets: Assets) -> None:
-    """Raises BadInput where attacks would look for TextAttack's own resources in vain."""
+def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list[str]:
+    """Raises BadInput where attacks would look for TextAttack's own resources in vain.
+
+    planning: another machine may run them, so a package that this one lacks is a note, returned.
+    """
     if "textattack" not in _attack_resources(space):
-        return
-    if find_spec("tensorflow_hub") is None:
-        raise BadInput(
-            "attack.resources textattack has a sentence encoder that runs on TensorFlow: install "
-            "the extra `textattack`, or give --set attack.resources=embedded"
-        )
+        return []
     if assets.textattack_folder is not None:
         for asset in needed(space, assets):
             if asset.name.startswith("textattack/"):
-                asset.locate(assets)
+                try:
+                    asset.locate(assets)
+                except BadInput as error:
+                    raise BadInput(
+                        f"attack.resources textattack: {error}; put it there, or give "
+                        "--set attack.resources=embedded"
+                    ) from None
+    if find_spec("tensorflow_hub") is None:
+        line = (
+            "attack.resources textattack has a sentence encoder that runs on TensorFlow: install "
+            "the extra `textattack`, or give --set attack.resources=embedded"
+        )
+        if not planning:
+            raise BadInput(line)
+        return [line]
+    return []
 
 
 def _attack_resources(space: Space) -> set[str]:

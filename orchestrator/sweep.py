@@ -66,10 +66,11 @@ def sweep(arguments: argparse.Namespace) -> int:
         return _say(explain(arguments.explain, plan, store), store)
     if arguments.status:
         return _say(show(plan, store, arguments.json), store)
-    for note in check_inputs(plan.todo, assets):
+    notes = check_inputs(plan.todo, assets)
+    if plan.todo:
+        notes += check_attack_resources(plan.space, assets, planning=arguments.dry_run)
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if plan.todo and not arguments.dry_run:
-        check_attack_resources(plan.space, assets)
     if arguments.dry_run:
         shown = json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan)
         return _say(shown, store)

@@ -16,12 +16,15 @@ Problem = tuple[Place, str]  # the place of a value, and what is wrong with it
 TOKENS_OF_MODELS = re.compile(
     r"<(mask|pad|unk|sep|cls|bos|eos|/?s)>|<\|\w+\|>|\[(CLS|PAD|UNK|cls|pad|unk|mask|sep)\]"
 )
+OUR_TOKENS = ("[MASK]", "[SEP]")  # in templates, where they stand for those of any model
 
 
 def problems(data: "Dataset") -> Iterator[Problem]:
     """All that is wrong, in the order of the file."""
     for place, names in {"columns": data.columns, "labels": data.labels}.items():
         yield from _twice((place,), names)
+    if not all(map(str.strip, data.labels)):
+        yield ("labels",), "a label's name is empty"
     if data.label in data.columns:
         yield ("label",), f"{data.label!r} is one of columns, the texts"
     for text in _splits(data.splits):
@@ -86,6 +89,8 @@ def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
         for word in map(str.strip, words):
             if not word:
                 yield f"a label word of class {number} is empty"
+            elif TOKENS_OF_MODELS.search(word) or word in OUR_TOKENS:
+                yield f"{word!r} is no word: it has a token of the model's own"
             elif of_class.get(word, number) != number:
                 yield (
                     f"{word!r} stands in classes {of_class[word]} and {number}: neither could win "

@@ -205,6 +205,20 @@ class Space(Written):
         every = (self.settings_at(**place) for place in places if not self.excluded(place))
         return list(dict.fromkeys(every))
 
+    def used(self, axis: str) -> list[str]:
+        """The names on an axis that some cell has: not those that are left out everywhere."""
+        names: list[str] = getattr(self.axes, axis)
+        if not self.exclude:
+            return names
+        others = [other for other in AXES if other != axis]
+        values = list(product(*(getattr(self.axes, other) for other in others), self.seeds))
+
+        def has_cell(name: str) -> bool:
+            places = (dict(zip((*others, "seed"), each, strict=True)) for each in values)
+            return not all(self.excluded({**place, axis: name}) for place in places)
+
+        return list(filter(has_cell, names))
+
     def excluded(self, place: Mapping[str, str | int]) -> str:
         """Why a place, or every place that has these values, is left out; "" where it is not."""
         reasons = (each.reason for each in self.exclude if each.has(place))

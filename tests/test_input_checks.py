@@ -21,12 +21,15 @@ import pytest
 import yaml
 
 from orchestrator import catalog
+from orchestrator.needed import Asset, needed
 from orchestrator.plan import make_plan
 from orchestrator.sweep import main
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model_files
+from trainables.attacks.downloads import ARCHIVES, MASKED_LM
+from trainables.chinese import hold_chinese
 from trainables.data import load_splits
 from trainables.families import FAMILIES, cannot_have
 from trainables.model_folder import ModelFolder
@@ -157,6 +160,7 @@ WRONG_TEXTS = {
     "none": ([*TEXTS[:7], None, None, *TEXTS[9:]], "has no text in row 7, and in 2 of 200 rows"),
     "nothing at all": (pa.nulls(200), "has no text in row 0, and in 200 of 200 rows"),
     "empty texts": (["", *TEXTS[1:]], "has no text in row 0, and in 1 of 200 rows"),
+    "invisible": (["\u200b \ufeff", *TEXTS[1:199], "\0"], "text in row 0, and in 2 of 200 rows"),
     "white space": ([*TEXTS[:199], " \t\n\u2003\x1c"], "has no text in row 199, and in 1 of 200"),
 }  # fmt: skip
 
@@ -188,6 +192,15 @@ def test_a_text_is_a_text_however_arrow_writes_it_down(
     assert train[0].texts == ("the film was great",)
     project.rows("train", texts)
     assert rows_of(project).train == train
+
+
+@pytest.mark.parametrize("kind", WRITTEN_OTHERWISE)
+def test_chinese_is_seen_however_arrow_writes_it_down(kind: str, tmp_path: Path) -> None:
+    """Keys of pairs depend on it."""
+    texts = WRITTEN_OTHERWISE[kind](["a film", "这部电影的故事"])
+    pq.write_table(pa.table({"zh": texts, "en": ["a film", "a plot"]}), tmp_path / "a.parquet")
+    assert hold_chinese([tmp_path / "a.parquet"], ["en", "zh"])
+    assert not hold_chinese([tmp_path / "a.parquet"], ["en"])
 
 
 def rows_of(project: Project) -> Any:
@@ -298,6 +311,20 @@ def test_odd_rows_that_can_be_used_are_told_of(project: Project, planned: Run) -
     said = planned(project)
     assert "note: data set 'mine': all 5 test rows have the label 1 (good)" in said
     assert "test rows have the text of a training row" in said
+
+
+def test_a_sweep_says_that_it_tests_on_what_it_trains_on(
+    project: Project, planned: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said() -> str:
+        assert main(["--space", project.space(), "--dry-run"]) == 0
+        return capsys.readouterr().err
+
+    project.rows("test")
+    assert "note: data set 'mine': 160 test rows have the text of a training row" in said()
+    texts = [f"another film {n}" for n in range(200)]
+    project.rows("test", [TEXTS[0], *texts[1:]])
+    assert "training row" not in said()  # one in 200
 
 
 WRONG_SPLITS = {
@@ -479,6 +506,8 @@ WRONG_PROMPTS = {
     "no word": ({"label_words": [["bad"], []]}, "each class needs at least one label word"),
     "an empty word": ({"label_words": [["bad"], [""]]}, "a label word of class 1 is empty"),
     "a blank": ({"label_words": [["bad"], [" "]]}, "a label word of class 1 is empty"),
+    "a model's token": ({"label_words": [["[MASK]"], ["[SEP]"]]}, "'[MASK]' is no word"),
+    "RoBERTa's token": ({"label_words": [["bad"], ["</s>"]]}, "'</s>' is no word"),
     "one class": ({"label_words": [["bad"]]}, "label_words"),
     "three classes": ({"label_words": [["bad"], ["good"], ["fine"]]}, "one list a label"),
     "no mask": ({"templates": ["it was"]}, "exactly one [MASK]"),
@@ -518,10 +547,13 @@ def test_prompt_sets_are_held_to_the_same(project: Project, refused: Run) -> Non
 def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) -> None:
     project.data = {"labels": ["good", "good"]}
     assert "'good' stands twice; keep one" in refused(project)
+    project.data = {"labels": ["good", " "]}
+    assert "labels: a label's name is empty" in refused(project)
     project.data = {"label": "text"}
     assert "label: 'text' is one of columns, the texts" in refused(project)
 
 
+QUERY = "bert.encoder.layer.0.attention.self.query.weight"
 WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
     "config of a list": (lambda f: (f / "config.json").write_text("[]"), "holds no JSON object"),
@@ -541,6 +573,30 @@ WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "broken tokens": (lambda f: cut(f / "special_tokens_map.json"), "map.json is not JSON"),
     "no padding": (lambda f: no_padding(f), "names neither a pad_token nor an eos_token"),
     "another tokenizer": (lambda f: more_words(f), "the tokenizer in"),
+    "a layer not whole": (lambda f: without(f, QUERY), f"lack {QUERY}, which would start from"),
+    "other positions": (
+        lambda f: change(f, max_position_embeddings=2048),
+        "has max_position_embeddings 2048, and bert.embeddings.position_embeddings.weight has 64",
+    ),
+    "token types": (lambda f: change(f, type_vocab_size=1), "type_vocab_size 1, and bert."),
+    "another layer": (lambda f: change(f, intermediate_size=100), "has intermediate_size 100, and"),
+    "another width": (lambda f: change(f, hidden_size=34), "weight has 32 columns"),
+    "odd heads": (
+        lambda f: change(f, num_attention_heads=5),
+        "has hidden_size 32, which num_attention_heads 5 do not divide",
+    ),
+    "layers in words": (lambda f: change(f, num_hidden_layers="two"), "'two', which is no size"),
+    "an unknown type": (
+        lambda f: change(f, model_type="bertt"), "has no code for; did you mean bert",
+    ),
+    "no mask of attention": (
+        lambda f: change(f, "tokenizer_config.json", model_input_names=["input_ids"]),
+        'leaves "attention_mask" out',
+    ),
+    "no frame": (
+        lambda f: change(f, "tokenizer.json", post_processor=None),
+        "begins a text with 'a', not with a CLS token",
+    ),
 }  # fmt: skip
 
 
@@ -563,6 +619,14 @@ def no_padding(folder: Path) -> None:
     change(folder, "tokenizer_config.json", **changes)
 
 
+def without(folder: Path, tensor: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(folder / "model.safetensors")
+    del tensors[tensor]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
 def more_words(folder: Path) -> None:
     with (folder / "vocab.txt").open("a") as file:
         file.write("more\nwords\n")
@@ -577,6 +641,63 @@ def test_models_that_cannot_be_loaded_are_refused(
     damage(project.model_from(tiny_bert))
     line = refused(project)
     assert line.startswith("model 'mine'") and said in line, line
+
+
+@pytest.mark.parametrize("name", ["model-00001-of-00002.safetensors", "tokenizer.model"])
+def test_a_link_that_leads_nowhere_is_named(
+    name: str, project: Project, refused: Run, tiny_bert: Path
+) -> None:
+    link = project.model_from(tiny_bert) / name
+    link.symlink_to("nowhere")
+    assert f"{link} is a link that leads nowhere" in refused(project)
+
+
+def test_a_folder_of_a_model_file_s_name_is_none(
+    project: Project, planned: Run, tiny_bert: Path
+) -> None:
+    folder = project.model_from(tiny_bert)
+    before = fit_key(project)
+    (folder / "notes.txt").mkdir()
+    planned(project)
+    assert fit_key(project) == before
+
+
+def test_the_tokenizer_of_another_model_is_refused(
+    project: Project, refused: Run, tiny_bert: Path, tiny_roberta: Path
+) -> None:
+    folder = project.model_from(tiny_bert)
+    names = {path.name for path in tiny_roberta.iterdir()} - {"config.json", "model.safetensors"}
+    (folder / "vocab.txt").unlink()
+    for name in names:
+        shutil.copy(tiny_roberta / name, folder)
+    change(folder, vocab_size=1000)
+    line = refused(project)
+    assert "is of another model: it pads with '<pad>', token 1, and config.json has" in line
+
+
+def test_templates_need_a_mask_token_that_is_declared(
+    project: Project, refused: Run, tiny_bert: Path
+) -> None:
+    folder = project.model_from(tiny_bert)
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        change(folder, name, mask_token=None)
+    change(folder, "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    project.axes |= {"head": ["mvp"]}
+    assert "has no mask token, which templates need" in refused(project)
+
+
+def test_padding_and_cutting_saved_in_a_tokenizer_change_no_prompt(
+    project: Project, planned: Run, tiny_bert: Path
+) -> None:
+    import tokenizers
+
+    path = project.model_from(tiny_bert) / "tokenizer.json"
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    tokenizer.enable_padding(length=128)
+    tokenizer.enable_truncation(2)
+    tokenizer.save(str(path))
+    project.axes |= {"head": ["mvp"]}
+    planned(project)
 
 
 def test_a_model_that_is_whole_is_planned_with_every_head(
@@ -757,6 +878,53 @@ def test_heads_that_a_model_cannot_have_are_planned_with_the_reason(
     assert "todo           mine-mine-untrained_mlp_ft" in said
 
 
+def test_what_is_left_out_everywhere_is_not_needed(
+    project: Project, planned: Run, refused: Run, tiny_bert: Path
+) -> None:
+    """Neither a data set without files, nor a model of which all attacks are excluded."""
+    cut(project.model_from(tiny_bert) / "model.safetensors")
+    project.axes = {"dataset": ["mine", "sst2"], "model": ["bert-embedded", "mine"]}
+    sst2 = {"dataset": "sst2", "reason": "not fetched yet"}
+    cut_model = {"model": "mine", "attack": ["misspellings"], "reason": "cut"}
+    project.more = {"exclude": [sst2, cut_model]}
+    said = planned(project)
+    assert "todo           mine-bert-embedded-mlp_ft" in said and "nothing wrong" in said
+    assert {asset.name for asset in needed_by(project)} >= {"datasets/mine"}
+    assert not {asset.name for asset in needed_by(project)} & {"datasets/sst2", "models/mine"}
+    project.axes["attack"] = ["misspellings", "textfooler"]
+    assert "model.safetensors is cut" in refused(project)
+    project.more = {"exclude": [{**sst2, "head": "mvp"}, cut_model]}
+    project.axes["head"] = ["mlp_ft", "mvp"]
+    assert "'sst2': no file" in refused(project)
+
+
+def needed_by(project: Project) -> list[Asset]:
+    return list(needed(load(project.space()), Assets(str(project.folder / "assets"))))
+
+
+def test_resources_of_attacks_that_are_not_there_are_refused_by_the_plan(
+    project: Project, refused: Run
+) -> None:
+    project.more = {"attack": {"examples": 4, "resources": "textattack"}}
+    line = refused(project)
+    assert line.startswith("attack.resources textattack: no ")
+    assert str(project.folder / "assets" / "textattack") in line
+
+
+def test_packages_that_attacks_need_may_be_on_another_machine_than_the_plan(
+    project: Project, planned: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TensorFlow is not installed here."""
+    for name in (*(archive.name for archive in ARCHIVES), MASKED_LM):
+        folder = project.folder / "assets" / "textattack" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+    project.more = {"attack": {"examples": 4, "resources": "textattack"}}
+    assert "note: attack.resources textattack has a sentence encoder" in planned(project)
+    assert main(["--space", project.space(), "--store", str(project.folder / "store")]) == 2
+    assert "error: attack.resources textattack has a" in capsys.readouterr().err
+
+
 SMALL = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -772,6 +940,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "squeezebert": {**SMALL, "embedding_size": 32},
     "xlnet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
     "longformer": {**SMALL, "attention_window": 8},
+    "funnel": {"d_model": 32, "block_sizes": [1, 1, 1], "n_head": 2, "d_head": 16, "d_inner": 64},
     "bert": SMALL, "ernie": SMALL, "deberta": SMALL, "deberta-v2": SMALL, "fnet": SMALL,
 }  # fmt: skip
 QUICK = ("distilbert", "modernbert")
@@ -816,6 +985,38 @@ def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
             "mlp_ft",
         ):  # with its own tokenizer, which ends a text with CLS, it does not
             assert works != bool(cannot_have(kind, model_type)), kind
+
+
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "bart": {
+        "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+    },
+    "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model_type", SEQUENCES)
+def test_an_end_within_a_text_is_too_much_for_models_that_read_a_text_s_end(
+    model_type: str, tiny_roberta: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoConfig, AutoTokenizer
+
+    from trainables.heads import build_head
+    from trainables.heads.base import HeadSpec
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_roberta)
+    tokenizer.save_pretrained(tmp_path)
+    ids = {"pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    config = AutoConfig.for_model(
+        model_type, vocab_size=len(tokenizer), **SEQUENCES[model_type], **ids
+    )
+    config.save_pretrained(tmp_path)
+    head = build_head("mlp_ft", HeadSpec(tmp_path, False, 2, None, 32, pretrained=False))
+    assert head.predict([("a bad plot",), ("the film",)], 2).shape == (2, 2)
+    with pytest.raises(ValueError, match="same number of <eos> tokens"):
+        head.predict([("a bad </s> plot",), ("the film",)], 2)
+    assert "beside others" in cannot_have("mlp_ft", model_type)
 
 
 def test_families_name_the_tensors_and_positions_of_real_models(

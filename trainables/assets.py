@@ -145,8 +145,14 @@ MODEL_PATTERNS = [
 
 
 def model_files(folder: Path) -> list[Path]:
-    """The files of a model folder that determine what the model computes, sorted by name."""
-    return sorted(path for path in folder.iterdir() if MODEL_FILES.fullmatch(path.name))
+    """The files of a model folder that determine what the model computes, sorted by name.
+
+    Raises BadInput for one that is a link to nothing.
+    """
+    named = sorted(path for path in folder.iterdir() if MODEL_FILES.fullmatch(path.name))
+    if lost := next((path for path in named if not path.exists()), None):
+        raise BadInput(f"{lost} is a link that leads nowhere; fetch the model again")
+    return [path for path in named if path.is_file()]
 
 
 def split_parts(folder: Path, split: str) -> list[Path]:

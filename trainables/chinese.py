@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainables.rows import plain
+
 CHINESE = "[\u4e00-\u9fff]"  # what TextAttack takes for it
 
 
@@ -27,9 +29,8 @@ def _holds_chinese(path: Path, mtime: int, column: str) -> bool:
     import pyarrow.compute as pc
 
     try:
-        texts = pq.read_table(path, columns=[column])[column]
-    except (pa.ArrowException, OSError):
+        with pq.ParquetFile(path) as file:
+            texts = plain(file.read(columns=[column])[column]).cast(pa.large_string())
+    except (pa.ArrowException, OSError, KeyError):
         return False  # said where the rows are read
-    if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
-        return False
     return bool(pc.any(pc.match_substring_regex(texts, CHINESE)).as_py())

@@ -48,11 +48,13 @@ class Splits:
 class Survey:
     """What is known of a data set's rows without their texts: labels by role, and rows left out.
 
-    dropped: how many, by source split and reason.
+    dropped: how many, by source split and reason. in_training_too: how many of the test rows have
+    the texts of a row that is trained on.
     """
 
     labels: dict[str, np.ndarray]
     dropped: dict[str, dict[str, int]]
+    in_training_too: int
 
 
 def load_splits(name: str, dataset: Dataset, files: Files) -> Splits:
@@ -67,15 +69,6 @@ def load_splits(name: str, dataset: Dataset, files: Files) -> Splits:
 def survey(name: str, dataset: Dataset, files: Files) -> Survey:
     """Read a data set as `load_splits` does, with the same BadInput. Done once for equal files."""
     return _survey(name, dataset.model_dump_json(), _versions(files))
-
-
-def in_training_too(name: str, dataset: Dataset, files: Files) -> int:
-    """How many of the test rows have the texts of a row that is trained on."""
-    rows, roles = _read(name, dataset, files)
-    train, test = (
-        _joined(rows[dataset.splits.share(role)[0]], roles[role]) for role in ("train", "test")
-    )
-    return int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0)
 
 
 def training_rows(train: list[Row], count: int | None, share: float) -> list[Row]:
@@ -119,7 +112,14 @@ def _survey(name: str, description: str, versions: Versions) -> Survey:
     labels = {
         role: rows[dataset.splits.share(role)[0]].labels[places] for role, places in roles.items()
     }
-    return Survey(labels, {split: found.dropped for split, found in rows.items()})
+    train, test = (
+        _joined(rows[dataset.splits.share(role)[0]], roles[role]) for role in ("train", "test")
+    )
+    return Survey(
+        labels,
+        {split: found.dropped for split, found in rows.items()},
+        int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0),
+    )
 
 
 def _read(

@@ -19,8 +19,10 @@ class Family:
     name out. positions: the name and default in config.json of the number of positions, where it
     has so many and no more; from_padding: they are counted from the padding token's id. lm_head: a
     tensor of its language-model head that is not the embeddings'. layers: name of their number in
-    config.json, where tensors are named by `layer.0.` or alike. token_types: it takes them, as BERT
-    does. not_heads: kinds of head that it cannot have, each with the reason.
+    config.json, where tensors are named by `layer.0.` or alike; not_in_all: ends of the names of
+    tensors that not every layer has. width: name of the embeddings' size in config.json.
+    token_types: it takes them, as BERT does. not_heads: kinds of head that it cannot have, each
+    with the reason.
     """
 
     causal: bool | None
@@ -29,6 +31,8 @@ class Family:
     from_padding: bool = False
     lm_head: str | None = None
     layers: str | None = "num_hidden_layers"
+    not_in_all: tuple[str, ...] = ()
+    width: str | None = "hidden_size"
     token_types: bool = True
     not_heads: tuple[tuple[str, str], ...] = ()
 
@@ -41,6 +45,7 @@ NO_MASK = "takes no attention mask"
 IN_PLACE = "changes results of its linear layers in place, which these heads do not allow"
 NO_CLASSIFIER = "has no classification head in transformers"
 CLS_LAST = "ends a text with its CLS token, where this head reads the first"
+ENDS = "takes an </s> within a text for its end, and scores it no more beside others"
 TWO_PARTS = "has an encoder and a decoder, and no token that stands for the text"
 
 
@@ -75,7 +80,14 @@ def _roberta(prefix: str, token_types: bool = True, heads: tuple[str, ...] = ())
 
 def _xlm() -> Family:
     not_heads = (*NO_WORDS, *NO_PROJECTION)
-    return Family(False, "transformer.embeddings.weight", BERT, layers=None, not_heads=not_heads)
+    return Family(
+        False,
+        "transformer.embeddings.weight",
+        BERT,
+        layers=None,
+        width="emb_dim",
+        not_heads=not_heads,
+    )
 
 
 def _llama() -> Family:
@@ -88,10 +100,10 @@ FAMILIES = {
     "squeezebert": _bert("transformer"),
     "big_bird": _bert("bert"),
     "layoutlm": _bert("layoutlm"),
-    "rembert": _bert("rembert", "cls.predictions.dense.weight"),
-    "albert": _bert("albert", "predictions.dense.weight"),
-    "deberta": _bert("deberta"),
-    "deberta-v2": _bert("deberta"),
+    "rembert": _bert("rembert", "cls.predictions.dense.weight", width="input_embedding_size"),
+    "albert": _bert("albert", "predictions.dense.weight", width="embedding_size"),
+    "deberta": _bert("deberta", width=None),
+    "deberta-v2": _bert("deberta", width=None),
     "roberta": _roberta("roberta"),
     "xlm-roberta": _roberta("roberta"),
     "camembert": _roberta("roberta"),
@@ -99,21 +111,29 @@ FAMILIES = {
     "ibert": _roberta("ibert"),
     "mpnet": _roberta("mpnet", token_types=False),
     "longformer": _roberta("longformer", heads=ALL),
-    "electra": _bert("electra", not_heads=NO_WORDS),
-    "mobilebert": _bert("mobilebert", not_heads=NO_WORDS),
-    "convbert": _bert("convbert", not_heads=_not(ALL, PADDING)),
+    "electra": _bert("electra", width="embedding_size", not_heads=NO_WORDS),
+    "mobilebert": _bert("mobilebert", width="embedding_size", not_heads=NO_WORDS),
+    "convbert": _bert("convbert", width="embedding_size", not_heads=_not(ALL, PADDING)),
     "fnet": _bert("fnet", not_heads=_not(ALL, NO_MASK)),
     "distilbert": _bert(
-        "distilbert", layers="n_layers", token_types=False, not_heads=(*NO_WORDS, *NO_PROJECTION)
+        "distilbert",
+        layers="n_layers",
+        width="dim",
+        token_types=False,
+        not_heads=(*NO_WORDS, *NO_PROJECTION),
     ),
     "modernbert": Family(
-        False, "model.embeddings.tok_embeddings.weight", not_heads=(*NO_WORDS, *NO_PROJECTION)
+        False,
+        "model.embeddings.tok_embeddings.weight",
+        not_in_all=("attn_norm.weight",),  # the first has none
+        not_heads=(*NO_WORDS, *NO_PROJECTION),
     ),
     "funnel": Family(
         False,
         f"funnel.{WORDS}",
         layers=None,
-        not_heads=(*_not(LABEL_WORDS, PADDING), *NO_PROJECTION),
+        width="d_model",
+        not_heads=(*_not(("mlp_ft", *LABEL_WORDS), PADDING), *NO_PROJECTION),
     ),
     "xlm": _xlm(),
     "flaubert": _xlm(),
@@ -121,6 +141,7 @@ FAMILIES = {
         None,
         "transformer.word_embedding.weight",
         layers="n_layer",
+        width="d_model",
         not_heads=(
             *_not(("project_cls", *LABEL_WORDS), NO_MASKED_LM),
             *_not(("mlp_ft",), CLS_LAST),
@@ -131,25 +152,40 @@ FAMILIES = {
         "model.shared.weight",
         BERT,
         layers=None,
-        not_heads=_not(("project_cls",), TWO_PARTS),
+        width="d_model",
+        not_heads=(*_not(("mlp_ft",), ENDS), *_not(("project_cls",), TWO_PARTS)),
     ),
     "t5": Family(
         False,
         "shared.weight",
         layers=None,
-        not_heads=_not(("project_cls", *LABEL_WORDS), TWO_PARTS),
+        width="d_model",
+        not_heads=(*_not(("mlp_ft",), ENDS), *_not(("project_cls", *LABEL_WORDS), TWO_PARTS)),
     ),
-    "gpt2": Family(True, "transformer.wte.weight", GPT, layers="n_layer"),
-    "gpt_bigcode": Family(True, "transformer.wte.weight", GPT, layers="n_layer"),
+    "gpt2": Family(True, "transformer.wte.weight", GPT, layers="n_layer", width="n_embd"),
+    "gpt_bigcode": Family(True, "transformer.wte.weight", GPT, layers="n_layer", width="n_embd"),
     "openai-gpt": Family(
-        True, "transformer.tokens_embed.weight", ("n_positions", 512), layers="n_layer"
+        True,
+        "transformer.tokens_embed.weight",
+        ("n_positions", 512),
+        layers="n_layer",
+        width="n_embd",
     ),
-    "gptj": Family(True, "transformer.wte.weight", ("n_positions", 2048), layers="n_layer"),
+    "gptj": Family(
+        True, "transformer.wte.weight", ("n_positions", 2048), layers="n_layer", width="n_embd"
+    ),
     "gpt_neo": Family(
         True, "transformer.wte.weight", ("max_position_embeddings", 2048), layers="num_layers"
     ),
-    "opt": Family(True, "model.decoder.embed_tokens.weight", ("max_position_embeddings", 2048)),
-    "mpt": Family(True, "transformer.wte.weight", ("max_seq_len", 2048), layers="n_layers"),
+    "opt": Family(
+        True,
+        "model.decoder.embed_tokens.weight",
+        ("max_position_embeddings", 2048),
+        width="word_embed_proj_dim",
+    ),
+    "mpt": Family(
+        True, "transformer.wte.weight", ("max_seq_len", 2048), layers="n_layers", width="d_model"
+    ),
     "gpt_neox": Family(True, "gpt_neox.embed_in.weight"),
     "bloom": Family(True, "transformer.word_embeddings.weight", layers="n_layer"),
     "falcon": Family(True, "transformer.word_embeddings.weight"),

@@ -5,14 +5,21 @@ needs torch or transformers, and every check raises BadInput with one line that 
 """
 
 import json
+import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from search_spaces.catalog import LanguageModel
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, nearest
 from trainables.families import FAMILIES, Family
+
+# Names of sizes in config.json; one model has one of each.
+WIDTHS = ("hidden_size", "n_embd", "dim", "d_model", "emb_dim")
+ATTENTION_HEADS = ("num_attention_heads", "n_head", "n_heads")
+LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,38 @@ class ModelFolder:
     @property
     def family(self) -> Family | None:
         return FAMILIES.get(self.type)
+
+    def number(self, setting: str) -> int | None:
+        """A size that config.json gives; None where it gives none. Raises BadInput for no size."""
+        found = self.config.get(setting)
+        if found is not None and (type(found) is not int or found < 0):
+            raise self.bad(
+                f"{self.folder / 'config.json'} has {setting} {found!r}, which is no size; "
+                "fetch the model again"
+            )
+        return found
+
+    def check_sizes(self) -> None:
+        """Sizes are numbers, and each of the attention heads gets as much of the layers' width."""
+        sizes = {name: self.number(name) for name in (*WIDTHS, *ATTENTION_HEADS, *LAYERS)}
+        width, heads = (
+            next((name for name in names if sizes[name]), None)
+            for names in (WIDTHS, ATTENTION_HEADS)
+        )
+        own_width = self.config.keys() & {"head_dim", "d_head"}
+        if width and heads and not own_width and (sizes[width] or 0) % (sizes[heads] or 1):
+            raise self.bad(
+                f"{self.folder / 'config.json'} has {width} {sizes[width]}, which {heads} "
+                f"{sizes[heads]} do not divide; fetch the model again"
+            )
+
+    def check_known(self) -> None:
+        """transformers has models of its type."""
+        if self.family is None and self.type not in _known_types():
+            raise self.bad(
+                f"{self.folder / 'config.json'} has the model_type {self.type!r}, which "
+                f"transformers has no code for; {nearest(self.type, FAMILIES)}"
+            )
 
     def check_kind(self, model: LanguageModel) -> None:
         """Whether it predicts masked or next tokens is as its catalog file says."""
@@ -94,6 +133,15 @@ class ModelFolder:
         if not isinstance(content, dict):
             raise self.bad(f"{path} holds no JSON object")
         return content
+
+
+@cache
+def _known_types() -> frozenset[str]:
+    """By the text of transformers, whose import takes seconds."""
+    spec = find_spec("transformers")
+    assert spec is not None and spec.origin is not None
+    auto = Path(spec.origin).parent / "models" / "auto" / "configuration_auto.py"
+    return frozenset(re.findall(r'^ +\("([\w.-]+)", "\w+Config"\)', auto.read_text(), re.M))
 
 
 def first_line(error: Exception) -> str:

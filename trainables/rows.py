@@ -19,6 +19,8 @@ from trainables.assets import is_git_lfs_pointer
 
 # As str.strip() has them, which is not quite what Arrow takes for white space.
 WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+# Without a word for a tokenizer either: NUL, soft hyphen, zero width, marks of direction.
+INVISIBLE = "\0\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
@@ -120,7 +122,7 @@ def _not_readable(name: str, path: Path, error: Exception) -> str:
     return f"data set {name!r}: {path} is not readable parquet: {reason}"
 
 
-def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column without the ways in which Arrow writes equal values down."""
     if isinstance(values.type, pa.BaseExtensionType):
         values = pa.chunked_array(
@@ -134,7 +136,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _texts(where: str, column: str, part: _Part) -> pa.Array:
-    values, kinds = _plain(part.table[column]), pa.types
+    values, kinds = plain(part.table[column]), pa.types
     is_text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
     if not any(is_one(values.type) for is_one in is_text):
         raise BadInput(f"{_another_type(where, values, part)}, not texts; write them as strings")
@@ -151,9 +153,10 @@ def _another_type(where: str, values: pa.ChunkedArray, part: _Part) -> str:
 
 
 def _missing(texts: list[pa.Array]) -> list[np.ndarray]:
-    """For each column where there is no text, or one of nothing but white space."""
+    """For each column where there is no text, or one in which nothing can be seen."""
+    nothing = WHITE_SPACE + INVISIBLE
     return [
-        pc.equal(pc.utf8_trim(text, characters=WHITE_SPACE), "").fill_null(True).to_numpy(False)
+        pc.equal(pc.utf8_trim(text, characters=nothing), "").fill_null(True).to_numpy(False)
         for text in texts
     ]
 
@@ -193,7 +196,7 @@ def _labels(
         return numbers[used].astype(np.int64)
     row, count = int(np.argmax(wrong)), int(wrong.sum())
     (value,) = (
-        _plain(part.table[column])[row - part.first]
+        plain(part.table[column])[row - part.first]
         for part in parts
         if part.first <= row < part.first + len(part)
     )
@@ -217,7 +220,7 @@ def _labels(
 
 def _numbers(where: str, part: _Part, dataset: Dataset) -> np.ndarray:
     """A file's labels as floats, nan where there is none."""
-    values, kinds = _plain(part.table[dataset.label]), pa.types
+    values, kinds = plain(part.table[dataset.label]), pa.types
     if kinds.is_boolean(values.type):
         values = values.cast(pa.int8())
     is_number = (kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_null)

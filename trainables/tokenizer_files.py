@@ -61,12 +61,31 @@ class TokenizerFiles:
                     f"{where} names a {kind}, which gives token types that a {self.model.type} "
                     'does not take; add "model_input_names": ["input_ids", "attention_mask"] to it'
                 )
+        if "attention_mask" not in settings.get("model_input_names", ["attention_mask"]):
+            raise self.model.bad(
+                f'{where} leaves "attention_mask" out of model_input_names; add it, or the padding '
+                "would be read"
+            )
+        self._check_padding()
         if kind != "PreTrainedTokenizerFast" or self.tokenizer is None:
             return
         if not (self._special("pad_token") or self._special("eos_token")):
             raise self.model.bad(
                 f"{where} names neither a pad_token nor an eos_token, which batches of texts need; "
                 "add one that the vocabulary has"
+            )
+
+    def _check_padding(self) -> None:
+        """It pads with the token that the model takes for padding. Decoders may pad with any."""
+        family, number = self.model.family, self.model.config.get("pad_token_id")
+        if self.tokenizer is None or family is None or family.causal or type(number) is not int:
+            return
+        pad = self._special("pad_token", "[PAD]", "<pad>")
+        found = number if pad is None else self.tokenizer.token_to_id(pad)
+        if found != number:
+            raise self.model.bad(
+                f"the tokenizer in {self.model.folder} is of another model: it pads with {pad!r}, "
+                f"token {found}, and config.json has pad_token_id {number}"
             )
 
     @property
@@ -78,8 +97,16 @@ class TokenizerFiles:
     def tokenizer(self) -> Any:
         """A `tokenizers.Tokenizer`; None where it takes transformers to make one (sentencepiece).
 
-        Raises BadInput where its files are broken.
+        It neither pads nor cuts, whatever its file says, as that of transformers does not. Raises
+        BadInput where its files are broken.
         """
+        tokenizer = self._read()
+        if tokenizer is not None:
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+        return tokenizer
+
+    def _read(self) -> Any:
         import tokenizers
 
         folder, config = self.model.folder, self._settings
@@ -159,9 +186,32 @@ class TokenizerFiles:
                     "it, or give a larger fit.max_length"
                 )
 
+    def check_cls(self) -> None:
+        """A text begins with the CLS token, which heads read. By tokenizer.json alone."""
+        written = (self.model.folder / "tokenizer.json").is_file()
+        if self.tokenizer is None or self.model.family is None or not written:
+            return
+        cls = self._special("cls_token", "[CLS]", "<s>")
+        begins = self.tokenizer.encode("a").tokens[:1]
+        if cls is None or begins != [cls]:
+            raise self.model.bad(
+                f"its tokenizer in {self.model.folder} begins a text with "
+                f"{begins[0] if begins else 'nothing'!r}, not with a CLS token, which this head "
+                "reads; fetch the model again, or take a head with templates"
+            )
+
     def _special(self, name: str, *usual: str) -> str | None:
-        """A special token that the tokenizer has, as its files declare it or as it usually is."""
-        for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        """A special token that the tokenizer has, as its files declare it or as it usually is.
+
+        Just PreTrainedTokenizerFast has no usual ones.
+        """
+        settings = self._settings
+        if settings.get("tokenizer_class") == "PreTrainedTokenizerFast":
+            usual = ()
+        files = ["tokenizer_config.json"]
+        if "added_tokens_decoder" not in settings:  # else transformers reads it no more
+            files.insert(0, "special_tokens_map.json")
+        for file in files:
             path = self.model.folder / file
             declared = self.model.read_json(path).get(name) if path.is_file() else None
             declared = declared.get("content") if isinstance(declared, dict) else declared

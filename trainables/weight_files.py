@@ -10,7 +10,13 @@ from trainables.families import Family
 from trainables.model_folder import ModelFolder, first_line
 
 OTHER_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.pt", "*.pth", "*.ckpt*", "*.gguf", "*.onnx")
-LAYER = re.compile(r"(?:^|\.)(?:layer|layers|h)\.(\d+)\.")
+LAYER = re.compile(r"(?P<before>.*?(?:^|\.)(?:layer|layers|h)\.)(?P<number>\d+)(?P<after>\..*)")
+# Tensors with as many rows as config.json says under a name.
+ROWS = {
+    "type_vocab_size": r"(^|\.)token_type_embeddings\.weight",
+    "intermediate_size": r"\.intermediate\.dense\.weight",
+}
+POSITIONS = r"(^|\.)(position_embeddings|positions_embed|wpe)\.weight"
 
 
 def check_weights(model: ModelFolder) -> None:
@@ -115,15 +121,47 @@ def _check_architecture(model: ModelFolder, family: Family, shapes: dict[str, li
             f"{where}, a {model.type}: they have no {family.embeddings}, but "
             f"{min(shapes, default='nothing')}"
         )
-    size = model.config.get("vocab_size")
-    if isinstance(size, int) and shapes[found][0] != size:
+    positions = family.positions[0] if family.positions else None
+    if positions and positions not in model.config:
+        positions = "max_position_embeddings"
+    rows = {"vocab_size": re.escape(found), **ROWS, **({positions: POSITIONS} if positions else {})}
+    for setting, names in rows.items():
+        size = model.number(setting)
+        for name in (name for name in shapes if re.search(f"{names}$", name)):
+            if size is not None and shapes[name][0] != size:
+                raise model.bad(
+                    f"{where}: config.json has {setting} {size}, and {name} has "
+                    f"{shapes[name][0]} rows"
+                )
+    width = model.number(family.width) if family.width else None
+    if width is not None and shapes[found][1] != width:
         raise model.bad(
-            f"{where}: config.json has vocab_size {size}, and {found} has {shapes[found][0]} rows"
+            f"{where}: config.json has {family.width} {width}, and {found} has "
+            f"{shapes[found][1]} columns"
         )
-    layers = model.config.get(family.layers) if family.layers else None
-    numbers = [int(match[1]) for name in shapes if (match := LAYER.search(name))]
-    if isinstance(layers, int) and numbers and max(numbers) + 1 != layers:
+    if family.layers:
+        _check_layers(model, family, family.layers, list(shapes), where)
+
+
+def _check_layers(
+    model: ModelFolder, family: Family, setting: str, names: list[str], where: str
+) -> None:
+    """There are as many as config.json says, and each has the tensors of the others."""
+    matches = [match for name in names if (match := LAYER.fullmatch(name))]
+    if not matches:
+        return
+    layers, there = model.number(setting), {int(match["number"]) for match in matches}
+    if layers is not None and max(there) + 1 != layers:
         raise model.bad(
-            f"{where}: config.json has {family.layers} {layers}, and the weights have "
-            f"{max(numbers) + 1}"
+            f"{where}: config.json has {setting} {layers}, and the weights have {max(there) + 1}"
         )
+    holders: dict[tuple[str, str], set[int]] = {}
+    for match in matches:
+        holders.setdefault((match["before"], match["after"]), set()).add(int(match["number"]))
+    for (before, after), have in holders.items():
+        lacking = set(range(max(there) + 1)) - have
+        if lacking and len(have) >= len(lacking) and not after.endswith(family.not_in_all):
+            raise model.bad(
+                f"its weights in {model.folder} lack {before}{min(lacking)}{after}, which would "
+                "start from random numbers; fetch the model again"
+            )
