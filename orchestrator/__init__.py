@@ -2,8 +2,12 @@
 
 import sys
 
-from orchestrator import output, stopping
-
 if sys.argv[:1] == ["-m"]:  # `python -m` is about to import one of the commands, for a second.
-    output.open_descriptors()
-    stopping.quiet_before_begun()
+    try:
+        from orchestrator import output, stopping
+
+        output.open_descriptors()
+        stopping.quiet_before_begun()
+    except KeyboardInterrupt:
+        print("stopped before anything was begun (SIGINT)", file=sys.stderr)
+        sys.exit(130)

@@ -1,6 +1,8 @@
 """What the commands of this package share: which space, changed how, which store, which assets."""
 
 import argparse
+import os
+import stat
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -23,11 +25,18 @@ def number_of(what: str) -> Callable[[str], int]:
     """Reads an argument that is a whole number of something, 1 or more."""
 
     def read(text: str) -> int:
-        if not text.isdecimal() or int(text) < 1:
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}, 1 or more")
         return int(text)
 
     return read
+
+
+def not_empty(text: str) -> str:
+    """Reads an argument for which an empty value is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty (a variable that is not set?)")
+    return text
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +51,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop a cell where its accuracy under attack is known to ± this")  # fmt: skip
     add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
     add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
-    add("--assets", metavar="embedded|hub|FOLDER", help="where data and models lie (the space's)")
+    add("--assets", type=not_empty, metavar="embedded|hub|FOLDER",
+        help="where data and models lie (the space's)")  # fmt: skip
 
 
 def open_plan(
@@ -60,4 +70,19 @@ def open_plan(
     if not reading:
         assets.check()
     store = Store(arguments.store)
+    _check_is_folder(store)
     return make_plan(space, assets, store, provisional, reading=reading), store, assets
+
+
+def _check_is_folder(store: Store) -> None:
+    """Raises BadInput where a store that is to be a folder is something else."""
+    folder = store.local_folder
+    try:
+        if folder is None or stat.S_ISDIR(os.stat(folder).st_mode):
+            return
+        why = "is not a folder"
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        why = f"cannot be used ({error.strerror})"
+    raise BadInput(f"--store {store.url}: {why}; give another folder")

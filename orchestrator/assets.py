@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator import manifest
-from orchestrator.arguments import Parser
+from orchestrator.arguments import Parser, not_empty
 from orchestrator.command import run
 from orchestrator.manifest import Fetched, File, Manifest
 from orchestrator.needed import Asset, Located, needed
@@ -206,7 +206,8 @@ def _parser() -> argparse.ArgumentParser:
         add("--space", default="embedded", metavar="NAME|FILE", help="(embedded)")
         add("--only", action="append", default=[], metavar="AXIS=VALUE[,VALUE]",
             help="keep only these values of an axis; repeatable")  # fmt: skip
-        add("--assets", metavar="embedded|hub|FOLDER", help="from where (the space's)")
+        add("--assets", type=not_empty, metavar="embedded|hub|FOLDER",
+            help="from where (the space's)")  # fmt: skip
     fetching.add_argument("--to", required=True, metavar="FOLDER", help="the folder to fill")
     verifying = commands.add_parser("verify", help="whether a folder is as it was fetched")
     verifying.add_argument("folder", metavar="FOLDER")

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 
-from orchestrator.arguments import Parser
+from orchestrator.arguments import Parser, not_empty
 from orchestrator.command import run
 from orchestrator.inputs import Asked, Inputs, repeated_rows
 from orchestrator.needed import check_attack_resources
@@ -149,7 +149,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=["list", "show", "check"])
     parser.add_argument("name", nargs="?", default="", help="for show: a name on any axis")
     parser.add_argument("--space", default="embedded", metavar="NAME|FILE", help="(embedded)")
-    parser.add_argument("--assets", metavar="embedded|hub|FOLDER", help="(the space's)")
+    parser.add_argument(
+        "--assets", type=not_empty, metavar="embedded|hub|FOLDER", help="(the space's)"
+    )
     return parser
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.checks import masked, without
 from orchestrator.client import proxy_of
-from orchestrator.database import is_locked, schema_advice
+from orchestrator.database import is_locked, schema_advice, why_not_opened
 from orchestrator.where import Where
 
 NO_SPACE = ("No space left", "disk is full", "Disk quota exceeded")
@@ -50,14 +50,17 @@ def cause(error: Exception, where: Where) -> str:
     if any(sign in text for sign in NO_SPACE):
         return f"its disk is full: {text}"
     if where.file is not None and any(sign in text for sign in NOT_WRITABLE):
-        return f"this user may not write {where.file}, or its folder: {text}"
+        return f"{where.file}: {why_not_opened(where.file)} ({text})"
     if isinstance(error, PermissionError):
         return f"this user may not: {text}"
     return text
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed later: a server away or failing, a full disk."""
+    """Whether the same call may succeed later: a server away or failing, a full disk.
+    A table that is gone does not come back."""
+    if "no such table" in str(error):
+        return False
     status = http_status(error)
     if status is not None:
         return status >= 500 or status in (408, 429)

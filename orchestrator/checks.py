@@ -65,6 +65,13 @@ def check_tracking_server(uri: str, given_by: str = OPTION) -> None:
     instead = "" if given_by == OPTION else f", or {without(given_by)} to track into the store"
     served = scheme in ("http", "https")
     if scheme == "sqlite":
+        from orchestrator.where import file_of
+
+        if file_of(uri) is None:
+            raise BadInput(
+                f"{named}: names no file, and a database in memory keeps nothing; give one "
+                f"like sqlite:///mlflow.db{instead}"
+            )
         return
     if scheme == "file" or uri.startswith(("/", ".")):
         raise BadInput(

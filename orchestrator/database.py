@@ -61,7 +61,7 @@ def check(where: Where, copy: Path | None = None) -> None:
     try:
         with closing(_connect(file)) as database:
             found = [row[0] for row in database.execute("PRAGMA quick_check(3)")]
-            version = _schema(database)
+            version, tables = _schema(database), _tables(database)
     except sqlite3.DatabaseError as error:
         if any(sign in str(error) for sign in DAMAGE):
             raise Damaged(f"{where.named} is damaged ({error})") from None
@@ -76,6 +76,8 @@ def check(where: Where, copy: Path | None = None) -> None:
         return
     if advice := schema_advice(where, version):
         raise BadInput(advice)
+    if lacking := _tables_of_mlflow() - tables:
+        raise Damaged(f"{where.named} is damaged (it lacks the table {min(lacking)})")
 
 
 def schema_advice(where: Where, found: str) -> str:
@@ -135,7 +137,7 @@ def relocate(file: Path, artifacts: Path, space: str = "") -> bool:
                 "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
                 (artifacts.as_uri(), id),
             )
-        tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+        tables = _tables(database)
         for table, column in LOCATIONS:
             if table in tables:
                 _relocate_column(database, table, column, set(roots.values()), artifacts)
@@ -177,7 +179,8 @@ def to_read(where: Where) -> Iterator[str]:
     if not os.path.lexists(file):
         raise BadInput(f"{where.named}: no such file")
     if not _has_content(where):
-        raise BadInput(f"{where.named} is empty")
+        why = "is empty" if file.exists() else f"cannot be used: {why_not_opened(file)}"
+        raise BadInput(f"{where.named} {why}")
     artifacts = file.parent / ARTIFACTS
     if is_writable(file):
         check(where)
@@ -210,12 +213,31 @@ def _has_content(where: Where) -> bool:
         raise BadInput(f"{where.named} cannot be used: {_reason(where.file, error)}") from None
 
 
+def why_not_opened(file: Path) -> str:
+    """Why SQLite can neither open nor make a database's file, which it does not say."""
+    try:
+        file.stat()
+    except FileNotFoundError:
+        target = Path(os.path.realpath(file))
+        if not target.parent.is_dir():
+            if file.is_symlink():
+                return f"it is a link to {target}, whose folder does not exist"
+            return f"its folder {target.parent} does not exist"
+        if file.is_symlink():
+            return f"it is a link to {target}, which does not exist"
+    except OSError as error:
+        return str(error.strerror)
+    return "this user may not write it, or its folder"
+
+
 def _reason(file: Path, error: Exception) -> str:
     """Why a database's file cannot be used: SQLite says little of files."""
+    if isinstance(error, OSError) and not isinstance(error, PermissionError):
+        return str(error.strerror)
     if not os.access(file, os.R_OK):
         return "this user may not read it"
     if "readonly" in str(error) or "unable to open" in str(error):
-        return "this user may not write it, or its folder"
+        return why_not_opened(file)
     return str(error)
 
 
@@ -223,10 +245,21 @@ def _connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY)
 
 
+def _tables(database: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+
+
+def _tables_of_mlflow() -> set[str]:
+    """All tables that a database of the MLflow installed here has."""
+    import mlflow.store.db.utils  # noqa: F401 (it imports all models, which are the tables)
+    from mlflow.store.db.base_sql_model import Base
+
+    return set(Base.metadata.tables)
+
+
 def _schema(database: sqlite3.Connection) -> str | None:
     """The version of MLflow's schema, or None where there is none."""
-    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    if not {"alembic_version", "experiments", "runs", "tags"} <= tables:
+    if not {"alembic_version", "experiments", "runs", "tags"} <= _tables(database):
         return None
     row = database.execute("SELECT version_num FROM alembic_version").fetchone()
     return None if row is None else str(row[0])

@@ -16,7 +16,7 @@ from orchestrator.checks import OPTION, check_tracking_server, without
 from orchestrator.client import artifacts_of, connect, failures, import_mlflow, search
 from orchestrator.database import Damaged, to_read
 from orchestrator.tracking import experiment_is_deleted, is_cell, is_complete, is_sweep
-from orchestrator.where import Where, file_of
+from orchestrator.where import Where, as_we_write_it, file_of
 from search_spaces.errors import BadInput, nearest
 
 Record = dict[str, Any]
@@ -54,6 +54,7 @@ def read_runs(space: str, tracking_uri: str, given_by: str = OPTION) -> LoggedSw
     BadInput where the server or database cannot be used, has no such experiment, or has runs that
     were logged by an older version.
     """
+    tracking_uri = as_we_write_it(tracking_uri)
     file = file_of(tracking_uri)
     there = Where(tracking_uri, given_by, file, own=not given_by)
     check_tracking_server(tracking_uri, given_by)

@@ -16,6 +16,7 @@ from orchestrator import stopping
 from search_spaces.errors import BadInput
 
 AT_MOST, STOPPED_AT_MOST = 60.0, 5.0  # seconds that the command may take
+NOTIFY = "--notify: the command"
 OUTCOMES = {0: "done", 1: "incomplete"}  # by exit code
 
 
@@ -68,7 +69,13 @@ def notified(command: str | None, outcome: Outcome) -> Iterator[None]:
         raise
     finally:
         if command is not None:
-            _run(command, outcome.environment(name), at_most)
+            try:
+                _run(command, outcome.environment(name), at_most)
+            except KeyboardInterrupt:
+                if name not in OUTCOMES.values():
+                    raise
+                stopping.forget()  # The sweep has ended, and was not stopped.
+                print(f"{NOTIFY} was ended by a signal", file=sys.stderr)
 
 
 def _run(command: str, outcome: dict[str, str], at_most: float) -> None:
@@ -89,7 +96,10 @@ def _run(command: str, outcome: dict[str, str], at_most: float) -> None:
             wrong = f"has not ended within {at_most:.0f} s and was ended"
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
     except (OSError, ValueError) as error:
         wrong = f"cannot be run: {error}"
     if wrong:
-        print(f"--notify: the command {wrong}", file=sys.stderr)
+        print(f"{NOTIFY} {wrong}", file=sys.stderr)

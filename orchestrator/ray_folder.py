@@ -21,6 +21,7 @@ class RayFolder:
     def __init__(self) -> None:
         """Raises BadInput where there is no folder with a path short enough."""
         self.path: str | None = None
+        _take_by_full_path()
         given = os.environ.get("RAY_TMPDIR")
         self.logs = Path(given or os.environ.get("TMPDIR") or "/tmp", "ray")
         if _is_short(self.logs) and (given or _can_be_written(self.logs)):
@@ -44,6 +45,16 @@ class RayFolder:
         """Remove the folder if it was made here; nobody else uses it."""
         if self.path is not None:
             shutil.rmtree(self._made, ignore_errors=True)
+
+
+def _take_by_full_path() -> None:
+    """Of folders that the environment names: Ray's processes run elsewhere, and it takes an empty
+    name for the current folder."""
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        if folder := os.environ.get(name):
+            os.environ[name] = os.path.abspath(folder)
+        else:
+            os.environ.pop(name, None)
 
 
 def _is_short(folder: Path) -> bool:

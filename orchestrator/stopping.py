@@ -77,6 +77,11 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def forget() -> None:
+    """Go on as if no signal had come: it came when all was done."""
+    _received.clear()
+
+
 @contextmanager
 def held_back() -> Iterator[None]:
     """A signal raises KeyboardInterrupt when the block has ended, and not within it."""

@@ -161,11 +161,11 @@ def _show_end(
     console.print(
         f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
     )
-    console.print(f"results: {shlex.quote(store.local_folder or store.url)}", soft_wrap=True)
+    # Not by the console, which prints a tab as blanks: these are to be pasted.
+    print(f"results: {shlex.quote(store.local_folder or store.url)}")
     if report := _report(plan, store):
-        console.print(f"report:  {shlex.quote(report)}", soft_wrap=True)
-    there = where(store, arguments.tracking_uri)
-    console.print(f"MLflow:  {to_see(there, store)}", soft_wrap=True, markup=False)
+        print(f"report:  {shlex.quote(report)}")
+    print(f"MLflow:  {to_see(where(store, arguments.tracking_uri), store)}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -67,7 +67,7 @@ def where(store: Store, given: str | None) -> Where:
     file = file_of(uri)
     is_own = artifacts is not None and file is not None and _is_same(file, own)
     served = uri.startswith(("http://", "https://"))
-    return Where(uri, given_by, file, None if served else artifacts, is_own)
+    return Where(as_we_write_it(uri), given_by, file, None if served else artifacts, is_own)
 
 
 def uri_of(file: Path) -> str:
@@ -82,8 +82,14 @@ def uri_of(file: Path) -> str:
     return odd.render_as_string(hide_password=False)
 
 
+def as_we_write_it(uri: str) -> str:
+    """The URI; of one that names a file as `file:` does, one for which MLflow makes no folder."""
+    file = file_of(uri)
+    return uri if file is None or "///file:" not in uri else uri_of(file)
+
+
 def file_of(uri: str) -> Path | None:
-    """The file of a database on this machine, or None for any other URI."""
+    """The file of a database on this machine, or None for any other URI, or one in memory."""
     if not uri.startswith("sqlite"):
         return None
     from sqlalchemy import make_url
@@ -93,11 +99,11 @@ def file_of(uri: str) -> Path | None:
         url = make_url(uri)
     except (ArgumentError, ValueError):
         return None
-    if not url.database or url.database == ":memory:":
-        return None
-    if url.query.get("uri") == "true" and url.database.startswith("file:"):
-        return Path(unquote(urlsplit(url.database).path))
-    return Path(url.database).absolute()
+    path = url.database or ""
+    if url.query.get("uri") == "true" and path.startswith("file:"):
+        path = unquote(urlsplit(path).path)
+    in_memory = path in ("", ":memory:") or url.query.get("mode") == "memory"
+    return None if in_memory else Path(path).absolute()
 
 
 def _is_same(one: Path, other: Path) -> bool:

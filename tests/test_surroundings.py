@@ -21,13 +21,16 @@ from finished_store import SMALL, write_finished
 from test_schedule import all_that_is_handed_out, fit_first, sixteen_cells
 
 from orchestrator import limits, notify
+from orchestrator.assets import main as assets_command
 from orchestrator.budget import Budget, duration
+from orchestrator.catalog import main as catalog_command
 from orchestrator.deaths import memory_as_cause
 from orchestrator.notify import Outcome, notified
 from orchestrator.ray_folder import SOCKET_PATH, WITHIN, RayFolder
 from orchestrator.report.__main__ import main as report
 from orchestrator.schedule import Queue, Task
 from orchestrator.sweep import main
+from orchestrator.track import main as sync_command
 from search_spaces.errors import BadInput
 
 REPOSITORY = Path(__file__).parent.parent
@@ -146,12 +149,16 @@ def test_commands_that_only_print_end_well_without_a_reader(command: str) -> Non
 def test_paths_are_printed_as_they_are_and_fit_for_a_shell(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = tmp_path / "a [x] 'store' :smile: [bold]"
+    store = tmp_path / "a [x]\t'store' :smile: [bold]"
     write_finished(store)
     assert main([*SMALL, "--store", str(store)]) == 0
     output = capsys.readouterr().out
     (said,) = re.findall(r"^results: (.*)$", output, re.M)
     assert shlex.split(said) == [str(store)]
+    (said,) = re.findall(r"^report:  (.*)$", output, re.M)
+    assert shlex.split(said) == [str(store / "report/embedded/index.html")]
+    (said,) = re.findall(r"^MLflow:  (.*)$", output, re.M)
+    assert shlex.split(said)[-1] == str(store)
     assert report([*SMALL, "--store", str(store)]) == 0
     (said,) = re.findall(r"^report: (.*)$", capsys.readouterr().out, re.M)
     assert shlex.split(said) == [str(store / "report/embedded/index.html")]
@@ -208,6 +215,22 @@ def test_a_long_ray_tmpdir_of_the_users_is_refused_with_what_helps(
         RayFolder()
 
 
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_relative_or_empty_folder_for_rays_files_is_taken_by_its_full_path(
+    name: str, monkeypatch: pytest.MonkeyPatch, scratch_folder: Path
+) -> None:
+    from ray._common.utils import get_default_ray_temp_dir
+
+    for variable in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(scratch_folder)
+    for value, expected in (("tmp", scratch_folder / "tmp"), ("", Path("/tmp"))):
+        monkeypatch.setenv(name, value)
+        folder = RayFolder()
+        assert folder.path is None and folder.logs == expected / "ray"
+        assert get_default_ray_temp_dir() == str(folder.logs)
+
+
 def cgroup(folder: Path, **files: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -257,18 +280,54 @@ def test_only_the_cpus_that_a_process_may_use_are_counted(monkeypatch: pytest.Mo
     assert limits.cpus() == 1
 
 
+# Arguments
+
+
+@pytest.mark.parametrize("command", [main, report, assets_command, catalog_command, sync_command])
+def test_empty_assets_are_refused_as_an_empty_store_is(
+    command: Callable[[list[str]], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = {assets_command: ["list"], catalog_command: ["list"], sync_command: ["sync"]}
+    assert command([*first.get(command, []), "--assets", ""]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--assets" in line and "is empty (a variable that is not set?)" in line
+
+
+@pytest.mark.parametrize("place", ["a file", "a file/below"])
+@pytest.mark.parametrize("command", ["status", "report", "sync", "dry run", "sweep"])
+def test_a_store_that_is_a_file_is_refused(
+    command: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a file").write_text("theirs")
+    asked = [*SMALL, "--store", str(tmp_path / place)]
+    run, more = {
+        "status": (main, ["--status"]),
+        "report": (report, []),
+        "sync": (sync_command, []),
+        "dry run": (main, ["--dry-run"]),
+        "sweep": (main, []),
+    }[command]
+    assert run([*(["sync"] if command == "sync" else []), *asked, *more]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --store {tmp_path / place}: ") and "folder" in line
+    assert (tmp_path / "a file").read_text() == "theirs"
+
+
 # The budget
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("8h", 28800), ("90m", 5400), ("1h30m", 5400), ("3600s", 3600),
-                          ("1d", 86400), ("1.5h", 5400)],
+                          ("1d", 86400), ("1.5h", 5400),
+                          (".5h", 1800)],
 )  # fmt: skip
 def test_a_budget_is_read_as_people_write_it(text: str, seconds: float) -> None:
     assert duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["8", "h", "", "-1h", "0h", "8 hours", "1h30", "8H", "1:30"])
+@pytest.mark.parametrize(
+    "text", ["8", "h", "", "-1h", "0h", "8 hours", "1h30", "8H", "1:30", "1h1h", "\uff18h", "."]
+)
 def test_a_budget_that_is_none_is_refused_with_a_hint(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -391,6 +450,29 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
         "--notify: the command ended with code 3",
         "--notify: the command has not ended within 0 s and was ended",
     ]
+
+
+def test_a_signal_during_a_notice_ends_the_notice_and_not_the_sweep_that_is_done(
+    tmp_path: Path,
+) -> None:
+    code = """
+from orchestrator import command
+from orchestrator.notify import Outcome, notified
+def main():
+    outcome = Outcome("embedded", "s", 1, done=lambda: 1)
+    with notified("echo $$ > pid; kill -INT $PPID; exec sleep 60", outcome):
+        outcome.code = 0
+    return outcome.code
+command.run(main, goes_on=True)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env=ENVIRONMENT, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "--notify: the command was ended by a signal"
+    assert "stopped" not in done.stderr
+    assert not is_running(int((tmp_path / "pid").read_text()))
 
 
 # Memory
@@ -656,9 +738,12 @@ def test_with_nohup_a_sweep_goes_on_when_the_terminal_closes(tmp_path: Path) -> 
 INTERRUPTS = "import os, signal; os.kill(os.getpid(), signal.{name}); import time; time.sleep(9)"
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_during_imports_is_a_line_too(name: str, tmp_path: Path) -> None:
-    (tmp_path / "rich.py").write_text(INTERRUPTS.format(name=name))
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("SIGINT", "rich"), ("SIGTERM", "rich"), ("SIGHUP", "rich"), ("SIGINT", "socket")],
+)
+def test_a_signal_during_imports_is_a_line_too(name: str, module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(INTERRUPTS.format(name=name))
     done = subprocess.run(
         sweep("--dry-run"), capture_output=True, text=True,
         env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},

@@ -4,6 +4,7 @@ Databases, servers, proxies and MLflow's command line are real. The store is wri
 """
 
 import os
+import re
 import shlex
 import shutil
 import sqlite3
@@ -22,10 +23,11 @@ from tracking_server import check_all_is_there_once, free_port
 
 from orchestrator import database, track, tracking
 from orchestrator.arguments import Parser, add_plan_arguments
+from orchestrator.causes import cause, may_pass
 from orchestrator.checks import check_tracking_server
 from orchestrator.from_mlflow import read_runs
 from orchestrator.tracking import Tracker
-from orchestrator.where import VARIABLE, uri_of, where
+from orchestrator.where import VARIABLE, Where, uri_of, where
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
@@ -232,6 +234,87 @@ def test_a_damaged_database_is_set_aside_and_all_is_logged_anew(
     assert (store / "mlflow.db.damaged-1").read_text() == "of another time"
     assert (store / "mlflow.db.damaged-2").read_bytes() == content
     check_all_is_there_once(uri_of(store / "mlflow.db"), "embedded", logged[0], Store(str(store)))
+
+
+@pytest.mark.parametrize("table", ["metrics", "latest_metrics", "inputs"])
+def test_a_database_that_lacks_a_table_is_set_aside_and_all_is_logged_anew(
+    table: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(sqlite3.connect(store / "mlflow.db")) as db:
+        db.execute("PRAGMA foreign_keys = OFF")
+        db.execute(f"DROP TABLE {table}")
+        db.commit()
+    tracker = tracker_of(store)
+    with pytest.raises(BadInput, match=rf"is damaged \(it lacks the table {table}\)"):
+        read_runs("embedded", uri_of(store / "mlflow.db"))
+    tracker.open(to_write=True)
+    said = one_line(capsys)
+    assert f"lacks the table {table}" in said and "mlflow.db.damaged-1" in said
+    assert tracker._complete_cells() == set()
+
+
+def test_a_table_that_is_gone_is_not_waited_for() -> None:
+    from mlflow.exceptions import MlflowException
+
+    error = MlflowException("(sqlite3.OperationalError) no such table: inputs")
+    assert error.get_http_status_code() == 500 and not may_pass(error)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite+pysqlite:///:memory:",
+        "sqlite:///file::memory:?uri=true", "sqlite:///file:a?mode=memory&uri=true",
+    ],
+)  # fmt: skip
+def test_a_database_in_memory_is_refused(
+    uri: str, store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sync(store, "--tracking-uri", uri) == 2
+    said = one_line(capsys)
+    assert f"--tracking-uri {uri}: names no file" in said and "in memory keeps nothing" in said
+    monkeypatch.setenv(VARIABLE, uri)
+    assert sync(store) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"{VARIABLE} {uri}: names no file" in said and f"unset {VARIABLE}" in said
+
+
+@pytest.mark.parametrize("kind", ["dangling", "loop"])
+def test_a_link_that_leads_to_no_database_is_said_to_be_one(
+    kind: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = store / "mlflow.db"
+    os.remove(file)
+    file.symlink_to(file if kind == "loop" else "no/mlflow.db")
+    expected = {
+        "loop": "Too many levels of symbolic links",
+        "dangling": f"it is a link to {store}/no/mlflow.db, whose folder does not exist",
+    }[kind]
+    assert sync(store) == 2
+    said = one_line(capsys)
+    assert expected in said and "may not write" not in said
+    with pytest.raises(BadInput, match=f"cannot be used: {re.escape(expected)}"):
+        read_runs("embedded", uri_of(file))
+
+
+def test_a_folder_that_does_not_exist_is_the_cause_and_no_permission(tmp_path: Path) -> None:
+    file = tmp_path / "no" / "x.db"
+    there = Where(uri_of(file), file=file)
+    said = cause(sqlite3.OperationalError("unable to open database file"), there)
+    assert f"its folder {tmp_path}/no does not exist" in said and "may not write" not in said
+
+
+def test_a_file_uri_makes_no_folder_of_its_name(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    shutil.copy(store / "mlflow.db", tmp_path / "theirs.db")
+    uri = f"sqlite:///file:{tmp_path}/theirs.db?uri=true"
+    assert sync(store, "--tracking-uri", uri) == 0
+    assert read_runs("embedded", uri).cells
+    assert not list(elsewhere.iterdir())
 
 
 def test_a_folder_in_the_databases_place_is_left_alone(
