@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from orchestrator.report import __main__ as report
 from orchestrator.report.folder import LIST, is_current, write
 from search_spaces.errors import BadInput
 from trainables.process import is_gone, this_process
-from trainables.scratch import OWNER, PREFIX, remove_leftovers, scratch
+from trainables.scratch import PREFIX, remove_leftovers, scratch
 from trainables.store import Store
 
 HEX = "0123456789abcdef" * 2
@@ -155,26 +156,26 @@ def test_only_the_folders_of_processes_that_are_gone_are_removed(temporary: Path
     kept, left = Path(living.stdout.readline().strip()), Path(killed.stdout.readline().strip())
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    mine = this_process()
-    owners = {
-        "another-host": {**mine, "machine": "elsewhere " + mine["machine"].partition(" ")[2]},
-        "another-boot": {**mine, "machine": mine["machine"].replace("-", "+", 1), "pid": 2**22},
-        "another-start": {**mine, "started": 1},
-        "no-number": {**mine, "pid": "1"},
+    named = re.fullmatch(r"(.*-)(\w{16})-(\d+)-(\d+)-\w+", left.name)
+    assert named is not None
+    begin, machine, pid, started = named.groups()
+    others = {
+        "another machine": f"{begin}{'0' * 16}-{pid}-{started}-abcdefgh",
+        "not a number": f"{begin}{machine}-x-{started}-abcdefgh",
+        "no start": f"{begin}{machine}-{pid}-abcdefgh",
+        "a copy": f"{PREFIX}-kept-for-a-bug-report",
+        "another's start": f"{begin}{machine}-{os.getpid()}-1-abcdefgh",
     }
-    for name, owner in owners.items():
-        (temporary / f"{PREFIX}-{name}").mkdir()
-        owner["folder"] = f"{PREFIX}-{name}"
-        (temporary / f"{PREFIX}-{name}" / OWNER).write_text(json.dumps(owner))
-    shutil.copytree(left, temporary / f"{PREFIX}-kept-for-a-bug-report")
-    (temporary / f"{PREFIX}-damaged").mkdir()
-    (temporary / f"{PREFIX}-damaged" / OWNER).write_text("[1")
+    for name in others.values():
+        shutil.copytree(left, temporary / name)
     (temporary / f"{PREFIX}-link").symlink_to(left)
+    for path in left.rglob("*"):
+        path.unlink()  # as one is that was killed while it removed its folder
     remove_leftovers()
     assert kept.is_dir() and not left.exists()
-    assert not (temporary / f"{PREFIX}-another-start").exists(), "its number was given out again"
-    stay = ("another-host", "another-boot", "no-number", "damaged", "kept-for-a-bug-report")
-    assert all((temporary / f"{PREFIX}-{name}").is_dir() for name in stay)
+    gone = others.pop("another's start")
+    assert not (temporary / gone).exists(), "its number was given out again"
+    assert all((temporary / name).is_dir() for name in others.values())
     assert (temporary / f"{PREFIX}-link").is_symlink()
     living.communicate("\n")
     assert not kept.exists()
