@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 from orchestrator import stopping
@@ -79,27 +79,27 @@ def notified(command: str | None, outcome: Outcome) -> Iterator[None]:
 
 
 def _run(command: str, outcome: dict[str, str], at_most: float) -> None:
-    wrong = ""
+    wrong, process = "", None
     try:
-        process = subprocess.Popen(
-            command,
-            shell=True,
-            env={**os.environ, **outcome},
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # Standard output is for the sweep's own, which may be JSON.
-            start_new_session=True,
-        )
-        try:
-            if code := process.wait(at_most):
-                wrong = f"ended with code {code}"
-        except subprocess.TimeoutExpired:
-            wrong = f"has not ended within {at_most:.0f} s and was ended"
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        # A signal while it starts would leave it behind.
+        with nullcontext() if stopping.asked() else stopping.held_back():
+            process = subprocess.Popen(
+                command,
+                shell=True,
+                env={**os.environ, **outcome},
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # Standard output is for the sweep's own, which may be JSON.
+                start_new_session=True,
+            )
+        if code := process.wait(at_most):
+            wrong = f"ended with code {code}"
+    except subprocess.TimeoutExpired:
+        wrong = f"has not ended within {at_most:.0f} s and was ended"
     except (OSError, ValueError) as error:
         wrong = f"cannot be run: {error}"
+    finally:
+        if process is not None and process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     if wrong:
         print(f"{NOTIFY} {wrong}", file=sys.stderr)
