@@ -8,6 +8,7 @@ from orchestrator.checks import masked, without
 from orchestrator.client import proxy_of
 from orchestrator.database import is_locked, schema_advice, why_not_opened
 from orchestrator.where import Where
+from trainables.store import DamagedFile
 
 NO_SPACE = ("No space left", "disk is full", "Disk quota exceeded")
 NOT_WRITABLE = ("attempt to write a readonly database", "unable to open database file")
@@ -58,8 +59,8 @@ def cause(error: Exception, where: Where) -> str:
 
 def may_pass(error: Exception) -> bool:
     """Whether the same call may succeed later: a server away or failing, a full disk.
-    A table that is gone does not come back."""
-    if "no such table" in str(error):
+    A table that is gone does not come back, and a damaged file of the store stays so."""
+    if "no such table" in str(error) or isinstance(error, DamagedFile):
         return False
     status = http_status(error)
     if status is not None:
@@ -74,7 +75,7 @@ def line(error: Exception) -> str:
     from mlflow.exceptions import RestException
 
     inner: BaseException = error
-    while not isinstance(inner, RestException):
+    while not isinstance(inner, (RestException, DamagedFile)):
         deeper = inner.__cause__ or inner.__context__
         if deeper is None:
             break
