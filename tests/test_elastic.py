@@ -224,6 +224,7 @@ def a_sweep(store: Path) -> Iterator["subprocess.Popen[str]"]:
         driver.wait()
 
 
+@pytest.mark.slow
 def test_a_sweeps_own_ray_keeps_to_localhost_and_where_it_dies_the_sweep_says_so(
     tmp_path: Path,
 ) -> None:

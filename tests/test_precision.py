@@ -257,6 +257,7 @@ def test_a_cell_that_died_stops_at_the_same_example(
     assert set(after) == set(logs(early[0]))
 
 
+@pytest.mark.slow
 def test_a_cell_that_was_attacked_in_full_before_has_the_same_result(
     early: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -115,6 +115,7 @@ def real_sst2_texts(assets: Path) -> set[str]:
     return {text.lower().strip() for text in table["sentence"].to_pylist()}
 
 
+@pytest.mark.slow
 def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> None:
     """Also when it is asked after the fit was made; nothing is trained or attacked again."""
     entry = yaml.safe_load((PACKAGED / "datasets" / "sst2.yaml").read_text())

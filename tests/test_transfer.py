@@ -325,7 +325,11 @@ def test_attacked_pairs_with_line_breaks_are_split_as_the_victim_saw_them(
         recipe.kind, Victim(victim), settings, "embedded",
         masked_language_model("embedded"), data.columns, data.attacked,
     )  # fmt: skip
-    log = list(attack_examples(built, rows.values(), data.columns, 0, dataset, attack))
+    log = list(
+        attack_examples(
+            built, rows.values(), data.columns, 0, dataset, attack, attacked=data.attacked
+        )
+    )
     found = adversarial(log, rows, data.columns.index(data.attacked))
     assert len(found) == sum(record["status"] == "successful" for record in log) > 0
     for example in found:
