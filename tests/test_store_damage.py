@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from orchestrator import status, sweep
@@ -181,9 +181,6 @@ def commands(space: Path, store: Path) -> None:
     assert contents.tables(read(plan, opened, from_elsewhere=True))
 
 
-counted: set[tuple[str, str]] = set()
-
-
 @given(data=st.data())
 @settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_whatever_happens_to_a_file_no_number_is_wrong_and_a_later_sweep_mends_it(
@@ -213,7 +210,7 @@ def test_whatever_happens_to_a_file_no_number_is_wrong_and_a_later_sweep_mends_i
         assert figures(asked, Store(str(folder))) == undamaged
         kept = {path.read_bytes() for path in folder.rglob("*.damaged-1")}
         assert len(said) == len(kept) and kept <= {damaged}
-        counted.add((name, harm.__name__))
+        event(f"{kind}: {harm.__name__}")  # counted by --hypothesis-show-statistics
 
 
 def test_weights_deleted_for_room_leave_what_is_done_and_are_made_again_when_needed(
