@@ -7,7 +7,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from search_spaces.catalog import AXES
 from search_spaces.errors import BadInput, nearest
@@ -160,7 +167,7 @@ class Exclusion(Some):
     """Combinations that are left out of the grid, and why."""
 
     seed: Annotated[Seeds, BeforeValidator(_alone)] = Field([])
-    reason: str = Field(min_length=1)
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
     @model_serializer
     def _as_written(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from search_spaces.yaml_file import Written, read
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
 AXES = ("dataset", "model", "head", "training", "attack")
+Protocol = Literal["textattack", "mvp"]
 
 
 class Entry(Written):
@@ -193,8 +194,8 @@ class Attack(Entry):
 
     kind: str
     settings: dict[str, Any] = Field({})
-    protocols: dict[str, dict[str, Any]] = Field({})
-    resources: dict[str, dict[str, Any]] = Field({})
+    protocols: dict[Protocol, dict[str, Any]] = Field({})
+    resources: dict[Literal["embedded", "textattack"], dict[str, Any]] = Field({})
 
 
 ENTRY_TYPES: dict[str, type[Entry]] = {
@@ -204,7 +205,6 @@ ENTRY_TYPES: dict[str, type[Entry]] = {
     "training": Training,
     "attack": Attack,
 }
-Protocol = Literal["textattack", "mvp"]
 
 
 @dataclass(frozen=True)
@@ -277,16 +277,36 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
 def attack_settings(
     attack: Attack, dataset: Dataset, protocol: str, resources: str
 ) -> dict[str, Any]:
-    """An attack's settings, resolved: as published, then the protocol's, then the resources'."""
+    """An attack's settings, resolved: as published, then the protocol's, then the resources'.
+
+    Raises BadInput, for a kind of ours, where one is not among those that it has.
+    """
+    by_protocol = {str(name): part for name, part in attack.protocols.items()}
+    by_resources = {str(name): part for name, part in attack.resources.items()}
     resolved = {
         **attack.settings,
-        **attack.protocols.get(protocol, {}),
-        **attack.resources.get(resources, {}),
+        **by_protocol.get(protocol, {}),
+        **by_resources.get(resources, {}),
     }
-    return {
+    found = {
         name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
         for name, value in resolved.items()
     }
+    _check_attack_settings(attack, found)
+    return found
+
+
+def _check_attack_settings(attack: Attack, found: dict[str, Any]) -> None:
+    file = PACKAGED / "attacks" / f"{attack.kind}.yaml"
+    known = _read(file, Attack).settings if file.is_file() else found
+    for name in {**attack.settings, **found}.keys() - known.keys():
+        raise BadInput(f"attack kind {attack.kind} has no setting {name!r}; {nearest(name, known)}")
+    for name, value in known.items():
+        if name not in found:
+            raise BadInput(f"attack kind {attack.kind} needs the setting {name!r}, as {value!r}")
+        given = found[name]
+        if isinstance(given, bool) != isinstance(value, bool) or isinstance(given, str):
+            raise BadInput(f"attack kind {attack.kind}: {name} is {given!r}, not like {value!r}")
 
 
 def _files(folder: Path, axis: str) -> list[Path]:

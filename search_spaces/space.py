@@ -301,10 +301,11 @@ def _axes_of(content: dict[str, Any]) -> dict[str, Any]:
     """The names and seeds that a file has, whatever else is wrong with it."""
     axes = content.get("axes")
     try:
-        seeds = as_seeds(content.get("seeds"))
+        seeds = as_seeds(content.get("seeds", [0]))
     except ValueError:
         seeds = None
-    return {**(axes if isinstance(axes, dict) else {}), "seed": seeds}
+    defaults = {"training": ["standard"]}
+    return {**defaults, **(axes if isinstance(axes, dict) else {}), "seed": seeds}
 
 
 def _check_names(space: Space, document: Document, written: dict[str, Any]) -> None:

@@ -24,7 +24,8 @@ from orchestrator.report.provenance import not_run
 from orchestrator.slots import shape
 from orchestrator.sweep import main as sweep
 from orchestrator.track import main as track
-from search_spaces.catalog import PACKAGED, Catalog
+from search_spaces.axes import Exclusion
+from search_spaces.catalog import PACKAGED, Catalog, attack_settings
 from search_spaces.errors import BadInput
 from search_spaces.space import Space, load
 from trainables.assets import Assets
@@ -385,6 +386,47 @@ def test_settings_of_an_attack_take_no_word_for_a_truth_value(tmp_path: Path) ->
     assert "line 4: settings.word_swap_only: write true or false" in said
     own(tmp_path, "yours.yaml", text.format("'no'"), "attack")
     assert catalog.attack("yours").settings == {"word_swap_only": "no"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "settings: {min_word_lenght: 4, max_words_changed_count: 1}",
+            "no setting 'min_word_lenght'",
+        ),
+        ("settings: {max_words_changed_count: 1}", "needs the setting 'min_word_length', as 4"),
+        ('settings: {min_word_length: "4", max_words_changed_count: 1}', "is '4', not like 4"),
+        ("settings: {min_word_length: 4, max_words_changed_count: true}", "is True, not like 1"),
+        ("settings: {min_word_length: $dataset.words, max_words_changed_count: 1}", "not like 4"),
+        ("protocols: {mvpp: {min_word_length: 3}}", "protocols.mvpp"),
+        ("resources: {embeded: {min_word_length: 3}}", "resources.embeded"),
+    ],
+)
+def test_settings_that_an_attack_of_ours_has_not_are_refused(
+    change: str, said: str, tmp_path: Path
+) -> None:
+    text = f"about: mine\nkind: misspellings\n{change}\n"
+    catalog = own(tmp_path, "mine.yaml", text, "attack")
+    data = catalog.dataset("sst2")
+    line = refused(lambda: attack_settings(catalog.attack("mine"), data, "mvp", "embedded"))
+    assert said in line
+
+
+def test_an_exclusion_needs_a_reason_that_says_something() -> None:
+    with pytest.raises(ValueError, match="at least 1 character"):
+        Exclusion.model_validate({"head": "mvp", "reason": "  "})
+
+
+def test_exclude_and_overrides_may_name_a_default(tmp_path: Path) -> None:
+    """What a file leaves out is there, too, whatever an option has put in its place."""
+    space = (PACKAGED.parent / "embedded.yaml").read_text()
+    space = space.replace("  training: [standard]\n", "").replace("seeds: [0]\n", "")
+    left_out = "exclude: [{seed: 0, training: standard, head: mvp, reason: known}]\n"
+    (tmp_path / "space.yaml").write_text(space + left_out)
+    sets = ["axes.training=[adversarial]"]
+    loaded = load(str(tmp_path / "space.yaml"), sets=sets, seeds=[1])
+    assert loaded.seeds == [1] and loaded.axes.training == ["adversarial"]
 
 
 def test_yml_files_are_seen_and_two_of_a_name_are_refused(tmp_path: Path) -> None:
