@@ -271,6 +271,14 @@ def test_a_list_of_files_leads_nowhere_else(tmp_path: Path) -> None:
     assert outside.read_text() == (folder / "notes.md").read_text() == "mine"
 
 
+def test_a_folder_with_a_page_and_a_list_of_someone_elses_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("my page")
+    (tmp_path / LIST).write_text("my list")
+    with pytest.raises(BadInput, match=r"index\.html is there already"):
+        write(MADE, tmp_path, [])
+    assert (tmp_path / "index.html").read_text() == "my page"
+
+
 @pytest.mark.parametrize("content", ["[" * 100_000, "[1]", '{"files": ["mine"]}', "notes", ""])
 def test_a_list_of_files_that_is_none_is_kept_aside(content: str, tmp_path: Path) -> None:
     write(MADE, tmp_path, [])

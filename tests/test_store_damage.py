@@ -249,6 +249,24 @@ def test_what_stands_in_the_place_of_a_file_or_a_folder_is_kept_aside(
         assert figures(asked, Store(str(folder))) == undamaged, name
 
 
+def test_a_file_that_this_user_may_not_read_counts_as_missing(
+    sound: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root every file can be read: the store asks whether it may."""
+    folder = copied(sound, tmp_path / "store")
+    able = os.access
+    for kind, (name, *_) in kinds(sound).items():
+        closed = str(folder / name)
+        monkeypatch.setattr(
+            os, "access", lambda path, mode, closed=closed: str(path) != closed and able(path, mode)
+        )
+        commands(space, folder)
+        store = Store(str(folder))
+        read(make_plan(load(str(space)), ASSETS, store), store)
+        if kind in ("log", "attacks", "result.json", "fit.json", "evaluation"):
+            assert store.damaged == {name: "this user may not read it"}
+
+
 @pytest.mark.parametrize("gone", ["fits", "attacks", "cells", "fits/*/fit.json"])
 def test_folders_that_are_gone_are_made_again(
     gone: str, sound: Path, undamaged: list[Any], space: Path, tmp_path: Path

@@ -293,8 +293,12 @@ class Store:
         if not self._exists(name):
             return {}
         found, wrong, log = {}, [], name.split("/")[1]
-        # As bytes, whose lines end at \n alone: texts may hold other line separators.
-        lines = self._read(name).splitlines()
+        try:
+            # As bytes, whose lines end at \n alone: texts may hold other line separators.
+            lines = self._read(name).splitlines()
+        except DamagedFile as error:
+            self.damaged[name] = error.why
+            return {}
         for number, line in enumerate(lines, start=1):
             try:
                 record = _parsed(line)
@@ -417,7 +421,10 @@ class Store:
             return self._read_json(name, records.Driver)
         except DamagedFile:
             # Whoever writes here writes it anew every few seconds: then it counts on.
-            said = int.from_bytes(hashlib.sha256(self._read(name)).digest()[:6], "big")
+            content = b""
+            with suppress(DamagedFile):
+                content = self._read(name)
+            said = int.from_bytes(hashlib.sha256(content).digest()[:6], "big")
             return {"machine": "unknown", "pid": 0, "count": said, "state": "holding"}
 
     def remove_driver(self, id: str) -> None:

@@ -38,8 +38,9 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
     writing fails.
     """
     new = {name: [_digest(content)] for name, content in made.items()}
-    if _is_old(folder):
-        _keep_aside(folder, [name for name in made if _digest_at(folder / name) not in new[name]])
+    if not _read(folder):
+        changed = [name for name in made if _digest_at(folder / name) not in new[name]]
+        _keep_aside(folder, [*(changed if _has_our_page(folder) else ()), LIST])
     before = _written(folder)
     for name in made:
         there = _digest_at(folder / name)
@@ -94,18 +95,15 @@ def _written(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def _is_old(folder: Path) -> bool:
-    """Whether a report lies there whose list is damaged, or that is older than such lists."""
-    if _read(folder):
-        return False
+def _has_our_page(folder: Path) -> bool:
+    """Whether a report of ours lies there, be its list damaged or older than such lists."""
     page = folder / "index.html"
-    ours = page.is_file() and b"<title>Robustness sweep: " in page.read_bytes()
-    return ours or os.path.lexists(folder / LIST)
+    return page.is_file() and b"<title>Robustness sweep: " in page.read_bytes()
 
 
 def _keep_aside(folder: Path, names: Iterable[str]) -> None:
     """Move files of an old report to a folder beside them: who changed them last is not known."""
-    there = [name for name in (*names, LIST) if os.path.lexists(folder / name)]
+    there = [name for name in names if os.path.lexists(folder / name)]
     kept = next(f for n in count(1) if not os.path.lexists(f := folder / f"before-{n}"))
     for name in there:
         (kept / name).parent.mkdir(parents=True, exist_ok=True)
