@@ -36,7 +36,7 @@ HOW_TO_READ = [
 ]
 LONGEST_NOTE = 8000  # characters of a run's tag
 
-OF_THE_STORE = ("log", "weights")  # what a record says for the store to check
+OF_THE_STORE = ("log", "weights", "digest")  # what a record says for the store to check
 # First what one reads, then what one looks up.
 COLUMNS = (
     "id", "status", "original_text", "perturbed_text", "queries", "words_changed", "words", "label",

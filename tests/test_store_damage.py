@@ -249,6 +249,21 @@ def test_what_stands_in_the_place_of_a_file_or_a_folder_is_kept_aside(
         assert figures(asked, Store(str(folder))) == undamaged, name
 
 
+@pytest.mark.parametrize("change", [b"failed", b"skipped"])
+def test_an_example_that_was_changed_by_hand_is_attacked_again(
+    change: bytes, sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    (log,) = folder.glob("attacks/*/examples.jsonl")
+    lines = log.read_bytes().replace(b'"status": "%s"' % change, b'"status": "successful"', 1)
+    log.unlink()
+    log.write_bytes(lines)
+    assert not any(final for _, final, _, _ in figures(asked, Store(str(folder))))
+    (said,) = run_missing(asked, Store(str(folder)))
+    assert "was changed since it was written" in said
+    assert figures(asked, Store(str(folder))) == undamaged
+
+
 def test_a_file_that_this_user_may_not_read_counts_as_missing(
     sound: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

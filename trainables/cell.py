@@ -26,6 +26,7 @@ from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
 from trainables.imports import import_large
 from trainables.precision import in_random_order, interval, until_narrow
+from trainables.records import digest
 from trainables.results import attack_metrics, records_digest
 from trainables.store import DamagedFile, Store, StoreError
 
@@ -220,6 +221,7 @@ class Worker:
             seconds_per_example=cell.seconds_per_example,
         ):
             record |= {"log": cell.log, "weights": weights}
+            record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
             for name, seconds in SPENT.items():

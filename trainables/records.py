@@ -3,6 +3,8 @@
 More may be there: a file of a later version is read as far as it has what is used here.
 """
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -139,9 +141,20 @@ def check(kind: type[BaseModel], record: Any) -> None:
 
 
 def check_attacked(record: Any) -> None:
-    """Raises ValueError where a record is not one of an attacked example."""
+    """Raises ValueError where a record is not one of an attacked example, or not as it was written.
+
+    One without a digest is older than that.
+    """
     ended_badly = isinstance(record, dict) and record.get("status") == "error"
     check(FailedExample if ended_badly else Attacked, record)
+    if record.get("digest", digest(record)) != digest(record):
+        raise ValueError(f"example {record['id']} was changed since it was written")
+
+
+def digest(record: dict[str, Any]) -> str:
+    """Of an attacked example's record, but for its times: 16 hexadecimal digits."""
+    kept = {name: v for name, v in record.items() if name != "digest" and "seconds" not in name}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_result(record: Any) -> None:

@@ -6,10 +6,11 @@ An example that ended in an error is in no average; only `num_errors` counts it.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from trainables.records import digest
 
 METRICS = {
     "clean_accuracy": "right before the attack / all attacked examples",
@@ -61,11 +62,7 @@ def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]
 
 def records_digest(records: Iterable[dict[str, Any]]) -> str:
     """SHA-256 of the records that a result was made of, in their order, but for their times."""
-    total = hashlib.sha256()
-    for record in records:
-        kept = {name: value for name, value in record.items() if "seconds" not in name}
-        total.update(json.dumps(kept, sort_keys=True).encode())
-    return total.hexdigest()
+    return hashlib.sha256("".join(map(digest, records)).encode()).hexdigest()
 
 
 def why_not_of(result: Mapping[str, Any], attacked: Mapping[int, dict[str, Any]]) -> str:
