@@ -26,6 +26,9 @@ def import_mlflow() -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow  # noqa: F401
 
+    # MLflow reads its level when it is first imported, which may have been before this.
+    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+
 
 def connect(uri: str) -> Any:
     """MLflow's client. Raises what is wrong with a database; of a server nothing is asked yet."""

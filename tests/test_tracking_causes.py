@@ -3,6 +3,7 @@
 Databases, servers, proxies and MLflow's command line are real. The store is written by hand.
 """
 
+import logging
 import os
 import re
 import shlex
@@ -74,6 +75,15 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1, said
     return said.strip()
+
+
+def test_mlflow_is_quiet_also_when_it_was_imported_before(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger("mlflow").setLevel(logging.INFO)  # as MLflow does without our settings
+    (store / "mlflow.db").unlink()
+    tracker_of(store).open(to_write=True)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_deleted_experiment_is_restored_by_the_command_that_is_printed(
