@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.sweep import main
+from orchestrator.sweep.__main__ import main
 
 HERE = Path(__file__).parent
 CELLS = [
