@@ -29,8 +29,8 @@ from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model_files
 from trainables.attacks.downloads import ARCHIVES, MASKED_LM
+from trainables.chinese import hold_chinese
 from trainables.data import load_splits
-from trainables.models.chinese import hold_chinese
 from trainables.models.families import FAMILIES, cannot_have
 from trainables.models.folder import ModelFolder
 from trainables.models.tokenizer import TokenizerFiles

@@ -18,9 +18,9 @@ from search_spaces.space import Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
+from trainables.chinese import hold_chinese
 from trainables.heads import KINDS as HEADS
 from trainables.kinds import kind_digest
-from trainables.models.chinese import hold_chinese
 from trainables.models.families import cannot_have
 from trainables.models.folder import ModelFolder
 from trainables.rows import check_columns

@@ -1,7 +1,7 @@
 """Read a space's results from a store: finished cells, and what is attacked so far of others.
 
-A cell that is not found by its key is looked for by all else that was asked for (plan/elsewhere.py).
-What is damaged counts as missing.
+A cell that is not found by its key is looked for by all else that was asked for
+(plan/elsewhere.py). What is damaged counts as missing.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,8 @@
 """`python -m orchestrator.sweep --status`: how far a sweep is, from the store alone.
 
 What is done, failed and left is read from the store, what runs and how long it will take from what
-the driver keeps beside its heartbeat (run/lease.py). Changes nothing; imports neither torch nor Ray.
+the driver keeps beside its heartbeat (run/lease.py). Changes nothing;
+imports neither torch nor Ray.
 """
 
 import json

@@ -2,5 +2,4 @@
 
 folder.py     what is in it               weights.py    its tensors' names and shapes
 tokenizer.py  its tokenizer's files       families.py   BERT, RoBERTa, GPT-2
-chinese.py    what our attacks cannot do in Chinese
 """
