@@ -62,8 +62,8 @@ def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) ->
 
 def _check_running(store: Store, needs: list[Resources], address: str) -> None:
     """Raises BadInput where a node does not see the store, or none is large enough."""
-    from orchestrator.run.connect import check_ray_address
     from orchestrator.run.nodes import check_room_on_nodes, check_store_on_nodes, connected
+    from orchestrator.run.options import check_ray_address
 
     check_ray_address(address)
     with connected(address):
