@@ -18,7 +18,6 @@ class Stack:
     name: str
     id: str
     status: str
-    outputs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,13 @@ def find(cloud: Any, name: str) -> Stack | None:
             f"stack {found['StackName']} exists, and `prepare` did not make it (it lacks the tag "
             f"{TAG}): it is left as it is; give the cluster another cluster_name"
         )
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-    return Stack(found["StackName"], found["StackId"], found["StackStatus"], outputs)
+    return Stack(found["StackName"], found["StackId"], found["StackStatus"])
+
+
+def outputs(cloud: Any, name: str) -> dict[str, str]:
+    """The outputs of a stack that is complete, by name."""
+    (found,) = cloud.describe_stacks(StackName=name)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
 
 def create(cloud: Any, name: str, template: str, parameters: dict[str, str]) -> None:

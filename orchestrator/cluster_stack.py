@@ -38,11 +38,10 @@ def prepare(config: Config, bucket: str) -> Iterator[str]:
             yield f"stack {name}: updated"
         else:
             yield f"stack {name}: nothing to change"
-        if stack := cloudformation.find(cloud, name):
-            group = stack.outputs["SecurityGroupId"]
-            yield f"security group {group}: set it in the file as [{group}]"
-            yield from (f"role {each}, with an instance profile" for each in _roles(parameters))
-            _check_rules(ec2, group, parameters["SshFrom"])
+        group = cloudformation.outputs(cloud, name)["SecurityGroupId"]
+        yield f"security group {group}: set it in the file as [{group}]"
+        yield from (f"role {each}, with an instance profile" for each in _roles(parameters))
+        _check_rules(ec2, group, parameters["SshFrom"])
 
 
 def release(name: str, region: str) -> Iterator[str]:

@@ -396,7 +396,7 @@ def test_release_is_for_aws(client: Any, cluster: Said) -> None:
     assert errors == [f"error: {OWNED}: nothing to release: provider.type is not aws"]
 
 
-def test_release_does_not_care_for_other_mistakes_of_the_file(
+def test_release_works_on_a_file_with_other_mistakes(
     client: Any, cluster: Said, file: Path
 ) -> None:
     assert cluster("prepare")[0] == 0
@@ -420,7 +420,9 @@ def test_a_stack_of_the_same_name_that_is_not_ours_is_left_alone(
 
 
 @pytest.mark.parametrize("by", ["group", "profile"])
-def test_release_waits_for_no_machine_but_names_it(by: str, client: Any, cluster: Said) -> None:
+def test_release_names_the_instances_that_use_the_stack(
+    by: str, client: Any, cluster: Said
+) -> None:
     group = group_in(cluster("prepare")[1])
     before = in_account(client)
     if by == "group":
