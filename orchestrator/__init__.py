@@ -2,6 +2,9 @@
 
 import sys
 
+# The version of this software: the wheel, `--version` and MLflow's tags have it from here.
+__version__ = "0.1.0"
+
 if sys.argv[:1] == ["-m"]:  # `python -m` is about to import one of the commands, for a second.
     try:
         from orchestrator import output, stopping

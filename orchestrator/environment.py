@@ -12,10 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from orchestrator import __version__
+
 HERE = Path(__file__).resolve()
 LIBRARIES = (
     "torch", "transformers", "textattack", "tokenizers", "datasets", "ray", "mlflow", "numpy",
-    "pyarrow", "safetensors", "robustness-sweep",
+    "pyarrow", "safetensors",
 )  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def environment() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"robustness-sweep": __version__}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)

@@ -77,8 +77,14 @@ def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
 
 
 def sweep_tags(environment: Record | None) -> dict[str, str]:
-    """Of the sweep's own run; the commit by MLflow's own names, where it is known."""
+    """Of the sweep's own run: the version it ran with, and the commit by MLflow's own names.
+
+    Each is left out where it is not known.
+    """
     tags = {**_source_tags(), "kind": "sweep", "log_format": FORMAT}
+    version = (environment or {}).get("versions", {}).get("robustness-sweep")
+    if version is not None:
+        tags["version"] = version
     git = (environment or {}).get("git")
     if git is not None:
         tags["mlflow.source.git.commit"] = git["commit"]
