@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator import manifest
 from orchestrator.arguments import Parser, not_empty
-from orchestrator.command import run
+from orchestrator.command import called, run
 from orchestrator.manifest import Fetched, File, Manifest
 from orchestrator.needed import Asset, Located, needed
 from search_spaces.errors import BadInput
@@ -194,7 +194,7 @@ def _count(fetched: Manifest) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.assets",
+        prog=called("assets"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

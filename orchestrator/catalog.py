@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from orchestrator.arguments import Parser, not_empty
-from orchestrator.command import run
+from orchestrator.command import called, run
 from orchestrator.inputs import Asked, Inputs, repeated_rows
 from orchestrator.needed import check_attack_resources
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
@@ -142,7 +142,7 @@ def _repeated_rows(space: Space, assets: Assets) -> Iterator[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.catalog",
+        prog=called("catalog"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.budget import Budget
 from orchestrator.checks import check_ray_address
-from orchestrator.command import how_to_go_on, run
+from orchestrator.command import called, how_to_go_on, run
 from orchestrator.damage import say_damage
 from orchestrator.describe import describe
 from orchestrator.driver import StoreFailed, begun, drive
@@ -170,7 +170,7 @@ def _show_end(
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.sweep",
+        prog=called("sweep"),
         description="Fine-tune and attack every cell of a space that is not done yet, on Ray Tune.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.checks import masked
-from orchestrator.command import run
+from orchestrator.command import called, run
 from orchestrator.damage import say_damage
 from orchestrator.logged import HOW_TO_READ, RUNNING, Summary, sweep_files
 from orchestrator.plan import Plan
@@ -157,7 +157,7 @@ def _port(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.track",
+        prog=called("track"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

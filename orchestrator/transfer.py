@@ -10,7 +10,7 @@ import time
 
 from orchestrator.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.checks import check_ray_address
-from orchestrator.command import how_to_go_on, run
+from orchestrator.command import called, how_to_go_on, run
 from orchestrator.damage import set_aside
 from orchestrator.driver import Stop
 from orchestrator.lease import Lease
@@ -136,7 +136,7 @@ def _replay(
 
 def main() -> int:
     parser = Parser(
-        prog="python -m orchestrator.transfer",
+        prog=called("transfer"),
         description=ABOUT,
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
