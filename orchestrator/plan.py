@@ -64,7 +64,7 @@ class Plan:
         return None if None in costs else sum(cost or 0.0 for cost in costs)
 
     def to_json(self) -> dict[str, Any]:
-        """The documented object of `--dry-run --json` (README, "Plan without running")."""
+        """The documented object of `--dry-run --json` (orchestrator/README.md, "Plan first")."""
         cells = [
             {
                 "key": planned.cell.key,
