@@ -1,6 +1,7 @@
 """`robustness-sweep`, as a wheel installs it: the commands of `python -m orchestrator.…`."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -36,6 +37,13 @@ def run(installed: Path, here: Path, *command: str, output: int = subprocess.PIP
     return subprocess.run(
         list(command), cwd=here, env=environment(installed),
         stdout=output, stderr=subprocess.PIPE, text=True, timeout=300,
+    )  # fmt: skip
+
+
+def start(installed: Path, here: Path, *command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        list(command), cwd=here, env=environment(installed),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -121,10 +129,7 @@ def test_it_outlives_who_reads_it(installed: Path, tmp_path: Path) -> None:
 def test_a_signal_before_a_command_has_begun_ends_it_with_a_line(
     installed: Path, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen(
-        ["robustness-sweep", "sweep", "--dry-run", *ONE], cwd=tmp_path,
-        env=environment(installed), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start(installed, tmp_path, "robustness-sweep", "sweep", "--dry-run", *ONE)
     time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
@@ -134,10 +139,19 @@ def test_a_signal_before_a_command_has_begun_ends_it_with_a_line(
 
 
 @pytest.mark.slow
-def test_a_sweep_by_the_script_has_nothing_left_for_the_module(
+def test_a_sweep_that_is_stopped_names_the_script_and_that_goes_on(
     installed: Path, tmp_path: Path
 ) -> None:
-    done = run(installed, tmp_path, "robustness-sweep", "sweep", *ONE)
+    process = start(installed, tmp_path, "robustness-sweep", "sweep", *ONE)
+    while not list(tmp_path.glob("results/drivers/*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors
+    advised = errors.splitlines()[-1].partition(" from there: ")[2]
+    assert advised == shlex.join([str(installed / "bin" / "robustness-sweep"), "sweep", *ONE])
+    done = run(installed, tmp_path, *shlex.split(advised))
     assert done.returncode == 0, done.stderr
     again = run(installed, tmp_path, sys.executable, "-m", "orchestrator.sweep", *ONE)
     assert again.returncode == 0, again.stderr

@@ -159,6 +159,13 @@ def test_pages_and_headings_named_in_the_code_exist(path: Path) -> None:
         assert not heading or heading in headings, f"{path}: {name} has no heading {heading}"
 
 
+def test_targets_of_make_named_in_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    for page in LINKING:
+        named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+        assert named <= targets, f"{page}: make {named - targets}"
+
+
 def test_the_heads_lead_to_the_protocol() -> None:
     assert REPOSITORY / "trainables" / "heads" / "mvp.py" in SOURCES
 

@@ -7,6 +7,7 @@ from email.message import Message
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import REPOSITORY
 
 import orchestrator
@@ -69,3 +70,10 @@ def test_what_the_notice_speaks_of_is_in_the_wheel(in_wheel: set[str]) -> None:
 def test_code_wheel_and_mlflow_have_one_version(metadata: Message) -> None:
     tags = sweep_tags(environment())
     assert metadata["Version"] == orchestrator.__version__ == tags["version"]
+
+
+def test_the_citation_is_of_this_software(metadata: Message) -> None:
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert citation["version"] == metadata["Version"]
+    assert citation["license"] == metadata["License-Expression"]
+    assert citation["title"] == metadata["Name"]
