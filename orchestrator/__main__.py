@@ -8,7 +8,8 @@ import os
 import runpy
 import sys
 
-from orchestrator import __version__, output, stopping
+from orchestrator import __version__
+from orchestrator.cli import output, stopping
 
 COMMANDS = {
     "sweep": "plan the grid, run what is missing, show the comparison",

@@ -1,6 +1,6 @@
 """One cell of the grid, fully resolved: what a trial is told, and what its result depends on.
 
-The plan makes these (orchestrator/cells.py), a trial runs them (trainables/cell.py), and the store
+The plan makes these (orchestrator/plan), a trial runs them (trainables/cell.py), and the store
 keeps them as JSON beside the results.
 """
 
@@ -19,6 +19,12 @@ class OtherDataset(BaseModel):
     name: str
     data: Dataset
     digest: str
+
+    @property
+    def stored_as(self) -> str:
+        """What an evaluation is stored by: it is done again when the other data set changes."""
+        rows = "-".join(value.replace(" ", "_") for value in self.data.rows_identity().values())
+        return "-".join(filter(None, [self.name, self.digest[:10], rows]))
 
 
 class Fit(BaseModel):

@@ -5,9 +5,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.arguments import add_plan_arguments, open_plan
+from orchestrator.cli.arguments import add_plan_arguments, open_plan
 from search_spaces.cell import Cell
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 SMALL = [

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from search_spaces.cell import Cell
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 EXAMPLES = 20

@@ -27,8 +27,8 @@ import pytest
 import yaml
 from test_sources import REVISION, put_in_hub_cache
 
-from orchestrator import assets as command
-from orchestrator import needed
+from orchestrator.assets import __main__ as command
+from orchestrator.assets import needed
 from search_spaces.catalog import PACKAGED
 from trainables.assets import EMBEDDED
 from trainables.attacks.downloads import ARCHIVES, Archive

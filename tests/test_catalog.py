@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from orchestrator.catalog import main
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import AXES, PACKAGED, Catalog
 from search_spaces.space import load, names
 from trainables.assets import EMBEDDED, Assets

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.cluster import main
+from orchestrator.cluster.__main__ import main
 
 REPOSITORY = Path(__file__).parent.parent
 AWS, OWNED = REPOSITORY / "cluster.yaml", REPOSITORY / "cluster-onprem.yaml"
@@ -206,7 +206,8 @@ def test_without_the_extra_the_check_says_what_to_install() -> None:
     code = (
         "import importlib.util as util; found = util.find_spec;"
         "util.find_spec = lambda name, *more: None if name == 'boto3' else found(name, *more);"
-        "from orchestrator.cluster import main; raise SystemExit(main(['check', 'cluster.yaml']))"
+        "from orchestrator.cluster.__main__ import main;"
+        "raise SystemExit(main(['check', 'cluster.yaml']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2

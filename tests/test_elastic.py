@@ -18,11 +18,11 @@ import ray
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
-from orchestrator.connect import open_ray
-from orchestrator.deaths import RESTARTS
-from orchestrator.plan import Plan, make_plan
-from orchestrator.run import run_cells
-from orchestrator.slots import PHASES
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.run.cells import run_cells
+from orchestrator.run.connect import open_ray
+from orchestrator.run.deaths import RESTARTS
+from orchestrator.run.slots import PHASES
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
@@ -264,7 +264,7 @@ LETS_RAYS_OBJECTS_GO_WHILE_RAY_ENDS = """
 import gc, sys, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
-from orchestrator.connect import close_ray, open_ray
+from orchestrator.run.connect import close_ray, open_ray
 from trainables.store import Store
 
 open_ray([], [], Store(sys.argv[1]), None, verbose=False)

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 
-from orchestrator.driver import Stop
-from orchestrator.lease import Lease
-from orchestrator.plan import Plan, PlannedCell, make_plan
-from orchestrator.rates import Rates
+from orchestrator.plan.plan import Plan, PlannedCell, make_plan
+from orchestrator.plan.rates import Rates
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read
+from orchestrator.run.lease import Lease
+from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

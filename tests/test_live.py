@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator import live
-from orchestrator.eta import Left
-from orchestrator.live import Drawing, View
-from orchestrator.plan import Plan, make_plan
-from orchestrator.progress import Progress, RunningCell, Snapshot
+from orchestrator.follow import live
+from orchestrator.follow.eta import Left
+from orchestrator.follow.live import Drawing, View
+from orchestrator.follow.progress import Progress, RunningCell, Snapshot
+from orchestrator.plan.plan import Plan, make_plan
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store

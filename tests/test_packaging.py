@@ -11,8 +11,8 @@ import yaml
 from conftest import REPOSITORY
 
 import orchestrator
-from orchestrator.environment import environment
-from orchestrator.logged import sweep_tags
+from orchestrator.run.environment import environment
+from orchestrator.tracking.runs import sweep_tags
 
 NEEDED = (".yaml", ".parquet", ".npz", ".safetensors", ".json", ".txt", "english",
           ".html", ".css", ".js")  # fmt: skip

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Worker

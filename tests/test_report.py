@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stored import EXAMPLES, Status, write
 
-from orchestrator.plan import Plan, make_plan
+from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict

@@ -16,19 +16,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
-from orchestrator.report.browser import as_json, browsed
-from orchestrator.report.changes import apply, edits
+from orchestrator.plan.plan import make_plan
 from orchestrator.report.comparison import summary
 from orchestrator.report.contents import files, tables
-from orchestrator.report.drawing import looks, spread
-from orchestrator.report.page import page
-from orchestrator.report.plots import plots
+from orchestrator.report.page.browser import as_json, browsed
+from orchestrator.report.page.changes import apply, edits
+from orchestrator.report.page.page import page
+from orchestrator.report.plots.all import plots
+from orchestrator.report.plots.style import looks, spread
 from orchestrator.report.results import CellResult, Outcomes, Record, Results, Transfer
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 HOSTILE = "a </script><img src=x onerror='window.hacked=1'> film\u2028 & <!-- <b>"
@@ -506,7 +506,7 @@ def test_the_page_works_in_a_frame_that_has_no_address(chromium: Any, index: Pat
 
 def test_text_stands_out_from_what_is_behind_it() -> None:
     """Contrast of at least 4.5, as WCAG asks, light and dark."""
-    style = Path("orchestrator/report/page.css").read_text()
+    style = Path("orchestrator/report/page/page.css").read_text()
     for scheme in re.findall(r":root \{(.*?)\}", style, re.S)[:2]:
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", scheme))
         for text, behind in (

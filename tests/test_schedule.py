@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
-from orchestrator.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths
-from orchestrator.plan import make_plan
-from orchestrator.schedule import SMALLEST_PART, FitFirst, Task
-from orchestrator.slots import Shape, Slots
+from orchestrator.plan.plan import make_plan
+from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths
+from orchestrator.run.schedule import SMALLEST_PART, FitFirst, Task
+from orchestrator.run.slots import Shape, Slots
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets

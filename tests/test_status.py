@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from stored import write
 
-from orchestrator import lease, status
-from orchestrator.lease import Lease
-from orchestrator.plan import make_plan
-from orchestrator.progress import Progress
+from orchestrator.follow.progress import Progress
+from orchestrator.plan.plan import make_plan
 from orchestrator.report.tables import NOT_FINAL_NOTE
-from orchestrator.status import find_driver, show
+from orchestrator.run import lease
+from orchestrator.run.lease import Lease
+from orchestrator.sweep import status
+from orchestrator.sweep.status import find_driver, show
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -200,7 +201,7 @@ def test_it_needs_neither_torch_nor_ray_and_leaves_the_store_as_it_is(
 ) -> None:
     before = sorted(path for path in tmp_path.rglob("*"))
     code = (
-        "import sys; from orchestrator.sweep import main;"
+        "import sys; from orchestrator.sweep.__main__ import main;"
         f"code = main({[*OTHERS, '--status', '--store', str(tmp_path)]!r});"
         "assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules); sys.exit(code)"
     )

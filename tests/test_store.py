@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 from trainables.store import DamagedFile, Store, StoreError
 
 

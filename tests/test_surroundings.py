@@ -20,16 +20,17 @@ import pytest
 from finished_store import SMALL, write_finished
 from test_schedule import all_that_is_handed_out, fit_first, sixteen_cells
 
-from orchestrator import limits, notify
-from orchestrator.assets import main as assets_command
-from orchestrator.budget import Budget, duration
+from orchestrator.assets.__main__ import main as assets_command
 from orchestrator.catalog import main as catalog_command
-from orchestrator.deaths import memory_as_cause
-from orchestrator.notify import Outcome, notified
-from orchestrator.ray_folder import SOCKET_PATH, WITHIN, RayFolder
 from orchestrator.report.__main__ import main as report
-from orchestrator.schedule import Queue, Task
-from orchestrator.sweep import main
+from orchestrator.run import limits
+from orchestrator.run.budget import Budget, duration
+from orchestrator.run.deaths import memory_as_cause
+from orchestrator.run.ray_folder import SOCKET_PATH, WITHIN, RayFolder
+from orchestrator.run.schedule import Queue, Task
+from orchestrator.sweep import notify
+from orchestrator.sweep.__main__ import main
+from orchestrator.sweep.notify import Outcome, notified
 from orchestrator.track import main as sync_command
 from search_spaces.errors import BadInput
 from trainables.scratch import remove_leftovers
@@ -58,7 +59,7 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 OUTLIVES = """
 import sys
-from orchestrator import output
+from orchestrator.cli import output
 output.open_descriptors()
 output.outlive_reader()
 for number in range(20000):
@@ -85,7 +86,7 @@ def test_a_file_opened_where_output_was_closed_does_not_get_what_is_printed(
 ) -> None:
     file = tmp_path / "database"
     code = (
-        "import orchestrator.output as o; o.open_descriptors();"
+        "import orchestrator.cli.output as o; o.open_descriptors();"
         f"f = open({str(file)!r}, 'w'); o.outlive_reader(); print('printed'); f.write('its own')"
     )
     assert shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&- 2>&-").returncode == 0
@@ -93,7 +94,7 @@ def test_a_file_opened_where_output_was_closed_does_not_get_what_is_printed(
 
 
 def test_characters_that_the_encoding_lacks_are_escaped() -> None:
-    code = "import orchestrator.output as o; o.outlive_reader(); print('caf\\xe9 \\udcff')"
+    code = "import orchestrator.cli.output as o; o.outlive_reader(); print('caf\\xe9 \\udcff')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True,
         env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"},
@@ -102,7 +103,7 @@ def test_characters_that_the_encoding_lacks_are_escaped() -> None:
 
 
 def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator import output
+    from orchestrator.cli import output
 
     read, write = os.pipe()
     stream = output._lasting(None, write)
@@ -121,7 +122,7 @@ def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_that_closes_is_replaced_by_nothing() -> None:
-    from orchestrator import output
+    from orchestrator.cli import output
 
     terminal, descriptor = os.openpty()
     stream = output._lasting(None, descriptor)
@@ -173,7 +174,7 @@ def test_plots_do_not_depend_on_a_notebook_or_a_users_settings(
     backend: str, tmp_path: Path
 ) -> None:
     code = (
-        "from orchestrator.report.drawing import draw; import hashlib;"
+        "from orchestrator.report.plots.style import draw; import hashlib;"
         "plot = draw('n', 't', 'a', None, 2.0, lambda f: f.add_subplot().plot([1, 3, 2]));"
         "print(hashlib.sha256(plot.svg + plot.pdf).hexdigest())"
     )
@@ -457,8 +458,8 @@ def test_a_signal_during_a_notice_ends_the_notice_and_not_the_sweep_that_is_done
     tmp_path: Path,
 ) -> None:
     code = """
-from orchestrator import command
-from orchestrator.notify import Outcome, notified
+from orchestrator.cli import command
+from orchestrator.sweep.notify import Outcome, notified
 def main():
     outcome = Outcome("embedded", "s", 1, done=lambda: 1)
     with notified("echo $$ > pid; kill -INT $PPID; exec sleep 60", outcome):

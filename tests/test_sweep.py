@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.connect import open_ray
-from orchestrator.plan import make_plan
-from orchestrator.run import run_cells
-from orchestrator.slots import PHASES
+from orchestrator.plan.plan import make_plan
+from orchestrator.run.cells import run_cells
+from orchestrator.run.connect import open_ray
+from orchestrator.run.slots import PHASES
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -232,7 +232,7 @@ def test_the_report_reads_the_store_alone(undisturbed: tuple[Path, str]) -> None
 
 def test_the_dry_run_plans_without_torch() -> None:
     code = (
-        "import sys; from orchestrator.sweep import main; main(['--dry-run', '--json']);"
+        "import sys; from orchestrator.sweep.__main__ import main; main(['--dry-run', '--json']);"
         "assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
-from orchestrator.time_spent import PARTS, TimeSpent
+from orchestrator.follow.time_spent import PARTS, TimeSpent
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

@@ -28,13 +28,13 @@ from tracking_server import (
     free_port,
 )
 
-from orchestrator import upload
-from orchestrator.checks import check_tracking_server
-from orchestrator.environment import environment
-from orchestrator.from_mlflow import read_runs
-from orchestrator.logged import Summary, records_of, table
-from orchestrator.tracking import Tracker
-from orchestrator.upload import Uploader
+from orchestrator.run.environment import environment
+from orchestrator.tracking import upload
+from orchestrator.tracking.check import check_tracking_server
+from orchestrator.tracking.read import read_runs
+from orchestrator.tracking.runs import Summary, records_of, table
+from orchestrator.tracking.tracker import Tracker
+from orchestrator.tracking.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
@@ -406,10 +406,10 @@ mount -t tmpfs -o size=3m none {tmp_path}
 sync="{sys.executable} -m orchestrator.track sync {" ".join(SMALL)} --store {store.url}"
 sync="$sync --tracking-uri sqlite:///{tmp_path}/runs.db"
 {sys.executable} -c "
-from orchestrator.environment import environment
-from orchestrator.from_mlflow import read_runs
-from orchestrator.logged import Summary, records_of, table
-from orchestrator.tracking import Tracker
+from orchestrator.run.environment import environment
+from orchestrator.tracking.read import read_runs
+from orchestrator.tracking.runs import Summary, records_of, table
+from orchestrator.tracking.tracker import Tracker
 from trainables.assets import Assets
 assets = Assets('embedded')
 tracker = Tracker('sqlite:///{tmp_path}/runs.db', 'embedded', '{tmp_path}/artifacts', assets)
@@ -417,7 +417,8 @@ tracker.open(to_write=True)"
 cat /dev/zero > {tmp_path}/full 2> /dev/null || true
 {sys.executable} -c "
 import sys
-from orchestrator import track, upload
+from orchestrator import track
+from orchestrator.tracking import upload
 upload.GIVE_UP_AFTER, upload.RETRY_AFTER = 3.0, 0.5
 sys.exit(track.main(sys.argv[4:]))" $sync || echo "exit code $?"
 rm {tmp_path}/full

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tracking_server import PASSWORD, USER, Server, check_all_is_there_once, free_port
 
-from orchestrator.arguments import add_plan_arguments, open_plan
+from orchestrator.cli.arguments import add_plan_arguments, open_plan
 from search_spaces.cell import Cell
 from trainables.store import Store
 

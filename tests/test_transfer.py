@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from orchestrator.report.from_store import read
 from orchestrator.report.results import Transfer
 from orchestrator.report.transfer import matrices
 from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.cell import Cell
 from search_spaces.space import load
-from trainables import replay as replay_module
+from trainables import transfer as replay_module
 from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.cell import stored_head
 from trainables.data import Example, load_splits
 from trainables.fit import load_data
 from trainables.heads.base import Head, Texts
-from trainables.replay import adversarial, replay
 from trainables.store import Store
+from trainables.transfer import adversarial, replay
 
 ASSETS = Assets("embedded")
 ONLY = ["dataset=mrpc", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textbugger,misspellings"]
@@ -270,7 +270,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_running_sweep_refuses_a_transfer(swept: Path, tmp_path: Path) -> None:
-    from orchestrator.lease import Lease
+    from orchestrator.run.lease import Lease
 
     store = copy(swept, tmp_path / "store")
     with Lease(Store(str(store))):
@@ -282,7 +282,7 @@ def test_the_matrix_is_read_without_torch_and_ray(
     transferred: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     code = (
-        "import sys; from orchestrator.transfer import main; sys.argv[0] = 'transfer';"
+        "import sys; from orchestrator.transfer.__main__ import main; sys.argv[0] = 'transfer';"
         "code = main(); assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules);"
         "sys.exit(code)"
     )

@@ -9,7 +9,7 @@ from finished_store import write_finished
 from mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
 
 from orchestrator import track
-from orchestrator.logged import run_name
+from orchestrator.tracking.runs import run_name
 from search_spaces.cell import Cell
 
 pytestmark = [

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store

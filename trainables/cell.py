@@ -19,15 +19,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
 from trainables.imports import import_large
+from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
-from trainables.records import digest
-from trainables.results import attack_metrics, records_digest
+from trainables.records import digest, is_of_weights, weights_name
 from trainables.store import DamagedFile, Store, StoreError
 
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
@@ -129,7 +129,7 @@ class Worker:
 
         done = self.store.evaluations(fit.key) if fit.evaluate_also else {}
         for other in fit.evaluate_also:
-            name = evaluation_name(other)
+            name = other.stored_as
             if name not in done:
                 record = evaluate_on(self._head(fit), other, self.assets)
                 self.store.write_evaluation(fit.key, name, {"fit": fit.key, **record})
@@ -266,27 +266,6 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
                 record["replaces_others"] = True
             store.write_fit(fit.key, weights, record)
         yield progress
-
-
-def weights_name(fit: Mapping[str, Any]) -> str:
-    """What attacked examples say of the weights they were found on, given the fit's record."""
-    return str(fit["weights_sha256"][:16])
-
-
-def is_of_weights(record: Mapping[str, Any], fit: Mapping[str, Any]) -> bool:
-    """Whether an attacked example, or a result, is of the weights that the fit's record names.
-
-    One that does not say so is older than that; it is, unless the weights were replaced since.
-    """
-    if "weights" not in record:
-        return not fit.get("replaces_others", False)
-    return bool(record["weights"] == weights_name(fit))
-
-
-def evaluation_name(other: OtherDataset) -> str:
-    """What an evaluation is stored by: it is done again when the other data set changes."""
-    rows = "-".join(value.replace(" ", "_") for value in other.data.rows_identity().values())
-    return "-".join(filter(None, [other.name, other.digest[:10], rows]))
 
 
 def _is_missing(id: int, finished: Mapping[int, dict[str, Any]]) -> bool:

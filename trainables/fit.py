@@ -20,7 +20,7 @@ from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits, training_rows
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
-from trainables.lookup import load_kind
+from trainables.kinds import load_kind
 from trainables.optimizer import AdamW, have_sparse_gradients
 from trainables.training import KINDS as TRAININGS
 

@@ -5,6 +5,7 @@ More may be there: a file of a later version is read as far as it has what is us
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -162,3 +163,18 @@ def check_result(record: Any) -> None:
     check(Result, record)
     if lacking := [name for name in ATTACK_METRICS if name not in record["metrics"]]:
         raise ValueError(f"metrics lacks {', '.join(lacking)}")
+
+
+def weights_name(fit: Mapping[str, Any]) -> str:
+    """What attacked examples say of the weights they were found on, given the fit's record."""
+    return str(fit["weights_sha256"][:16])
+
+
+def is_of_weights(record: Mapping[str, Any], fit: Mapping[str, Any]) -> bool:
+    """Whether an attacked example, or a result, is of the weights that the fit's record names.
+
+    One that does not say so is older than that; it is, unless the weights were replaced since.
+    """
+    if "weights" not in record:
+        return not fit.get("replaces_others", False)
+    return bool(record["weights"] == weights_name(fit))

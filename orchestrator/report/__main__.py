@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.command import called, run
-from orchestrator.damage import say_damage
+from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.cli.command import called, run
+from orchestrator.cli.damage import say_damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
@@ -20,7 +20,7 @@ from orchestrator.report.from_store import read, read_all
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
-from orchestrator.where import where
+from orchestrator.tracking.where import where
 from search_spaces.axes import narrow, parse_seeds
 from search_spaces.catalog import AXES
 from search_spaces.errors import BadInput

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from orchestrator.plan import Plan
+from orchestrator.plan.plan import Plan
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.from_store import read
-from orchestrator.report.page import page
-from orchestrator.report.plots import plots
+from orchestrator.report.page.page import page
+from orchestrator.report.plots.all import plots
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown

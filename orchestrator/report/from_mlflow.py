@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from orchestrator.checks import OPTION
-from orchestrator.from_mlflow import LoggedCell, LoggedSweep, read_runs
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results
+from orchestrator.tracking.read import LoggedCell, LoggedSweep, read_runs
+from orchestrator.tracking.where import OPTION
 from search_spaces.cell import Cell
 
 

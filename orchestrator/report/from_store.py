@@ -1,19 +1,19 @@
 """Read a space's results from a store: finished cells, and what is attacked so far of others.
 
-A cell that is not found by its key is looked for by all else that was asked for (elsewhere.py).
-What is damaged counts as missing.
+A cell that is not found by its key is looked for by all else that was asked for
+(plan/elsewhere.py). What is damaged counts as missing.
 """
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from orchestrator.elsewhere import Elsewhere, name_of
-from orchestrator.plan import Plan, PlannedCell
+from orchestrator.plan.elsewhere import Elsewhere, name_of
+from orchestrator.plan.plan import Plan, PlannedCell
 from orchestrator.report.results import Absent, CellResult, Outcomes, Record, Results, Transfer
 from search_spaces.cell import Cell
-from trainables.cell import is_of_weights
-from trainables.results import attack_metrics, why_not_of
+from trainables.metrics import attack_metrics, why_not_of
+from trainables.records import is_of_weights
 from trainables.store import Store
 
 AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.report.results import CellResult, Results
 from orchestrator.report.tables import Entry, Figure, Table
-from trainables.results import METRICS
+from trainables.metrics import METRICS
 
 
 def cells(results: Results) -> Table:

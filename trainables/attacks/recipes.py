@@ -45,7 +45,7 @@ from trainables.attacks.offline import (
     word_vectors,
 )
 from trainables.attacks.resources import given
-from trainables.lookup import load_kind
+from trainables.kinds import load_kind
 
 Settings = dict[str, Any]
 Parts = tuple[Any, Sequence[Any], Any]  # transformation, constraints, search method

@@ -5,7 +5,7 @@ A catalog file names a kind of this table, or a class of the user's own as `pack
 
 from typing import TYPE_CHECKING, Any
 
-from trainables.lookup import load_kind
+from trainables.kinds import load_kind
 
 if TYPE_CHECKING:
     from trainables.heads.base import Head, HeadSpec
