@@ -4,7 +4,7 @@ What one types after `python -m orchestrator.`:
   sweep/     plan the grid, run what is missing, compare      report/    the comparison
   track.py   fill MLflow from a store, look at it             transfer/  replay adversarial examples
   catalog.py what the names on the axes mean                  assets/    data and models, fetched
-  cluster/   before `ray up`
+  cluster/   before `ray up`                                  __main__.py all of these by one name
 What these are made of, each on top of those before it:
   cli/       options, signals, output
   plan/      space → cells → plan. Neither torch nor Ray.
@@ -16,6 +16,9 @@ Imports go one way: orchestrator → trainables → search_spaces.
 """
 
 import sys
+
+# The version of this software: the wheel, `--version` and MLflow's tags have it from here.
+__version__ = "0.1.0"
 
 if sys.argv[:1] == ["-m"]:  # `python -m` is about to import one of the commands, for a second.
     try:

@@ -16,7 +16,7 @@ from itertools import product
 
 from orchestrator.assets.needed import check_attack_resources
 from orchestrator.cli.arguments import Parser, not_empty
-from orchestrator.cli.command import run
+from orchestrator.cli.command import called, run
 from orchestrator.plan.inputs import Asked, Inputs, repeated_rows
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
@@ -142,7 +142,7 @@ def _repeated_rows(space: Space, assets: Assets) -> Iterator[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.catalog",
+        prog=called("catalog"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import run
+from orchestrator.cli.command import called, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.follow.time_spent import read_times
 from orchestrator.plan.plan import Plan
@@ -87,7 +87,7 @@ def _port(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.track",
+        prog=called("track"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -131,6 +131,7 @@ OURS = [
     "trainables/**/*.md",
     "orchestrator/**/*.md",
     "benchmarks/*",
+    "docs/*.md",
 ]
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 
@@ -139,6 +140,36 @@ LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffi
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+SOURCES = [
+    path
+    for package in ("search_spaces", "trainables", "orchestrator")
+    for path in sorted((REPOSITORY / package).rglob("*"))
+    if path.suffix in (".py", ".yaml") and ".md" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_pages_and_headings_named_in_the_code_exist(path: Path) -> None:
+    """`docs/protocol.md, "Heads"` is a page and one of its headings, wherever the line breaks."""
+    text = re.sub(r"\s*\n[\s#]*", " ", path.read_text())
+    for name, heading in re.findall(r'((?:[\w-]+/)+[\w-]+\.md)(?:, "([^"]+)")?', text):
+        page = REPOSITORY / name
+        assert page.is_file(), f"{path}: {name}"
+        headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+        assert not heading or heading in headings, f"{path}: {name} has no heading {heading}"
+
+
+def test_targets_of_make_named_in_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    for page in LINKING:
+        named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+        assert named <= targets, f"{page}: make {named - targets}"
+
+
+def test_the_heads_lead_to_the_protocol() -> None:
+    assert REPOSITORY / "trainables" / "heads" / "mvp.py" in SOURCES
 
 
 @pytest.mark.slow

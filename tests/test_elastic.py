@@ -22,6 +22,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.run.cells import run_cells
 from orchestrator.run.connect import open_ray
 from orchestrator.run.deaths import RESTARTS
+from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -103,7 +104,7 @@ def run(
 
     store = Store(str(folder))
     open_ray(plan.todo, PHASES, store, address, verbose=False)
-    run_cells(plan, store, "embedded", listener, ray_address=address)
+    run_cells(plan, store, "embedded", listener, options=RayOptions(address))
     return last
 
 

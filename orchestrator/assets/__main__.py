@@ -21,7 +21,7 @@ from orchestrator.assets import manifest
 from orchestrator.assets.manifest import Fetched, File, Manifest
 from orchestrator.assets.needed import Asset, Located, needed
 from orchestrator.cli.arguments import Parser, not_empty
-from orchestrator.cli.command import run
+from orchestrator.cli.command import called, run
 from search_spaces.errors import BadInput
 from search_spaces.space import Space, load
 from trainables.assets import Assets, NotDownloaded
@@ -194,7 +194,7 @@ def _count(fetched: Manifest) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.assets",
+        prog=called("assets"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

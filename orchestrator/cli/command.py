@@ -7,7 +7,7 @@ any process, and does none of this.
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +15,8 @@ from typing import NoReturn
 from orchestrator.cli import stopping
 from orchestrator.cli.addresses import masked
 from orchestrator.cli.output import outlive_reader
+
+SCRIPT = "robustness-sweep"  # as pyproject.toml installs `orchestrator.__main__:main`
 
 
 def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
@@ -56,8 +58,21 @@ def _have_a_home() -> None:
 
 def same_command() -> str:
     """This process's command line as it was typed, fit for a shell."""
-    typed = getattr(sys, "orig_argv", sys.argv)
+    typed = list(getattr(sys, "orig_argv", sys.argv))
+    if _is_script(typed):
+        del typed[0]  # The interpreter, which the script's first line names.
     return shlex.join(masked(word) for word in typed)
+
+
+def called(name: str) -> str:
+    """How the command of that name was called: what its help shows."""
+    if _is_script(getattr(sys, "orig_argv", sys.argv)):
+        return f"{SCRIPT} {name}"
+    return f"python -m orchestrator.{name}"
+
+
+def _is_script(typed: Sequence[str]) -> bool:
+    return len(typed) > 1 and Path(typed[1]).name == SCRIPT
 
 
 def how_to_go_on() -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.arguments import Parser
-from orchestrator.cli.command import run
+from orchestrator.cli.command import called, run
 from search_spaces.errors import BadInput
 from search_spaces.space import Resources, load
 from search_spaces.yaml_file import read_mapping
@@ -123,7 +123,7 @@ def _check_installed() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.cluster",
+        prog=called("cluster"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import run
+from orchestrator.cli.command import called, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
@@ -104,7 +104,7 @@ def _baseline(arguments: argparse.Namespace, results: Results) -> Results:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.report",
+        prog=called("report"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,12 +11,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from orchestrator import __version__
 from trainables.records import Commit, Environment
 
 HERE = Path(__file__).resolve()
 LIBRARIES = (
     "torch", "transformers", "textattack", "tokenizers", "datasets", "ray", "mlflow", "numpy",
-    "pyarrow", "safetensors", "robustness-sweep",
+    "pyarrow", "safetensors",
 )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def environment() -> Environment:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"robustness-sweep": __version__}
     for name in LIBRARIES:
         try:
             found[name] = metadata.version(name)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.assets.needed import check_attack_resources
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import how_to_go_on, run
+from orchestrator.cli.command import called, how_to_go_on, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.plan.inputs import check_inputs
 from orchestrator.plan.plan import Plan
@@ -170,7 +170,7 @@ def _show_end(
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.sweep",
+        prog=called("sweep"),
         description="Fine-tune and attack every cell of a space that is not done yet, on Ray Tune.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -226,7 +226,7 @@ def _run_missing(
     ray: RayOptions,
     budget: Budget | None,
 ) -> dict[str, str]:
-    from orchestrator.run.cells import RayDied, Run
+    from orchestrator.run.cells import RayDied, run_cells
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
@@ -245,9 +245,7 @@ def _run_missing(
 
         try:
             expected = view.progress.expected
-            Run(
-                plan, store, assets.location, listen, stop.reason, ray, budget, expected
-            ).to_the_end()
+            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected)
             reason = stop.reason()
         except RayDied as error:
             reason = str(error)

@@ -83,9 +83,16 @@ def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
 
 
 def sweep_tags(environment: Environment | None) -> dict[str, str]:
-    """Of the sweep's own run; the commit by MLflow's own names, where it is known."""
+    """Of the sweep's own run: the version it ran with, and the commit by MLflow's own names.
+
+    Each is left out where it is not known.
+    """
     tags = {**_source_tags(), "kind": "sweep", "log_format": FORMAT}
-    git = environment.get("git") if environment else None
+    known: Environment = environment or {}
+    version = known.get("versions", {}).get("robustness-sweep")
+    if version is not None:
+        tags["version"] = version
+    git = known.get("git")
     if git is not None:
         tags["mlflow.source.git.commit"] = git["commit"]
         tags["mlflow.source.git.dirty"] = str(git["dirty"]).lower()

@@ -9,7 +9,7 @@ import sys
 import time
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, number_of, open_plan
-from orchestrator.cli.command import how_to_go_on, run
+from orchestrator.cli.command import called, how_to_go_on, run
 from orchestrator.cli.damage import set_aside
 from orchestrator.run.lease import Lease
 from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
@@ -132,7 +132,7 @@ def _replay(
 
 def main() -> int:
     parser = Parser(
-        prog="python -m orchestrator.transfer",
+        prog=called("transfer"),
         description=ABOUT,
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
