@@ -56,7 +56,7 @@ from trainables.cell import Part
 from trainables.data import Example, Splits, attacked_examples, load_splits
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
-from trainables.linear import Linear
+from trainables.speed.linear import Linear
 
 prepare_textattack("embedded")
 

@@ -136,7 +136,7 @@ def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     from trainables.fit import _gradients
     from trainables.heads import build_head
     from trainables.heads.base import HeadSpec
-    from trainables.optimizer import AdamW, have_sparse_gradients
+    from trainables.speed.optimizer import AdamW, have_sparse_gradients
     from trainables.training.standard import standard_loss
 
     prompts = Catalog().dataset(DATASET).prompts

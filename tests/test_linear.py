@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from trainables.linear import linear, use_onednn
+from trainables.speed.linear import linear, use_onednn
 
 IN, OUT = 48, 32
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trainables.heads.label_words import LabelWordProjection
-from trainables.optimizer import AdamW, have_sparse_gradients
+from trainables.speed.optimizer import AdamW, have_sparse_gradients
 
 WORDS, WIDTH, CLASSES = 12, 5, 3
 texts = st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=6)

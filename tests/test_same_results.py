@@ -30,9 +30,9 @@ from benchmarks.attack import (  # noqa: E402
     make_attack,
 )
 from trainables.attacks import offline  # noqa: E402
-from trainables.attacks.engine import Victim, _record, attack_examples, seed_example  # noqa: E402
-from trainables.attacks.pieces import Tokenizer  # noqa: E402
-from trainables.attacks.texts import Text  # noqa: E402
+from trainables.attacks.engine import Victim, attack_examples, record_of, seed_example  # noqa: E402
+from trainables.speed.pieces import Tokenizer  # noqa: E402
+from trainables.speed.texts import Text  # noqa: E402
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 Found = dict[str, Any]
@@ -77,7 +77,7 @@ def theirs(name: str, head: Head, examples: Sequence[Example], **changed: Any) -
     for example in examples:
         seed_example(0, "ag_news", example.id, name)
         result = attack.attack(AttackedText(example.texts[0]), example.label)
-        found.append(_record(example, result))
+        found.append(record_of(example, result))
     return found
 
 

@@ -11,7 +11,7 @@ import torch
 from textattack.shared import AttackedText, utils
 from textattack.transformations import WordSwapMaskedLM
 
-from trainables.attacks.combinations import one_word_combinations
+from trainables.speed.combinations import one_word_combinations
 
 
 class BertAttackSwap(WordSwapMaskedLM):
