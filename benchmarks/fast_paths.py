@@ -18,6 +18,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,9 +51,8 @@ class Round(NamedTuple):
 
 
 def fit_of(fit: Fit) -> Fitted:
-    done: Any = None
-    for done in fine_tune(fit, fresh_head(fit, ASSETS), load_data(fit, ASSETS)):
-        pass
+    *_, done = fine_tune(fit, fresh_head(fit, ASSETS), load_data(fit, ASSETS))
+    assert isinstance(done, Fitted)
     return done
 
 
@@ -136,13 +136,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         fit = cells[0].fit
         name = f"{fit.model} {fit.head}"
         if of_fits := [path for path in OF_FITS if path in paths]:
-            found[f"fit {name}"] = in_turns(
-                lambda fit=fit: fit_digest(fit), of_fits, arguments.rounds
-            )
+            run = partial(fit_digest, fit)
+            found[f"fit {name}"] = in_turns(run, of_fits, arguments.rounds)
         if of_attacks := [path for path in OF_ATTACKS if path in paths]:
             head = fit_of(fit).head
             for cell in cells:
-                run = lambda cell=cell, head=head: attack_digest(cell, head)  # noqa: E731
+                run = partial(attack_digest, cell, head)
                 found[f"{cell.attack} {name}"] = in_turns(run, of_attacks, arguments.rounds)
         print(figures({k: v for k, v in found.items() if k.endswith(name)}), flush=True)
     print(f"\n{described(where)}\n\n{figures(found)}")

@@ -5,8 +5,8 @@ moment it exists; run again after any kind of death, it does only what is missin
 
     python -m trainables.cell results/cells/<key>/cell.json --store results --assets embedded
 
-With `--plain` it does so without trainables/speed, in a store of its own at `results/plain`. To have
-the same weights attacked there, copy the fit's folder from `results/fits` to `results/plain/fits`.
+With `--plain` it does so without trainables/speed, in a store of its own at `results/plain`. To
+attack the same weights there, copy the fit's folder from `results/fits` to `results/plain/fits`.
 """
 
 import argparse

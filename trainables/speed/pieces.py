@@ -40,7 +40,7 @@ class Tokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The pieces' ids, between those of beginning and end."""
-        if not (self._is_taken() and text.isascii() and text.isprintable() and text.strip()):
+        if not (self.is_taken() and text.isascii() and text.isprintable() and text.strip()):
             found: list[int] = self._package.encode(text, add_bos=True, add_eos=True)
             return found
         ids = [self._package._bos_id]
@@ -50,7 +50,7 @@ class Tokenizer:
             ids += pieces
         return [*ids, self._package._eos_id]
 
-    def _is_taken(self) -> bool:
+    def is_taken(self) -> bool:
         return self._words_are_apart and speed.is_on("pieces")
 
     def _find_best(self, word: str, score: float) -> tuple[list[int], float]:
