@@ -85,4 +85,4 @@ def not_taken(name: str, why: str) -> None:
     """Say in the log, once a process, that a fast path could not be taken and why."""
     if name not in _said:
         _said.add(name)
-        log.warning("slower than it could be, with the same results: no %s, %s", name, why)
+        log.warning("slower than it could be: fast path %s is not taken (%s)", name, why)
