@@ -2,7 +2,8 @@
 
 `python -m trainables.cell CELL.json --plain` runs a cell without any of it, `off()` a block of
 Python: whoever looks for a wrong number begins there. It is for diagnosis. Keys do not cover it, so
-nothing computed without a fast path may be kept as a result.
+nothing computed without a fast path may be kept as a result; `--plain` has a store of its own. The
+switch is this process's, for all its threads, and is read when a model is built or called.
 
 By name: what it is the twin of; what it was written against; the test that compares the two.
 `python -m benchmarks.fast_paths --paths NAME` says what it saves alone (benchmarks/RESULTS.md).

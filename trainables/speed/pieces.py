@@ -1,8 +1,8 @@
 """The embedded sentence encoder's tokenizer, with each word looked up in its vocabulary once.
 
 The package tries every substring of a text. No piece reaches over a space, so what can be tried
-within a word is the word's alone and is kept; only the best path is sought anew for each text, with
-the package's arithmetic in the package's order.
+within a word is the word's alone and is kept; only the best path is searched again for each text,
+with the package's arithmetic in the package's order.
 """
 
 from functools import lru_cache
