@@ -103,7 +103,7 @@ def run(
         meanwhile(cell, record)
 
     store = Store(str(folder))
-    open_ray(plan.todo, PHASES, store, address, verbose=False)
+    open_ray(plan.todo, PHASES, store, RayOptions(address))
     run_cells(plan, store, "embedded", listener, options=RayOptions(address))
     return last
 
@@ -266,9 +266,10 @@ import gc, sys, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
 from orchestrator.run.connect import close_ray, open_ray
+from orchestrator.run.options import RayOptions
 from trainables.store import Store
 
-open_ray([], [], Store(sys.argv[1]), None, verbose=False)
+open_ray([], [], Store(sys.argv[1]), RayOptions())
 gc.disable()
 for number in range(2000):
     in_a_circle = [ray.put(number)]

@@ -15,6 +15,7 @@ import pytest
 from orchestrator.plan.plan import make_plan
 from orchestrator.run.cells import run_cells
 from orchestrator.run.connect import open_ray
+from orchestrator.run.options import LOCAL
 from orchestrator.run.slots import PHASES
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -113,7 +114,7 @@ def test_a_long_attack_is_divided_over_idle_slots_with_the_same_records(tmp_path
     plan = make_plan(load("embedded", only=only, sets=sets), Assets("embedded"), store)
     heard: list[dict[str, Any]] = []
     try:
-        open_ray(plan.todo, PHASES, store, None, verbose=False)
+        open_ray(plan.todo, PHASES, store, LOCAL)
         run_cells(plan, store, "embedded", lambda _, record: heard.append(record))
     finally:
         ray.shutdown()
