@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from finished_store import write_finished
-from mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
 
 from orchestrator import track
 from orchestrator.logged import run_name
 from search_spaces.cell import Cell
+from tools.pictures.mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
 
 pytestmark = [
     pytest.mark.slow,
