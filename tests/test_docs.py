@@ -129,6 +129,7 @@ OURS = [
     "trainables/**/*.md",
     "orchestrator/**/*.md",
     "benchmarks/*",
+    "tools/*.md",
 ]
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 

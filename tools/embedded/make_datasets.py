@@ -1,4 +1,4 @@
-"""Write the small data sets that ship inside the package, in the layout of their hub namesakes.
+"""Write the embedded data sets, in the column layout of the hub's data sets of those names.
 
 ``python -m tools.embedded.make_datasets`` rewrites the very same bytes (with the same release of
 the parquet writer). Only the files in ``grammars/`` are read, nothing is copied from anywhere, and
