@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,10 +98,7 @@ def written(folder: Path) -> Path:
         result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
         store.write_result(cell.key, {**result, "sample": sorted(records)})
     out = folder / "report"
-    command = [sys.executable, "-m", "orchestrator.report", "--store", store.url]
-    done = subprocess.run(
-        [*command, *only, *sized, "--out", str(out)], capture_output=True, text=True, timeout=300
-    )
+    done = run("report", "--store", store.url, *only, *sized, "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out / "index.html"
 
