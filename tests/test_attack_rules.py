@@ -15,8 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored import record as stored_record
-from stored import write
+from stores import record as stored_record
+from stores import write
 
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.baseline import against
