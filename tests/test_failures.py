@@ -24,11 +24,12 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
 from trainables.data import Example, attacked_examples
+from trainables.files import StoreError
 from trainables.fit import gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
 from trainables.speed.optimizer import AdamW
-from trainables.store import Store, StoreError
+from trainables.store import Store
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
