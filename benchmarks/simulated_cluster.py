@@ -194,7 +194,8 @@ class Cluster:
             plan.fit_cost,
             plan.attack_cost,
             nodes=lambda: list(self.up.values()),
-            again=lambda cell: True,
+            verdict=lambda cell: "run again",
+            give_up=lambda cell: None,
             pending=PENDING_ON_A_CLUSTER,
         )
         if case.lifetime:

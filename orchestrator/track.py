@@ -15,8 +15,10 @@ from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.cli.command import called, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.follow.time_spent import read_times
+from orchestrator.plan.plan import Plan
 from orchestrator.sweep.summary import summary
 from orchestrator.tracking.options import add_tracking_argument, not_uploaded, say_variable
+from orchestrator.tracking.runs import Summary
 from orchestrator.tracking.tracker import open_tracker
 from orchestrator.tracking.upload import Uploader
 from orchestrator.tracking.where import where
@@ -34,8 +36,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from orchestrator.report import contents
-
     plan, store, assets = open_plan(arguments, reading=True)
     done, space = plan.with_status("done"), plan.space.name
     if not done:
@@ -47,8 +47,7 @@ def _sync(arguments: argparse.Namespace) -> int:
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        times = read_times(space, store)
-        left_out = uploader.finish(lambda: summary(plan, store, contents.make(plan, store), times))
+        left_out = uploader.finish(lambda: _summary(plan, store))
     there = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {there}")
@@ -58,6 +57,14 @@ def _sync(arguments: argparse.Namespace) -> int:
     if left_out:
         print(not_uploaded(left_out, arguments), file=sys.stderr)
     return 1 if left_out else 0
+
+
+def _summary(plan: Plan, store: Store) -> Summary:
+    from orchestrator.report.contents import files
+    from orchestrator.report.from_store import read
+
+    results = read(plan, store)
+    return summary(plan, store, results, files(results), read_times(plan.space.name, store))
 
 
 def _ui(arguments: argparse.Namespace) -> int:

@@ -4,12 +4,28 @@ The plan makes these (orchestrator/plan), a trial runs them (trainables/cell.py)
 keeps them as JSON beside the results.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
 from search_spaces.space import FitSettings, Resources
+
+
+class Axes(TypedDict):
+    """A cell's place in the grid."""
+
+    dataset: str
+    model: str
+    head: str
+    training: str
+    attack: str
+    seed: int
+
+
+Axis = Literal["dataset", "model", "head", "training", "attack", "seed"]
+ALL_AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 class OtherDataset(BaseModel):
@@ -76,7 +92,7 @@ class Cell(BaseModel):
     resources: Resources
     identity: dict[str, Any]
 
-    def axes(self) -> dict[str, str | int]:
+    def axes(self) -> Axes:
         """The cell's place in the grid, axis by axis."""
         fit = self.fit
         return {

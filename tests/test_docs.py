@@ -33,6 +33,8 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make lint": ".ci/run",
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
     "ray up cluster-onprem.yaml": "tests/cluster",
+    "python -m orchestrator.cluster prepare cluster.yaml": "test_cluster_stack",
+    "python -m orchestrator.cluster release cluster.yaml": "test_cluster_stack",
     "python -m orchestrator.assets list --space paper": "test_assets_command",
     "python -m orchestrator.assets fetch --space paper --to paper_assets": "test_assets_command",
     "python -m orchestrator.assets verify paper_assets": "test_assets_command",

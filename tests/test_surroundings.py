@@ -30,7 +30,7 @@ from orchestrator.run.ray_folder import SOCKET_PATH, WITHIN, RayFolder
 from orchestrator.run.schedule import Queue, Task
 from orchestrator.sweep import notify
 from orchestrator.sweep.__main__ import main
-from orchestrator.sweep.notify import Outcome, notified
+from orchestrator.sweep.notify import Ending, notified
 from orchestrator.track import main as sync_command
 from search_spaces.errors import BadInput
 from trainables.scratch import remove_leftovers
@@ -397,7 +397,7 @@ def test_the_order_of_a_queue_is_kept_but_for_what_is_brought_forward() -> None:
 def noticed(tmp_path: Path) -> Callable[[type[BaseException] | None, int], dict[str, str]]:
     """What the command finds in its environment when a sweep has ended so."""
     file = tmp_path / "noticed"
-    outcome = Outcome("embedded", "/a store", 7, done=lambda: 3)
+    outcome = Ending("embedded", "/a store", 7, done=lambda: 3)
 
     def end(error: type[BaseException] | None, code: int) -> dict[str, str]:
         try:
@@ -443,7 +443,7 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "AT_MOST", 0.2)
-    outcome = Outcome("embedded", "s", 1, done=lambda: 1 // 0)
+    outcome = Ending("embedded", "s", 1, done=lambda: 1 // 0)
     for command in ("exit 3", "sleep 60 & sleep 60"):
         with notified(command, outcome):
             outcome.code = 0
@@ -459,9 +459,9 @@ def test_a_signal_during_a_notice_ends_the_notice_and_not_the_sweep_that_is_done
 ) -> None:
     code = """
 from orchestrator.cli import command
-from orchestrator.sweep.notify import Outcome, notified
+from orchestrator.sweep.notify import Ending, notified
 def main():
-    outcome = Outcome("embedded", "s", 1, done=lambda: 1)
+    outcome = Ending("embedded", "s", 1, done=lambda: 1)
     with notified("echo $$ > pid; kill -INT $PPID; exec sleep 60", outcome):
         outcome.code = 0
     return outcome.code

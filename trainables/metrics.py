@@ -8,9 +8,8 @@ An example that ended in an error is in no average; only `num_errors` counts it.
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from trainables.records import digest
+from trainables.records import ExampleRecord, Metrics, Result, digest
 
 METRICS = {
     "clean_accuracy": "right before the attack / all attacked examples",
@@ -33,39 +32,39 @@ METRICS = {
 }
 
 
-def attack_metrics(records: Iterable[dict[str, Any]]) -> dict[str, float | None]:
+def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
     """The attack's metrics from the records of a cell; None where nothing was there to average."""
     everything = list(records)
-    records = [r for r in everything if r["status"] != "error"]
-    attacked = [r for r in records if r["status"] != "skipped"]
+    finished = [r for r in everything if r["status"] != "error"]
+    attacked = [r for r in finished if r["status"] != "skipped"]
     successful = [r for r in attacked if r["status"] == "successful"]
-    similarities = [r["similarity"] for r in successful if r.get("similarity") is not None]
-    seconds = sum(r["seconds"] for r in records)
-    timeouts = sum(bool(r.get("timeout")) for r in records)
+    similarities = [s for r in successful if (s := r.get("similarity")) is not None]
+    seconds = sum(r["seconds"] for r in finished)
+    timeouts = sum(bool(r.get("timeout")) for r in finished)
     return {
-        "clean_accuracy": _ratio(len(attacked), len(records)),
-        "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(records)),
+        "clean_accuracy": _ratio(len(attacked), len(finished)),
+        "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(finished)),
         "attack_success_rate": _ratio(len(successful), len(attacked)),
         "avg_queries": _ratio(sum(r["queries"] for r in attacked), len(attacked)),
         "avg_perturbed_words_pct": _ratio(
             sum(100 * r["words_changed"] / max(r["words"], 1) for r in successful), len(successful)
         ),
         "avg_similarity": _ratio(sum(similarities), len(similarities)),
-        "num_examples": len(records),
-        "num_skipped": len(records) - len(attacked),
-        "num_errors": len(everything) - len(records),
+        "num_examples": len(finished),
+        "num_skipped": len(finished) - len(attacked),
+        "num_errors": len(everything) - len(finished),
         **({"num_timeouts": timeouts} if timeouts else {}),
         "attack_seconds": seconds,
-        "examples_per_second": _ratio(len(records), seconds),
+        "examples_per_second": _ratio(len(finished), seconds),
     }
 
 
-def records_digest(records: Iterable[dict[str, Any]]) -> str:
+def records_digest(records: Iterable[ExampleRecord]) -> str:
     """SHA-256 of the records that a result was made of, in their order, but for their times."""
     return hashlib.sha256("".join(map(digest, records)).encode()).hexdigest()
 
 
-def why_not_of(result: Mapping[str, Any], attacked: Mapping[int, dict[str, Any]]) -> str:
+def why_not_of(result: Result, attacked: Mapping[int, ExampleRecord]) -> str:
     """Why a cell's result is not of these records, by example id; empty where it is.
 
     By its metrics, and by the digest of the records where it has one.

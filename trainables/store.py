@@ -27,7 +27,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,13 +37,24 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
-from pydantic import BaseModel
 
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
-from trainables import records
+from trainables.records import (
+    Driver,
+    Environment,
+    Evaluation,
+    ExampleRecord,
+    FitMade,
+    FitRecord,
+    Replayed,
+    Result,
+    check,
+    check_attacked,
+    check_result,
+)
 
-Record = dict[str, Any]
+Json = dict[str, Any]  # of a pydantic model or a dataclass, which reads it back
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
@@ -157,7 +168,7 @@ class Store:
                 if match and NAMES.fullmatch(match["name"]):
                     os.unlink(self._path(name)[1])
 
-    def sound(self, read: Callable[[str], Record], key: str) -> Record | None:
+    def sound(self, read: Callable[[str], Found], key: str) -> Found | None:
         """What `read` (a method of this store) gives; None where that is missing or damaged."""
         try:
             return read(key)
@@ -200,13 +211,13 @@ class Store:
         weights = self._exists(f"fits/{key}/weights.safetensors")
         return weights and self.sound(self.read_fit, key) is not None
 
-    def write_fit(self, key: str, weights: bytes, record: Record) -> None:
+    def write_fit(self, key: str, weights: bytes, record: FitMade) -> None:
         self._write(f"fits/{key}/weights.safetensors", weights)
         self._write_json(f"fits/{key}/fit.json", {**record, "weights_sha256": _digest(weights)})
 
-    def read_fit(self, key: str) -> Record:
+    def read_fit(self, key: str) -> FitRecord:
         name = f"fits/{key}/fit.json"
-        record = self._read_json(name, records.FitRecord)
+        record: FitRecord = self._read_json(name, FitRecord)
         self._must_be(name, "fit", key, record.get("key", key))
         return record
 
@@ -218,10 +229,10 @@ class Store:
             raise self._damaged(name, "not the weights that fit.json was written for")
         return weights
 
-    def write_evaluation(self, key: str, other: str, record: Record) -> None:
+    def write_evaluation(self, key: str, other: str, record: Evaluation) -> None:
         self._write_json(f"fits/{key}/on-{other}.json", record)
 
-    def evaluations(self, key: str) -> dict[str, Record]:
+    def evaluations(self, key: str) -> dict[str, Evaluation]:
         """What a fit was evaluated on besides its own data, by `<data set>-<digest>`."""
         names = [
             name.removeprefix("on-").removesuffix(".json")
@@ -229,9 +240,9 @@ class Store:
             if name.startswith("on-") and name.endswith(".json")
         ]
 
-        def read(other: str) -> Record:
+        def read(other: str) -> Evaluation:
             file = f"fits/{key}/on-{other}.json"
-            record = self._read_json(file, records.Evaluation)
+            record: Evaluation = self._read_json(file, Evaluation)
             self._must_be(file, "fit", key, record.get("fit", key))
             if not other.startswith(f"{record['dataset']}-"):
                 raise self._damaged(file, f"it is of the data set {record['dataset']}")
@@ -240,27 +251,23 @@ class Store:
         found = {name: self.sound(read, name) for name in names}
         return {name: record for name, record in found.items() if record is not None}
 
-    def write_transfer(self, key: str, record: Record) -> None:
+    def write_transfer(self, key: str, record: Mapping[str, Replayed]) -> None:
         self._write_json(f"fits/{key}/transfer.json", record)
 
-    def transfer(self, key: str) -> Record:
-        """What became of adversarial examples replayed on a fit, by attack log; empty if none were.
-
-        An entry has ids of examples: `replayed`, of these `right_before` (the fit is right on the
-        original text), of these `fooled` (and wrong on the perturbed one).
-        """
+    def transfer(self, key: str) -> dict[str, Replayed]:
+        """What became of adversarial examples replayed on a fit, by attack log."""
         return self.sound(self._read_transfer, key) or {}
 
-    def _read_transfer(self, key: str) -> Record:
+    def _read_transfer(self, key: str) -> dict[str, Replayed]:
         name = f"fits/{key}/transfer.json"
-        record = self._read_json(name, each=records.Replayed)
+        record: dict[str, Replayed] = self._read_json(name, each=Replayed)
         for entry in record.values():
             self._must_be(name, "fit", key, entry.get("fit", key))
         return record
 
     # Attack logs
 
-    def attacked(self, log: str, look_for: Iterable[int] = ()) -> dict[int, Record]:
+    def attacked(self, log: str, look_for: Iterable[int] = ()) -> dict[int, ExampleRecord]:
         """All finished examples of a log, by example id.
 
         look_for: ids to ask for one by one too, where the store's listings may lag behind.
@@ -277,10 +284,10 @@ class Store:
                 found[record["id"]] = record
         return found
 
-    def _read_example(self, name: str) -> Record:
-        record = self._read_json(name)
+    def _read_example(self, name: str) -> ExampleRecord:
+        record: ExampleRecord = self._read_json(name)
         try:
-            records.check_attacked(record)
+            check_attacked(record)
         except ValueError as error:
             raise self._damaged(name, str(error)) from None
         _, log, file = name.split("/")
@@ -288,11 +295,12 @@ class Store:
         self._must_be(name, "example", file.removesuffix(".json"), str(record["id"]))
         return record
 
-    def _read_log(self, name: str) -> dict[int, Record]:
+    def _read_log(self, name: str) -> dict[int, ExampleRecord]:
         """What can be read of a merged log, by example id; notes what cannot."""
         if not self._exists(name):
             return {}
-        found, wrong, log = {}, [], name.split("/")[1]
+        found: dict[int, ExampleRecord] = {}
+        wrong, log = [], name.split("/")[1]
         try:
             # As bytes, whose lines end at \n alone: texts may hold other line separators.
             lines = self._read(name).splitlines()
@@ -301,14 +309,14 @@ class Store:
             return {}
         for number, line in enumerate(lines, start=1):
             try:
-                record = _parsed(line)
-                records.check_attacked(record)
+                record: ExampleRecord = _parsed(line)
+                check_attacked(record)
                 self._must_be(name, "attack log", log, record.get("log", log))
             except (ValueError, DamagedFile) as error:
                 why = error.why if isinstance(error, DamagedFile) else error
                 wrong.append(f"line {number}: {why}")
             else:
-                found[int(record["id"])] = record
+                found[record["id"]] = record
         if wrong or not lines:
             more = f", and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""
             self.damaged[name] = wrong[0] + more if wrong else "it is empty"
@@ -318,11 +326,11 @@ class Store:
         """Names of all logs that hold examples."""
         return {log for log, name in self._in_folders("attacks") if EXAMPLES.fullmatch(name)}
 
-    def add_attacked(self, log: str, record: Record) -> None:
+    def add_attacked(self, log: str, record: ExampleRecord) -> None:
         """Keep one finished example; `record["id"]` names it."""
         self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
 
-    def merge_log(self, log: str, records: dict[int, Record]) -> None:
+    def merge_log(self, log: str, records: Mapping[int, ExampleRecord]) -> None:
         """Fold the small files of a log into one, given all its records.
 
         Safe to be interrupted anywhere.
@@ -338,10 +346,10 @@ class Store:
         """Whether the cell was ever begun."""
         return self._exists(f"cells/{key}/cell.json")
 
-    def write_cell(self, key: str, cell: Record) -> None:
+    def write_cell(self, key: str, cell: Json) -> None:
         self._write_json(f"cells/{key}/cell.json", cell)
 
-    def read_cell(self, key: str) -> Record:
+    def read_cell(self, key: str) -> Json:
         """What was asked of a cell. Raises DamagedFile, also where this version cannot read it."""
         name = f"cells/{key}/cell.json"
         record = self._read_json(name, Cell)
@@ -352,7 +360,7 @@ class Store:
         """Keys of all cells that were ever begun."""
         return {key for key, name in self._in_folders("cells") if name == "cell.json"}
 
-    def write_result(self, key: str, result: Record) -> None:
+    def write_result(self, key: str, result: Result) -> None:
         self._write_json(f"cells/{key}/result.json", result)
         if self._exists(f"cells/{key}/error.txt"):
             self._delete(f"cells/{key}/error.txt")
@@ -360,11 +368,11 @@ class Store:
     def write_error(self, key: str, traceback: str) -> None:
         self._write(f"cells/{key}/error.txt", traceback.encode())
 
-    def read_result(self, key: str) -> Record:
+    def read_result(self, key: str) -> Result:
         name = f"cells/{key}/result.json"
-        result = self._read_json(name)
+        result: Result = self._read_json(name)
         try:
-            records.check_result(result)
+            check_result(result)
         except ValueError as error:
             raise self._damaged(name, str(error)) from None
         self._must_be(name, "cell", key, result["key"])
@@ -388,27 +396,27 @@ class Store:
         found = self._in_folders("fits")
         return {key for key, name in found if name == "weights.safetensors"}
 
-    def fits_read(self) -> dict[str, Record]:
+    def fits_read(self) -> dict[str, FitRecord]:
         """The records of all stored fits, whether or not their weights are there, by key."""
         keys = sorted({key for key, name in self._in_folders("fits") if name == "fit.json"})
         return self._sound_ones(self.read_fit, keys)
 
-    def results_read(self) -> dict[str, Record]:
+    def results_read(self) -> dict[str, Result]:
         """The results of all finished cells, by key."""
         return self._sound_ones(self.read_result, sorted(self.cells_done()))
 
-    def _sound_ones(self, read: Callable[[str], Record], keys: Sequence[str]) -> dict[str, Record]:
+    def _sound_ones(self, read: Callable[[str], Found], keys: Sequence[str]) -> dict[str, Found]:
         found = zip(keys, _at_once(partial(self.sound, read), keys), strict=True)
         return {key: record for key, record in found if record is not None}
 
     # Drivers
 
-    def write_driver(self, id: str, record: Record) -> None:
+    def write_driver(self, id: str, record: Driver) -> None:
         self._write_json(f"drivers/{id}.json", record)
 
-    def drivers(self) -> dict[str, Record]:
+    def drivers(self) -> dict[str, Driver]:
         """What the drivers that write here say of themselves, by id."""
-        found: dict[str, Record] = {}
+        found: dict[str, Driver] = {}
         for name in self._names("drivers"):
             if NAMES.fullmatch(f"drivers/{name}"):
                 # It may go between the listing and the reading.
@@ -416,9 +424,10 @@ class Store:
                     found[name.removesuffix(".json")] = self._read_driver(f"drivers/{name}")
         return found
 
-    def _read_driver(self, name: str) -> Record:
+    def _read_driver(self, name: str) -> Driver:
         try:
-            return self._read_json(name, records.Driver)
+            driver: Driver = self._read_json(name, Driver)
+            return driver
         except DamagedFile:
             # Whoever writes here writes it anew every few seconds: then it counts on.
             content = b""
@@ -433,23 +442,24 @@ class Store:
 
     # Environments
 
-    def write_environment(self, space: str, record: Record) -> None:
+    def write_environment(self, space: str, record: Environment) -> None:
         self._write_json(f"environments/{space}.json", record)
 
-    def read_environment(self, space: str) -> Record | None:
+    def read_environment(self, space: str) -> Environment | None:
         """What the last sweep of a space ran with; None in a store that is older than this."""
 
-        def read(name: str) -> Record:
-            return self._read_json(name, records.Environment)
+        def read(name: str) -> Environment:
+            environment: Environment = self._read_json(name, Environment)
+            return environment
 
         return self.sound(read, f"environments/{space}.json")
 
     # Times
 
-    def write_times(self, space: str, record: Record) -> None:
+    def write_times(self, space: str, record: Json) -> None:
         self._write_json(f"times/{space}.json", record)
 
-    def read_times(self, space: str) -> Record | None:
+    def read_times(self, space: str) -> Json | None:
         """Where the time of a space's last sweep went; None where none has told."""
         return self.sound(self._read_json, f"times/{space}.json")
 
@@ -496,15 +506,13 @@ class Store:
         with self._named_errors("read"), filesystem.open_input_stream(path) as file:
             return file.read()
 
-    def _read_json(
-        self, name: str, kind: type[BaseModel] | None = None, each: type[BaseModel] | None = None
-    ) -> Record:
+    def _read_json(self, name: str, kind: Any = None, each: Any = None) -> Any:
         """A JSON object, of a kind, or each of its values of one. Raises DamagedFile."""
         try:
             record = _parsed(self._read(name))
             for checked, of_kind in ((record, kind), *((v, each) for v in record.values())):
                 if of_kind is not None:
-                    records.check(of_kind, checked)
+                    check(of_kind, checked)
         except ValueError as error:
             raise self._damaged(name, str(error)) from None
         return record
@@ -517,7 +525,7 @@ class Store:
     def _damaged(self, name: str, why: str) -> DamagedFile:
         return DamagedFile(name, self.place(name), why)
 
-    def _write_json(self, name: str, record: Record) -> None:
+    def _write_json(self, name: str, record: Mapping[str, Any]) -> None:
         self._write(name, json.dumps(record, ensure_ascii=False, indent=1).encode())
 
     def _write(self, name: str, content: bytes) -> None:
@@ -636,7 +644,7 @@ def _safe(name: str) -> str:
     return name
 
 
-def _example_id(record: Record) -> int:
+def _example_id(record: ExampleRecord) -> int:
     if not isinstance(record.get("id"), int):
         raise BadInput(f"not an attacked example: its id is {record.get('id')!r}")
     return int(record["id"])
@@ -648,7 +656,7 @@ def _at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
         return list(threads.map(do, items))
 
 
-def _parsed(content: bytes) -> Record:
+def _parsed(content: bytes) -> Any:
     """A JSON object. Raises ValueError, in a few words."""
     if not content.strip():
         raise ValueError("it is empty")

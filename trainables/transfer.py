@@ -12,7 +12,8 @@ from search_spaces.cell import Fit
 from trainables.assets import Assets
 from trainables.cell import stored_head
 from trainables.data import Example, split_columns
-from trainables.store import Record, Store
+from trainables.records import ExampleRecord, Replayed
+from trainables.store import Store
 
 KEPT_AT_ONCE = 500  # examples: what a killed replay has to predict again at most
 
@@ -31,7 +32,7 @@ Sources = Mapping[str, Sequence[Adversarial]]  # by the attack log they were fou
 
 
 def adversarial(
-    records: Iterable[Record], rows: Mapping[int, Example], attacked: int
+    records: Iterable[ExampleRecord], rows: Mapping[int, Example], attacked: int
 ) -> list[Adversarial]:
     """The successful ones of an attack log's records, in their order.
 
@@ -45,11 +46,12 @@ def adversarial(
             original = rows[record["id"]].texts
             perturbed = split_columns(record["perturbed_text"], original, attacked)
             if perturbed is not None:
-                found.append(Adversarial(record["id"], record["label"], original, perturbed))
+                label = rows[record["id"]].label
+                found.append(Adversarial(record["id"], label, original, perturbed))
     return found
 
 
-def missing(sources: Sources, record: Record) -> list[tuple[str, Adversarial]]:
+def missing(sources: Sources, record: Mapping[str, Replayed]) -> list[tuple[str, Adversarial]]:
     """The examples, with their logs, that a fit's stored record (`Store.transfer`) has not yet."""
     found = []
     for log, examples in sources.items():
@@ -89,11 +91,11 @@ def _predict(
         known.update(zip(new, classes, strict=True))
 
 
-def _nothing(fit: Fit) -> Record:
+def _nothing(fit: Fit) -> Replayed:
     return {"fit": fit.key, "replayed": [], "right_before": [], "fooled": []}
 
 
-def _note(entry: Record, example: Adversarial, known: dict[tuple[str, ...], int]) -> None:
+def _note(entry: Replayed, example: Adversarial, known: dict[tuple[str, ...], int]) -> None:
     entry["replayed"].append(example.id)
     if known[example.original] == example.label:
         entry["right_before"].append(example.id)

@@ -2,10 +2,12 @@
 
     python -m orchestrator.cluster check cluster.yaml --space paper
     python -m orchestrator.cluster prepare cluster.yaml
+    python -m orchestrator.cluster release cluster.yaml
 
 `check` works offline and prints a line for each thing that is wrong. With --ray-address it also
 asks a running cluster: does every node see the store, and is one large enough? `prepare` makes the
-security group and the roles that a file for AWS names; run it again when your address has changed.
+security group and the roles that a file for AWS names, as one CloudFormation stack; run it again
+when your address has changed. `release` deletes that stack, after `ray down`.
 
 Exit codes: 0 all is well, 2 something is wrong.
 """
@@ -31,6 +33,8 @@ def main(argv: list[str] | None = None) -> int:
         _check_installed()
         path = Path(arguments.file)
         config = read_mapping(path)
+        if arguments.command == "release":
+            return _release(path, config)
         found = _check(path, config, arguments)
         if arguments.command == "prepare":
             return _prepare(path, config, found)
@@ -62,8 +66,8 @@ def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) ->
 
 def _check_running(store: Store, needs: list[Resources], address: str) -> None:
     """Raises BadInput where a node does not see the store, or none is large enough."""
-    from orchestrator.run.connect import check_ray_address
     from orchestrator.run.nodes import check_room_on_nodes, check_store_on_nodes, connected
+    from orchestrator.run.options import check_ray_address
 
     check_ray_address(address)
     with connected(address):
@@ -73,8 +77,8 @@ def _check_running(store: Store, needs: list[Resources], address: str) -> None:
 
 
 def _prepare(path: Path, config: dict[str, Any], found: list[str]) -> int:
-    from orchestrator.cluster.aws import prepare
     from orchestrator.cluster.file import store_of
+    from orchestrator.cluster.stack import prepare
 
     if config.get("provider", {}).get("type") != "aws":
         raise BadInput(f"{path}: nothing to prepare: provider.type is not aws")
@@ -85,7 +89,23 @@ def _prepare(path: Path, config: dict[str, Any], found: list[str]) -> int:
     scheme, _, rest = (store_of(config) or "").partition("://")
     if scheme != "s3":
         raise BadInput(f"{path}: the store is not on S3: there is no bucket to give rights to")
-    print("\n".join(prepare(config, rest.split("?")[0].split("/")[0])))
+    for line in prepare(config, rest.split("?")[0].split("/")[0]):
+        print(line, flush=True)
+    return 0
+
+
+def _release(path: Path, config: dict[str, Any]) -> int:
+    """Works on a file with other mistakes, too: only its name and region matter here."""
+    from orchestrator.cluster.stack import release
+
+    name, provider = config.get("cluster_name"), config.get("provider")
+    provider = provider if isinstance(provider, dict) else {}
+    if provider.get("type") != "aws":
+        raise BadInput(f"{path}: nothing to release: provider.type is not aws")
+    if not isinstance(name, str) or not isinstance(provider.get("region"), str):
+        raise BadInput(f"{path}: give the cluster_name and provider.region that `prepare` had")
+    for line in release(name, provider["region"]):
+        print(line, flush=True)
     return 0
 
 
@@ -108,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("command", choices=["check", "prepare"])
+    add("command", choices=["check", "prepare", "release"])
     add("file", help="a cluster file, as cluster.yaml and cluster-onprem.yaml are")
     add("--space", default="embedded", metavar="NAME|FILE", help="what it is to run (embedded)")
     add("--store", metavar="URL", help="the store (the file's SWEEP_STORE)")

@@ -17,6 +17,7 @@ from rich.text import Text
 from orchestrator.follow.eta import seconds_in_words
 from orchestrator.follow.progress import Progress, Snapshot
 from search_spaces.cell import Cell
+from trainables.records import TrialReport
 
 SUMMARY_EVERY = 60.0  # seconds, in a pipe
 COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
@@ -50,15 +51,15 @@ class View:
             self._drawn = None
             self.live.stop()
 
-    def update(self, cell: Cell, record: dict[str, Any]) -> None:
+    def update(self, cell: Cell, record: TrialReport) -> None:
         """Take in one progress record."""
         before = self.progress.update(cell, record)
-        if record.get("fit_done") and before.get("phase") == "fit":
+        if record.get("fit_done") and before is not None and before["phase"] == "fit":
             self._line(f"fit  {cell.fit.key}  validation {before['validation_accuracy']:.1%}")
         if record["phase"] == "done":
             self._line(
-                f"cell {cell.key}  clean {_share(record['clean_accuracy'])}"
-                f"  under attack {_share(record['accuracy_under_attack'])}"
+                f"cell {cell.key}  clean {_share(record['metrics']['clean_accuracy'])}"
+                f"  under attack {_share(record['metrics']['accuracy_under_attack'])}"
             )
         if record["phase"] == "failed":
             self._line(f"FAILED {cell.key}: {record['error']}")

@@ -16,13 +16,15 @@ from pydantic import TypeAdapter
 
 from orchestrator.follow.eta import Estimator, Left, Names, Task
 from orchestrator.plan.plan import Plan
-from search_spaces.cell import Cell
+from search_spaces.cell import Axis, Cell
+from trainables.records import TrialReport
 
 MINUTE = 60.0
 ETA_EVERY = 5.0  # seconds: for tens of thousands of cells it costs a tenth of a second
 LISTED = 100  # running cells that a snapshot names; a large cluster runs more
 # Names in the order in which `Rates` has them (plan/rates.py).
-FIT_NAMES, ATTACK_NAMES = ("dataset", "model", "head"), ("attack", "model", "dataset", "head")
+FIT_NAMES: tuple[Axis, ...] = ("dataset", "model", "head")
+ATTACK_NAMES: tuple[Axis, ...] = ("attack", "model", "dataset", "head")
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ class Progress:
         self.cells = len(todo)
         self.done = self.failed = self.fits_done = self.attacked = 0
         self.began, self.began_at = clock(), _now()
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, TrialReport] = {}
         # Of cells whose attack is divided: the last record of each part, those that ended included.
-        self._parts: dict[str, dict[int, dict[str, Any]]] = {}
+        self._parts: dict[str, dict[int, TrialReport]] = {}
         self._not_failed: dict[str, set[str]] = {}  # cells of each fit
         for cell in todo:
             self._not_failed.setdefault(cell.fit.key, set()).add(cell.key)
@@ -98,14 +100,14 @@ class Progress:
     def ended(self) -> int:
         return self.done + self.failed
 
-    def update(self, cell: Cell, record: dict[str, Any]) -> dict[str, Any]:
-        """Take in one progress record; returns the one before it, empty if there was none."""
+    def update(self, cell: Cell, record: TrialReport) -> TrialReport | None:
+        """Take in one progress record; returns the one before it of the cell."""
         with self._lock:
             self._expected.clear()
             if "part" in record:
                 self._take_part(cell, record, self.clock())
-                return {}
-            before = self._running.get(cell.key, {})
+                return None
+            before = self._running.get(cell.key)
             self._take(cell, record, before, self.clock())
             return before
 
@@ -148,7 +150,9 @@ class Progress:
                 self._expected[task] = self._estimator.expected(*task)
             return self._expected[task]
 
-    def _take(self, cell: Cell, record: dict[str, Any], before: dict[str, Any], now: float) -> None:
+    def _take(
+        self, cell: Cell, record: TrialReport, before: TrialReport | None, now: float
+    ) -> None:
         phase, fit, attack = record["phase"], ("fit", cell.fit.key), ("attack", cell.key)
         estimator = self._estimator
         self._running[cell.key] = record
@@ -160,17 +164,21 @@ class Progress:
         if record.get("fit_done"):
             self._fit_done(cell, record, before, now)
         if phase in ("attack", "done"):
-            found = record.get("found", before.get("found", 0))
+            earlier = before if before is not None and before["phase"] == "attack" else None
+            found = record.get("found", earlier.get("found", 0) if earlier else 0)
             self._running[cell.key] = {**record, "found": found}
-            so_far = before.get("finished", 0) if before.get("phase") == "attack" else 0
+            so_far = earlier.get("finished", 0) if earlier else 0
             self._attack(record["finished"] - max(so_far, found), now)
             estimator.report(attack, record["finished"], found)
         if phase == "done":
             self.done += 1
-            self._rank(cell.key, record["accuracy_under_attack"])
-            examples = record.get("num_examples")
-            if examples:
-                estimator.finish(attack, record["attack_seconds"] / examples, now)
+            self._rank(cell.key, record["metrics"]["accuracy_under_attack"])
+            examples, seconds = (
+                record["metrics"]["num_examples"],
+                record["metrics"]["attack_seconds"],
+            )
+            if examples and seconds is not None:
+                estimator.finish(attack, seconds / examples, now)
             estimator.drop(attack, now)
         if phase == "failed":
             self.failed += 1
@@ -183,11 +191,11 @@ class Progress:
             for index in self._parts.pop(cell.key, {}):
                 estimator.drop((attack, index), now)
         # A trial that ends with its fit: the cell will be handed out again for its attack.
-        if phase in ("done", "failed", "died") or record.get("done") is True:
+        if phase in ("done", "failed", "died") or record.get("last"):
             estimator.put_back(attack, now)
             del self._running[cell.key]
 
-    def _take_part(self, cell: Cell, record: dict[str, Any], now: float) -> None:
+    def _take_part(self, cell: Cell, record: TrialReport, now: float) -> None:
         """Its examples count; the cell is running as long as one of its parts is."""
         (index, of), phase, attack = record["part"], record["phase"], ("attack", cell.key)
         estimator, task = self._estimator, (attack, index)
@@ -195,12 +203,14 @@ class Progress:
             self._parts[cell.key] = {}
             estimator.divide(attack, of)
         parts = self._parts[cell.key]
-        before = parts.get(index, {})
-        counted = {"finished": before.get("finished", 0), "found": before.get("found", 0)}
-        parts[index] = part = {**counted, **record}
+        before: TrialReport = parts.get(index, {"phase": "begun"})
+        so_far, found = before.get("finished", 0), before.get("found", 0)
+        parts[index] = part = record.copy()
+        part.setdefault("finished", so_far)
+        part.setdefault("found", found)
         if phase == "begun":
             estimator.begin(task, now)
-        new = part["finished"] - max(counted["finished"], part["found"])
+        new = part["finished"] - max(so_far, part["found"])
         self._attack(new, now)
         estimator.report(task, part["finished"], part["found"])
         if phase == "part_done" and "error" not in record:
@@ -211,16 +221,19 @@ class Progress:
             estimator.put_back(task, now)
         if any(each["phase"] in ("begun", "attack") for each in parts.values()):
             finished = sum(each["finished"] for each in parts.values())
-            running = {"phase": "attack", "finished": finished, "total": cell.examples}
-            self._running[cell.key] = running
+            self._running[cell.key] = {
+                "phase": "attack",
+                "finished": finished,
+                "total": cell.examples,
+            }
         else:
             self._running.pop(cell.key, None)
 
     def _fit_done(
-        self, cell: Cell, record: dict[str, Any], before: dict[str, Any], now: float
+        self, cell: Cell, record: TrialReport, before: TrialReport | None, now: float
     ) -> None:
         fit = ("fit", cell.fit.key)
-        if before.get("phase") == "fit":
+        if before is not None and before["phase"] == "fit":
             self.fits_done += 1
         if (seconds := record.get("fit_seconds")) is not None:
             self._estimator.finish(fit, seconds, now)

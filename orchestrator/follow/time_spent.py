@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from search_spaces.cell import Cell
+from trainables.records import TrialReport
 from trainables.store import Store
 
 IN_TRIALS = ("fits", "victim", "constraints", "search", "loading")
@@ -104,7 +105,7 @@ class TimeSpent:
         self._after: tuple[float, float] = self.began, 0.0  # the last trial's end; room until then
         self._lock = threading.Lock()
 
-    def update(self, cell: Cell, record: dict[str, Any]) -> None:
+    def update(self, cell: Cell, record: TrialReport) -> None:
         with self._lock:
             now, phase = self.clock(), record["phase"]
             name = cell.key, *record.get("part", ())
@@ -112,7 +113,7 @@ class TimeSpent:
                 self._begin(name, record, now)
             if trial := self._trials.get(name):
                 self._take(trial, record, now)
-                if phase in ("done", "failed", "died", "part_done") or record.get("done") is True:
+                if phase in ("done", "failed", "died", "part_done") or record.get("last"):
                     self._end(name, now)
 
     def total(self) -> Times:
@@ -133,7 +134,7 @@ class TimeSpent:
                 **{part: round(value, 3) for part, value in parts.items()},
             )
 
-    def _begin(self, name: Any, record: dict[str, Any], now: float) -> None:
+    def _begin(self, name: Any, record: TrialReport, now: float) -> None:
         if self._until is None:
             self._slots = record["slots"]
             self._before = (now - self.began) * max(self._slots, record["holds"])
@@ -142,12 +143,14 @@ class TimeSpent:
         # As Ray places trials there may be more than was reckoned with.
         self._slots = max(record["slots"], sum(each.holds for each in self._trials.values()))
 
-    def _take(self, trial: Trial, record: dict[str, Any], now: float) -> None:
+    def _take(self, trial: Trial, record: TrialReport, now: float) -> None:
         if record["phase"] == "fit":
             trial.fit = now - trial.began  # Until it tells, or if it never will.
         trial.fit = record.get("fit_seconds", trial.fit)
-        for what, seconds in record.get("spent", {}).items():
-            setattr(trial, what, seconds)
+        if spent := record.get("spent"):
+            trial.attack = spent["attack"]
+            trial.victim = spent["victim"]
+            trial.constraints = spent["constraints"]
 
     def _end(self, name: Any, now: float) -> None:
         self._pass(now)

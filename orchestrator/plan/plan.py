@@ -7,7 +7,7 @@ nor Ray, so that `--dry-run` answers at once.
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from orchestrator.plan.cells import ThisMachine, resolve
 from orchestrator.plan.elsewhere import Elsewhere
@@ -16,18 +16,19 @@ from search_spaces.cell import Cell, Fit
 from search_spaces.space import Space
 from trainables.assets import Assets
 from trainables.metrics import why_not_of
-from trainables.records import is_of_weights
+from trainables.records import FitRecord, Result, is_of_weights
 from trainables.store import Store
 
 AT_ONCE = 16  # attack logs read at a time
+PlanStatus = Literal["done", "todo", "failed", "not_applicable"]
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell; status is done, todo, failed (run again) or not_applicable (with a reason)."""
+    """A cell; failed ones are run again, those that are not_applicable have a reason."""
 
     cell: Cell
-    status: str
+    status: PlanStatus
     reason: str = ""
 
 
@@ -40,7 +41,7 @@ class Plan:
     fits_done: frozenset[str]
     rates: Rates
 
-    def with_status(self, *statuses: str) -> list[Cell]:
+    def with_status(self, *statuses: PlanStatus) -> list[Cell]:
         return [planned.cell for planned in self.cells if planned.status in statuses]
 
     @property
@@ -90,7 +91,7 @@ class Plan:
         statuses = [planned.status for planned in self.cells]
         totals = {
             "cells": len(self.cells),
-            **{s: statuses.count(s) for s in ("done", "todo", "failed", "not_applicable")},
+            **{s: statuses.count(s) for s in get_args(PlanStatus)},
             "fits": len(fits),
             "fits_done": sum(fit["done"] is True for fit in fits),
             "fits_shared": sum(len(cells) > 1 for cells in self.fits.values()),
@@ -143,9 +144,7 @@ def make_plan(
     return Plan(space, cells, fits_done, measured(fits.values(), results.values()))
 
 
-def _why_not_done(
-    cell: Cell, result: dict[str, Any], fit: dict[str, Any] | None, store: Store
-) -> str:
+def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Store) -> str:
     """Why a cell that has a result is run again all the same; empty where it is not.
 
     What it was made of must be there and be what it was.

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 from search_spaces.cell import Cell, Fit
+from trainables.records import FitAsked, FitRecord, Result
 
 
 @dataclass
@@ -27,20 +27,21 @@ class Rates:
         )
         return None if each is None else each * cell.examples
 
-    def add_fit(self, fit: dict[str, Any], seconds: float) -> None:
+    def add_fit(self, fit: FitAsked, seconds: float) -> None:
         for like in _likeness(fit["dataset"], fit["model"], fit["head"]):
             self.fits.setdefault(like, []).append(seconds)
 
-    def add_attack(self, result: dict[str, Any]) -> None:
+    def add_attack(self, result: Result) -> None:
         metrics = result["metrics"]
         if metrics["num_examples"] and metrics["attack_seconds"] is not None:
-            axes = (result[axis] for axis in ("attack", "model", "dataset", "head"))
-            for like in _likeness(*axes):
+            for like in _likeness(
+                result["attack"], result["model"], result["dataset"], result["head"]
+            ):
                 each = metrics["attack_seconds"] / metrics["num_examples"]
                 self.examples.setdefault(like, []).append(each)
 
 
-def measured(fits: Iterable[dict[str, Any]], results: Iterable[dict[str, Any]]) -> Rates:
+def measured(fits: Iterable[FitRecord], results: Iterable[Result]) -> Rates:
     """Rates of all that a store holds, whatever space it was run for."""
     rates = Rates()
     for record in fits:

@@ -23,6 +23,7 @@ from orchestrator.report.tables import markdown
 from orchestrator.tracking.where import where
 from search_spaces.axes import narrow, parse_seeds
 from search_spaces.catalog import AXES
+from search_spaces.cell import Axes
 from search_spaces.errors import BadInput
 from search_spaces.space import load, names
 from trainables.store import Store
@@ -72,10 +73,12 @@ def _logged(arguments: argparse.Namespace) -> Results:
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     places = [result.cell.axes() for result in results.cells]
     places += [absent.axes for absent in results.absent]
-    there = {axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES}
+    there: dict[str, list[str]] = {
+        axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES
+    }
     wanted = narrow(there, arguments.only)
 
-    def kept(axes: dict[str, str | int]) -> bool:
+    def kept(axes: Axes) -> bool:
         named = all(str(axes[axis]) in wanted[axis] for axis in AXES)
         return named and (seeds is None or axes["seed"] in seeds)
 

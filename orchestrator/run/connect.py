@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.cli import stopping
-from orchestrator.cli.addresses import connection_error
 from orchestrator.run import limits
 from orchestrator.run.nodes import check_store_on_nodes
+from orchestrator.run.options import RayOptions
 from orchestrator.run.ray_folder import RayFolder
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
@@ -24,36 +24,17 @@ from trainables.store import Store
 _folders: list[RayFolder] = []  # of the Ray that runs on this machine
 
 
-def check_ray_address(address: str) -> None:
-    """Raises BadInput where nobody answers there: Ray itself would wait for minutes."""
-    if address in ("auto", "local"):
-        return
-    if address.startswith("ray://"):
-        raise BadInput(
-            f"--ray-address {address}: the driver must run on a machine of the cluster; start the "
-            "sweep there with --ray-address auto (ray exec, ray submit)"
-        )
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise BadInput(f"--ray-address {address}: give auto or HOST:PORT")
-    if error := connection_error(host, int(port)):
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({error}); "
-            "leave --ray-address out to run on this machine"
-        )
-
-
 def open_ray(
-    cells: Iterable[Cell], phases: Iterable[str], store: Store, address: str | None, verbose: bool
+    cells: Iterable[Cell], phases: Iterable[str], store: Store, options: RayOptions
 ) -> None:
     """Connect to a cluster, or start Ray on this machine, to run these phases of these cells.
 
-    Raises BadInput where no cluster answers at `address` or not all of its nodes see the store, and
-    where Ray does not start on this machine or this machine has not what a phase wants.
+    Raises BadInput where no cluster answers at the address or not all of its nodes see the store,
+    and where Ray does not start on this machine or this machine lacks what a phase needs.
     """
-    _prepare_environment(address, verbose)
-    _connect(address, verbose)
-    if address is not None:
+    _prepare_environment(options)
+    _connect(options)
+    if options.address is not None:
         check_store_on_nodes(store)
         return
     cells = list(cells)
@@ -92,7 +73,7 @@ def ray_ends_on_failure() -> Iterator[None]:
         raise
 
 
-def _prepare_environment(address: str | None, verbose: bool) -> None:
+def _prepare_environment(options: RayOptions) -> None:
     """What Ray reads from the environment when it is imported or started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
@@ -105,7 +86,7 @@ def _prepare_environment(address: str | None, verbose: bool) -> None:
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     # Tune's own records, for Tuner.restore: written at the end and never read.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
-    if address is None:
+    if options.address is None:
         # Ray listens on all interfaces, so that others can join. Nobody joins a Ray of our own,
         # and this is how Ray is told to keep to 127.0.0.1, on Linux too.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -116,7 +97,7 @@ def _prepare_environment(address: str | None, verbose: bool) -> None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     # A notebook's, say, means nothing to Ray's processes and cannot be imported there.
     os.environ["MPLBACKEND"] = "agg"
-    if not verbose:
+    if not options.verbose:
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
         os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
         # A death that is run again is no error, and one that is not is said by the sweep.
@@ -125,9 +106,10 @@ def _prepare_environment(address: str | None, verbose: bool) -> None:
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
 
-def _connect(address: str | None, verbose: bool) -> None:
+def _connect(options: RayOptions) -> None:
     import ray
 
+    address, verbose = options.address, options.verbose
     if address is None:
         _folders.append(RayFolder())
     how: dict[str, Any] = {"address": address} if address is not None else _on_this_machine()
@@ -187,7 +169,7 @@ def _memory_of_the_machine() -> float:
 
 
 def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
-    """Raises BadInput where this machine has not what a phase wants, which would wait forever."""
+    """Raises BadInput where this machine lacks what a phase needs, which would wait forever."""
     import ray
 
     for wanted, have, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):

@@ -8,10 +8,11 @@ gone: whether a death counts is asked when it matters, and not when it happens.
 import re
 import time
 from collections.abc import Callable
+from typing import Literal
 
 RESTARTS = 3  # of a cell whose process died on living nodes
 NODE_DEATH_KNOWN_AFTER = 90.0  # seconds: Ray needs 10 to 20 for a host killed, 64 for a cut link
-
+Verdict = Literal["run again", "given up", "not known yet"]
 
 LOWER = "run fewer at once (--max-concurrent), or lower fit.batch_size or fit.max_length"
 
@@ -54,11 +55,11 @@ class Deaths:
         living = self.living()
         return sum(node is None or node in living for node, _ in self.died[cell])
 
-    def again(self, cell: str) -> bool | None:
-        """Whether a cell whose process died is run again; None while that is not known yet."""
+    def verdict(self, cell: str) -> Verdict:
+        """What becomes of a cell whose process died."""
         if self.counted(cell) <= RESTARTS:
-            return True
+            return "run again"
         node, when = self.died[cell][-1]
         if node in (self.home, None) or time.monotonic() - when > NODE_DEATH_KNOWN_AFTER:
-            return False
-        return None
+            return "given up"
+        return "not known yet"

@@ -10,9 +10,9 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from orchestrator import __version__
+from trainables.records import Commit, Environment
 
 HERE = Path(__file__).resolve()
 LIBRARIES = (
@@ -21,11 +21,8 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def environment() -> dict[str, Any]:
-    """Plain JSON: `python`, `platform`, `versions`, `hardware` (memory in bytes), `git`.
-
-    A library that is not installed is left out; `git` is None outside a checkout.
-    """
+def environment() -> Environment:
+    """What this process runs with; a library that is not installed is left out."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -66,7 +63,7 @@ def _memory() -> int | None:
         return None
 
 
-def _git() -> dict[str, Any] | None:
+def _git() -> Commit | None:
     """The commit, and whether files it has are changed."""
     here = ("git", "-C", str(HERE.parent))
     # A package installed below somebody else's checkout is not of that checkout's commit.

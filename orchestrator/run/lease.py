@@ -14,10 +14,11 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from search_spaces.errors import BadInput
 from trainables.process import is_gone, this_process
+from trainables.records import Driver
 from trainables.store import Store
 
 BEAT = 5.0  # seconds between two counts
@@ -40,7 +41,14 @@ class Lease:
         self.left = threading.Event()
         self.writing = threading.Lock()
         self.progress: Callable[[], dict[str, Any]] | None = None
-        self.says: dict[str, Any] = {**this_process(), "count": 0}
+        process = this_process()
+        self.says: Driver = {
+            "machine": process["machine"],
+            "pid": process["pid"],
+            "started": process.get("started"),
+            "count": 0,
+            "state": "wanting",
+        }
 
     def __enter__(self) -> "Lease":
         watch = Watch(self)
@@ -67,8 +75,9 @@ class Lease:
             self.left.set()
             self.store.remove_driver(self.id)
 
-    def _say(self, state: str) -> None:
-        self.says |= {"state": state, "count": self.says["count"] + 1}
+    def _say(self, state: Literal["wanting", "holding"]) -> None:
+        self.says["state"] = state
+        self.says["count"] += 1
         if self.progress is not None:
             # Whatever is wrong with it must not stop the heart: a silent driver is taken for dead.
             with suppress(Exception):
@@ -95,7 +104,7 @@ class Watch:
         self.counts: dict[str, tuple[int, float]] = {}
         self.alive: set[str] = set()
 
-    def others(self) -> list[tuple[str, dict[str, Any]]]:
+    def others(self) -> list[tuple[str, Driver]]:
         """The other drivers that are not known to be dead; dead ones' files are removed."""
         found = []
         for id, driver in self.store.drivers().items():

@@ -27,9 +27,11 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator.run.deaths import Verdict
 from orchestrator.run.slots import PHASES, Shape, Slots, shape
 from search_spaces.cell import Cell
 from trainables.cell import Part
+from trainables.trial import TrialConfig
 
 SMALLEST_PART = 10  # examples: for fewer it does not pay to load a model
 PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fast
@@ -86,22 +88,24 @@ class Queue:
 class FitFirst(Searcher):
     """Hands out cells as the cluster has room.
 
-    config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. again: whether
-    a cell whose process died is run again (None: ask later); never asked about parts. pending: how
-    many tasks of a phase may wait for room; if more than one, as many may as run, so that a cluster
-    can double. max_concurrent: never more tasks out than this. stopped: when true, no more are
-    handed out. in_time: whether a task would end in time; others are not handed out.
+    config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. verdict: what
+    becomes of a cell whose process died; never asked about parts. give_up: called with each that is
+    given up. pending: how many tasks of a phase may wait for room; if more than one, as many may as
+    run, so that a cluster can double. max_concurrent: never more tasks
+    out than this. stopped: when true, no more are handed out. in_time: whether a task would end in
+    time; others are not handed out.
     """
 
     def __init__(
         self,
         cells: Iterable[Cell],
         fits_done: Iterable[str],
-        config_of: Callable[[Task], dict[str, Any]],
+        config_of: Callable[[Task], TrialConfig],
         fit_cost: Callable[[Cell], float],
         attack_cost: Callable[[Cell], float],
         nodes: Callable[[], Sequence[Shape]],
-        again: Callable[[Cell], bool | None],
+        verdict: Callable[[Cell], Verdict],
+        give_up: Callable[[Cell], None],
         pending: int = 1,
         max_concurrent: int | None = None,
         stopped: Callable[[], object] = lambda: False,
@@ -111,7 +115,8 @@ class FitFirst(Searcher):
         self.config_of = config_of
         self.cost_of = {"fit": fit_cost, "attack": attack_cost}
         self.nodes = nodes
-        self.again = again
+        self.verdict = verdict
+        self.give_up = give_up
         self.pending = pending
         self.max_concurrent = max_concurrent
         self.stopped = stopped
@@ -199,13 +204,15 @@ class FitFirst(Searcher):
         died, self.died = self.died, []
         for task in died:
             cell = task.cell
-            again = self.again(cell)
-            if again is None:
+            verdict = self.verdict(cell)
+            if verdict == "not known yet":
                 self.died.append(task)
-            elif again:
+            elif verdict == "run again":
                 self._queue(cell, "attack" if cell.fit.key in self.stored else "fit")
-            elif task.phase == "fit":
-                self._next_leads(cell.fit.key)
+            else:
+                self.give_up(cell)
+                if task.phase == "fit":
+                    self._next_leads(cell.fit.key)
 
     def _may_wait(self, phase: str) -> bool:
         """Whether one more task of a phase may be handed out that there is no room for."""
@@ -226,7 +233,7 @@ class FitFirst(Searcher):
         self.out_in[phase] += 1
         if phase == "attack":
             self.attacking[trial_id] = task.cost
-        return self.config_of(task)
+        return {**self.config_of(task)}
 
     def _divide_first(self) -> None:
         """Replace the first attack of the queue by its parts, if it is to be divided."""

@@ -9,17 +9,17 @@ import time
 from rich.console import Console
 
 from orchestrator.assets.needed import check_attack_resources
-from orchestrator.cli.arguments import Parser, add_plan_arguments, number_of, open_plan
+from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.cli.command import called, how_to_go_on, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.plan.inputs import check_inputs
-from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.plan import Plan
 from orchestrator.run.budget import Budget
-from orchestrator.run.connect import check_ray_address
-from orchestrator.sweep.driver import StoreFailed, begun, drive
+from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
+from orchestrator.sweep.driver import Outcome, StoreFailed, drive
 from orchestrator.sweep.dry_run import describe
 from orchestrator.sweep.explain import explain
-from orchestrator.sweep.notify import Outcome, notified
+from orchestrator.sweep.notify import Ending, notified
 from orchestrator.sweep.status import show
 from orchestrator.tracking.options import (
     add_tracking_argument,
@@ -60,8 +60,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
-    if arguments.ray_address is not None:
-        check_ray_address(arguments.ray_address)
+    options = ray_options(arguments, arguments.verbose)
     plan, store, assets = open_plan(
         arguments,
         provisional=arguments.dry_run or arguments.explain is not None,
@@ -81,23 +80,28 @@ def sweep(arguments: argparse.Namespace) -> int:
         return _say(shown, store)
 
     cells = [cell.key for cell in plan.with_status("done", "todo", "failed")]
-    outcome = Outcome(
+    ending = Ending(
         plan.space.name,
         store.local_folder or store.url,
         len(cells),
         done=lambda: len(store.cells_with("result.json", cells)),
     )
-    with notified(arguments.notify, outcome):
+    with notified(arguments.notify, ending):
         try:
-            outcome.code = _run(plan, store, assets, arguments, outcome)
+            ending.code = _run(plan, store, assets, arguments, options, ending)
         except StoreFailed as error:
             print(f"stopped: {error}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
-            outcome.code = 1
-    return outcome.code
+            ending.code = 1
+    return ending.code
 
 
 def _run(
-    plan: Plan, store: Store, assets: Assets, arguments: argparse.Namespace, outcome: Outcome
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    arguments: argparse.Namespace,
+    options: RayOptions,
+    ending: Ending,
 ) -> int:
     """Run what is missing and show what there is. Returns the exit code."""
     console = Console(stderr=arguments.json, highlight=False, markup=False, emoji=False)
@@ -106,34 +110,19 @@ def _run(
         where(store, arguments.tracking_uri),
         lambda line: console.print(line, soft_wrap=True, markup=False),
     )
-    failures, left_out, times = drive(
-        plan,
-        store,
-        assets,
-        console,
-        arguments.tracking_uri,
-        arguments.ray_address,
-        arguments.max_concurrent,
-        arguments.verbose,
-        arguments.budget,
-    )
-    outcome.failed = len(failures)
-    trusted = {cell.key for cell in plan.with_status("done")}
-    with begun():
-        plan = make_plan(plan.space, assets, store, trusted=trusted)
-    outcome.report = _report(plan, store)
+    outcome = drive(plan, store, assets, console, arguments.tracking_uri, options, arguments.budget)
+    ending.failed = len(outcome.failures)
+    ending.report = _report(outcome.plan, store)
     if arguments.json:
-        print(json.dumps(plan.to_json(), indent=2))
+        print(json.dumps(outcome.plan.to_json(), indent=2))
     else:
-        _show_end(plan, store, arguments, console, time.perf_counter() - started)
-        if times is not None:
-            console.print(f"time:    {times}", soft_wrap=True)
-    for key, error in failures.items():
+        _show_end(outcome, store, arguments, console, time.perf_counter() - started)
+    for key, error in outcome.failures.items():
         place = shlex.quote(store.error_path(key))
         print(f"failed: {key}: {error} (traceback: {place})", file=sys.stderr)
-    if left_out:
-        print(not_uploaded(left_out, arguments), file=sys.stderr)
-    return 1 if plan.todo else 0
+    if outcome.not_uploaded:
+        print(not_uploaded(outcome.not_uploaded, arguments), file=sys.stderr)
+    return 1 if outcome.plan.todo else 0
 
 
 def _say(text: str, store: Store) -> int:
@@ -152,15 +141,19 @@ def _report(plan: Plan, store: Store) -> str:
 
 
 def _show_end(
-    plan: Plan, store: Store, arguments: argparse.Namespace, console: Console, seconds: float
+    outcome: Outcome,
+    store: Store,
+    arguments: argparse.Namespace,
+    console: Console,
+    seconds: float,
 ) -> None:
     from orchestrator.report.comparison import headline
-    from orchestrator.report.from_store import read
 
+    plan = outcome.plan
     done = plan.with_status("done")
     if done:
         console.print()
-        print(headline(read(plan, store)))
+        print(headline(outcome.results))
     left_out = len(plan.with_status("not_applicable"))
     note = f" ({left_out} do not apply)" if left_out else ""
     console.print(
@@ -171,6 +164,8 @@ def _show_end(
     if report := _report(plan, store):
         print(f"report:  {shlex.quote(report)}")
     print(f"MLflow:  {to_see(where(store, arguments.tracking_uri), store)}")
+    if outcome.times is not None:
+        console.print(f"time:    {outcome.times}", soft_wrap=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -183,17 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     add_plan_arguments(parser)
     add = parser.add_argument
     add_tracking_argument(parser)
-    add(
-        "--max-concurrent",
-        type=number_of("trials"),
-        metavar="N",
-        help="trials at once (as many as fit)",
-    )
-    add(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, e.g. auto (none: start one)",
-    )
+    add_ray_arguments(parser, "trials")
     add(
         "--budget",
         type=Budget,

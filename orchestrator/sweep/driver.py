@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -21,10 +21,13 @@ from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
 from orchestrator.follow.time_spent import Times, TimeSpent
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.report.from_store import read
+from orchestrator.report.results import Results
 from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
 from orchestrator.run.lease import Lease
+from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from orchestrator.sweep.summary import beginning, summary
 from orchestrator.tracking.tracker import Tracker, tracker_for
@@ -33,14 +36,28 @@ from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.imports import much_stays
+from trainables.records import TrialReport
 from trainables.scratch import remove_leftovers
 from trainables.store import Store, StoreError
 
-if TYPE_CHECKING:
-    from orchestrator.report.contents import Report
-
 WORKERS_END_WITHIN = 1.0  # seconds
 ENDS_WITHIN = 3.0  # seconds that a start which failed waits for the tracker
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a sweep.
+
+    plan: as it is at the end. results: what the report is made of. failures: the last line of each
+    failed cell's traceback, by key. not_uploaded: keys of finished cells that MLflow lacks. times:
+    where the time went; None where nothing was run.
+    """
+
+    plan: Plan
+    results: Results
+    failures: dict[str, str]
+    not_uploaded: list[str]
+    times: Times | None
 
 
 def drive(
@@ -49,16 +66,12 @@ def drive(
     assets: Assets,
     console: Console,
     tracking_uri: str | None,
-    ray_address: str | None,
-    max_concurrent: int | None,
-    verbose: bool,
+    ray: RayOptions,
     budget: Budget | None,
-) -> tuple[dict[str, str], list[str], Times | None]:
+) -> Outcome:
     """Run what is missing and log what is not logged.
 
-    Returns the failed cells' last lines, the keys of finished cells that MLflow has not got, and
-    where the time went if any was spent on cells. Raises BadInput before anything is run, and
-    StoreFailed afterwards.
+    Raises BadInput before anything is run, and StoreFailed afterwards.
     """
     time_spent = TimeSpent()
     store.check_writable()
@@ -69,10 +82,9 @@ def drive(
         for line in set_aside(plan, store):
             say(line)
         with much_stays():
-            tracker = _open(plan, store, assets, tracking_uri, ray_address, verbose)
+            tracker = _open(plan, store, assets, tracking_uri, ray)
             from orchestrator.report import contents  # With matplotlib.
         finished = plan.with_status("done")
-        trusted = {cell.key for cell in finished}
         if not plan.todo:
             console.print(f"nothing to do: all {len(finished)} cells of {plan.space.name} are done")
         failures: dict[str, str] = {}
@@ -84,33 +96,32 @@ def drive(
                 uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
+            last = plan
             if plan.todo:
                 progress = Progress(plan)
                 lease.progress = lambda: progress.snapshot().to_json()
+                stop = Stop(store, lease)
+                view = View(progress, console)
                 failures = _run_missing(
-                    plan, store, assets, View(progress, console), time_spent, uploader, finished,
-                    Stop(store, lease), ray_address, max_concurrent, verbose, budget,
-                )  # fmt: skip
+                    plan, store, assets, view, time_spent, uploader, finished, stop, ray, budget
+                )
                 close_ray(beside)  # It takes seconds, and so does the report.
-            if finished:
+                trusted = {cell.key for cell in finished}
                 last = make_plan(plan.space, assets, store, trusted=trusted)
-                report = cache(partial(contents.make, last, store))
+            results = read(last, store)
+            if finished:
+                files = cache(partial(contents.files, results))
                 if plan.todo or not _has_report(last, store):
-                    _write(report(), store, say)
-                left_out = uploader.finish(lambda: summary(last, store, report(), times()))
+                    _write(results, files(), store, say)
+                left_out = uploader.finish(lambda: summary(last, store, results, files(), times()))
         spent = times()
         if spent is not None:
             _write_times(plan.space.name, spent, store, say)
-    return failures, left_out, spent
+    return Outcome(last, results, failures, left_out, spent)
 
 
 def _open(
-    plan: Plan,
-    store: Store,
-    assets: Assets,
-    tracking_uri: str | None,
-    ray_address: str | None,
-    verbose: bool,
+    plan: Plan, store: Store, assets: Assets, tracking_uri: str | None, ray: RayOptions
 ) -> Tracker:
     """Reach MLflow and, if there is something to run, Ray: each takes seconds, so at once."""
     tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
@@ -118,7 +129,7 @@ def _open(
     try:
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
         if plan.todo:
-            open_ray(plan.todo, PHASES, store, ray_address, verbose)
+            open_ray(plan.todo, PHASES, store, ray)
         opened.result()
     except BaseException:
         tracker.stop_waiting()
@@ -149,12 +160,13 @@ def _has_report(plan: Plan, store: Store) -> bool:
     return is_current(folder_of(plan.space.name, store), finished)
 
 
-def _write(report: "Report", store: Store, say: Callable[[str], None]) -> None:
+def _write(
+    results: Results, files: dict[str, bytes], store: Store, say: Callable[[str], None]
+) -> None:
     from orchestrator.report import folder
 
-    results = report.results
     try:
-        folder.write(report.files, folder.folder_of(results.space, store), results.finished)
+        folder.write(files, folder.folder_of(results.space, store), results.finished)
     except (OSError, BadInput) as error:
         say(f"the report is not written: {error}; python -m orchestrator.report makes it later")
 
@@ -211,19 +223,17 @@ def _run_missing(
     uploader: Uploader,
     finished: list[Cell],
     stop: Stop,
-    ray_address: str | None,
-    max_concurrent: int | None,
-    verbose: bool,
+    ray: RayOptions,
     budget: Budget | None,
 ) -> dict[str, str]:
-    from orchestrator.run.cells import RayDied, run_cells
+    from orchestrator.run.cells import RayDied, Run
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
     view.console.print(f"{len(plan.todo)} cells to run on {fits} new fits; {len(finished)} done")
     with view:
 
-        def listen(cell: Cell, progress: dict[str, Any]) -> None:
+        def listen(cell: Cell, progress: TrialReport) -> None:
             view.update(cell, progress)
             time_spent.update(cell, progress)
             if progress["phase"] == "done":
@@ -234,10 +244,10 @@ def _run_missing(
                 stop.after_failure()
 
         try:
-            run_cells(
-                plan, store, assets.location, listen, stop.reason,
-                ray_address, max_concurrent, verbose, budget, view.progress.expected,
-            )  # fmt: skip
+            expected = view.progress.expected
+            Run(
+                plan, store, assets.location, listen, stop.reason, ray, budget, expected
+            ).to_the_end()
             reason = stop.reason()
         except RayDied as error:
             reason = str(error)

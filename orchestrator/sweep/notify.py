@@ -21,8 +21,8 @@ OUTCOMES = {0: "done", 1: "incomplete"}  # by exit code
 
 
 @dataclass
-class Outcome:
-    """What became of a sweep, so far."""
+class Ending:
+    """How a sweep ends, as far as it is known."""
 
     space: str
     store: str
@@ -53,24 +53,24 @@ class Outcome:
 
 
 @contextmanager
-def notified(command: str | None, outcome: Outcome) -> Iterator[None]:
+def notified(command: str | None, ending: Ending) -> Iterator[None]:
     """Run the command when the block has ended, but for bad input: then nothing was run."""
     name, at_most = "", AT_MOST
     try:
         yield
-        name = OUTCOMES[outcome.code]
+        name = OUTCOMES[ending.code]
     except BadInput:
         command = None
         raise
     except BaseException as error:
-        name, outcome.code = "error", 1
+        name, ending.code = "error", 1
         if stopping.asked() or isinstance(error, KeyboardInterrupt):
-            name, at_most, outcome.code = "stopped", STOPPED_AT_MOST, stopping.exit_code()
+            name, at_most, ending.code = "stopped", STOPPED_AT_MOST, stopping.exit_code()
         raise
     finally:
         if command is not None:
             try:
-                _run(command, outcome.environment(name), at_most)
+                _run(command, ending.environment(name), at_most)
             except KeyboardInterrupt:
                 if name not in OUTCOMES.values():
                     raise

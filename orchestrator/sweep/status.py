@@ -19,6 +19,7 @@ from orchestrator.report.from_store import read
 from orchestrator.report.results import Results
 from orchestrator.run.lease import DEAD_AFTER
 from trainables.process import is_gone, is_here
+from trainables.records import Driver
 from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds
@@ -26,7 +27,7 @@ LISTED = 20  # running cells named in the text
 
 
 @dataclass(frozen=True)
-class Driver:
+class Sweeping:
     """The sweep at a store. state: running, dead, or none; progress: None until it has begun.
 
     `where` names its process, for people.
@@ -37,7 +38,7 @@ class Driver:
     progress: Snapshot | None = None
 
 
-def find_driver(store: Store) -> Driver:
+def find_driver(store: Store) -> Sweeping:
     """The store's driver: the living one, else one that died, else none.
 
     Returns at once where the process can be looked at; another machine's is watched until its
@@ -51,13 +52,11 @@ def find_driver(store: Store) -> Driver:
         dead += silent
     for state, records in (("running", alive), ("dead", dead)):
         for record in sorted(records, key=lambda record: record["state"] != "holding"):
-            return Driver(state, _where(record), _progress(record))
-    return Driver("none")
+            return Sweeping(state, _where(record), _progress(record))
+    return Sweeping("none")
 
 
-def _watch(
-    store: Store, drivers: dict[str, dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _watch(store: Store, drivers: dict[str, Driver]) -> tuple[list[Driver], list[Driver]]:
     """Drivers elsewhere that count on, and those that are silent. One that left is in neither."""
     elsewhere = {id: record for id, record in drivers.items() if not is_here(record)}
     deadline = time.monotonic() + DEAD_AFTER
@@ -77,7 +76,7 @@ class Status:
 
     plan: Plan
     store: Store
-    driver: Driver
+    driver: Sweeping
     results: Results
 
     @property
@@ -202,11 +201,11 @@ def show(plan: Plan, store: Store, as_json: bool) -> str:
     return now.to_text(shutil.get_terminal_size().columns)
 
 
-def _where(record: dict[str, Any]) -> str:
+def _where(record: Driver) -> str:
     return f"process {record['pid']} on {record['machine'].split()[0]}"
 
 
-def _progress(record: dict[str, Any]) -> Snapshot | None:
+def _progress(record: Driver) -> Snapshot | None:
     try:
         return Snapshot.from_json(record["progress"])
     except (KeyError, ValueError):

@@ -18,8 +18,8 @@ from orchestrator.tracking.database import Damaged, to_read
 from orchestrator.tracking.tracker import experiment_is_deleted, is_cell, is_complete, is_sweep
 from orchestrator.tracking.where import OPTION, Where, as_we_write_it, file_of, without
 from search_spaces.errors import BadInput, nearest
+from trainables.records import Evaluation, ExampleRecord, FitMeasured, Result
 
-Record = dict[str, Any]
 AT_ONCE = 8  # runs read at a time
 
 
@@ -32,18 +32,18 @@ class LoggedCell:
     """
 
     run_id: str
-    cell: Record
-    result: Record
-    fit: Record
-    evaluations: dict[str, Record]
-    examples: Callable[[], list[Record]]
+    cell: dict[str, Any]
+    result: Result
+    fit: FitMeasured
+    evaluations: dict[str, Evaluation]
+    examples: Callable[[], list[ExampleRecord]]
 
 
 @dataclass(frozen=True)
 class LoggedSweep:
     """All finished cells of a space, and its plan, or None where the sweep has not logged one."""
 
-    plan: Record | None
+    plan: dict[str, Any] | None
     cells: list[LoggedCell]
 
 
@@ -109,7 +109,7 @@ def _read(client: Any, space: str, there: Where) -> LoggedSweep:
 
 
 def _read_cell(there: Where, run: Any) -> LoggedCell:
-    def examples() -> list[Record]:
+    def examples() -> list[ExampleRecord]:
         try:
             return logged.records_of(_text(run, there.uri, logged.EXAMPLES))
         except failures() as error:
@@ -119,7 +119,7 @@ def _read_cell(there: Where, run: Any) -> LoggedCell:
     return LoggedCell(run_id=run.info.run_id, examples=examples, **record)
 
 
-def _read_plan(parent: Any, uri: str) -> Record | None:
+def _read_plan(parent: Any, uri: str) -> dict[str, Any] | None:
     there = {found.path for found in artifacts_of(parent, uri).list_artifacts()}
     return json.loads(_text(parent, uri, logged.PLAN)) if logged.PLAN in there else None
 

@@ -10,7 +10,7 @@ import getpass
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 
@@ -21,9 +21,15 @@ from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.yaml_file import dump
 from trainables.assets import Assets
+from trainables.records import (
+    Environment,
+    Evaluation,
+    ExampleRecord,
+    FitMeasured,
+    FitRecord,
+    Result,
+)
 from trainables.store import Store
-
-Record = dict[str, Any]
 
 FORMAT = "2"  # raised when what a run holds changes: runs of an older format are logged anew
 EXAMPLES, CELL, PLAN = "examples.json", "cell.json", "plan.json"
@@ -76,16 +82,16 @@ def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
     return {name: text.encode() for name, text in files.items()}
 
 
-def sweep_tags(environment: Record | None) -> dict[str, str]:
+def sweep_tags(environment: Environment | None) -> dict[str, str]:
     """Of the sweep's own run: the version it ran with, and the commit by MLflow's own names.
 
     Each is left out where it is not known.
     """
     tags = {**_source_tags(), "kind": "sweep", "log_format": FORMAT}
-    version = (environment or {}).get("versions", {}).get("robustness-sweep")
+    version = environment.get("versions", {}).get("robustness-sweep") if environment else None
     if version is not None:
         tags["version"] = version
-    git = (environment or {}).get("git")
+    git = environment.get("git") if environment else None
     if git is not None:
         tags["mlflow.source.git.commit"] = git["commit"]
         tags["mlflow.source.git.dirty"] = str(git["dirty"]).lower()
@@ -118,7 +124,9 @@ def params(cell: Cell) -> dict[str, Any]:
     return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
 
 
-def metrics(result: Record, fit: Record, evaluations: Mapping[str, Record]) -> dict[str, float]:
+def metrics(
+    result: Result, fit: FitMeasured, evaluations: Mapping[str, Evaluation]
+) -> dict[str, float]:
     """The figures of a cell and of the fit it attacks; those that are None are left out.
 
     The first is what MLflow's page of a comparison plots when it is opened.
@@ -134,12 +142,15 @@ def metrics(result: Record, fit: Record, evaluations: Mapping[str, Record]) -> d
     return {name: float(value) for name, value in single.items() if value is not None}
 
 
-def curve(fit: Record) -> list[tuple[str, float, int]]:
+def curve(fit: FitMeasured) -> list[tuple[str, float, int]]:
     """The fit's curve as metric, value and step, in training examples seen."""
     return [
-        (f"curve/{name}", float(point[name]), int(point["examples_seen"]))
+        (f"curve/{name}", value, int(point["examples_seen"]))
         for point in fit["curve"]
-        for name in ("train_loss", "validation_accuracy")
+        for name, value in (
+            ("train_loss", point["train_loss"]),
+            ("validation_accuracy", point["validation_accuracy"]),
+        )
     ]
 
 
@@ -156,7 +167,7 @@ def inputs(cell: Cell, assets: Assets) -> list[Any]:
     ]
 
 
-def table(records: Sequence[Record]) -> str:
+def table(records: Sequence[ExampleRecord]) -> str:
     """The examples as MLflow's table (JSON, split), a row each; what a record lacks is null."""
     present = dict.fromkeys(name for record in records for name in record)
     columns = [name for name in COLUMNS if name in present]
@@ -165,14 +176,17 @@ def table(records: Sequence[Record]) -> str:
     return json.dumps({"columns": columns, "data": rows}, ensure_ascii=False)
 
 
-def records_of(table: str) -> list[Record]:
+def records_of(table: str) -> list[ExampleRecord]:
     """The records that a table was made of, but for fields that were None."""
     split = json.loads(table)
     rows = (zip(split["columns"], row, strict=True) for row in split["data"])
-    return [{name: value for name, value in row if value is not None} for row in rows]
+    records = [{name: value for name, value in row if value is not None} for row in rows]
+    return cast(list[ExampleRecord], records)
 
 
-def cell_record(cell: Cell, result: Record, fit: Record, evaluations: dict[str, Record]) -> str:
+def cell_record(
+    cell: Cell, result: Result, fit: FitRecord, evaluations: dict[str, Evaluation]
+) -> str:
     """All but the examples, as JSON: `cell`, `result`, `fit` and `evaluations` of the store.
 
     The fit's `spec` is left out: it is the cell's `fit`.
@@ -216,7 +230,9 @@ def _input(assets: Assets, name: str, data: Dataset, digest: str, role: str, con
     return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
-def _source(assets: Assets, name: str, data: Dataset, split: str) -> tuple[str, Record]:
+def _source(
+    assets: Assets, name: str, data: Dataset, split: str
+) -> tuple[str, dict[str, str | None]]:
     """MLflow's type and description of where the files lie; their digest says what they are."""
     if assets.source == "hub" and data.hub is not None:
         hub = data.hub

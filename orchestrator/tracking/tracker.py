@@ -40,6 +40,7 @@ from orchestrator.tracking.where import OPTION, Where, file_of, where, without
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
+from trainables.records import Environment
 from trainables.store import Store
 
 NOTE, PARENT, SOURCE = "mlflow.note.content", "mlflow.parentRunId", "mlflow.source.name"
@@ -222,7 +223,7 @@ class Tracker:
         complete.add(cell.key)
         return done
 
-    def log_summary(self, make: Callable[[], Summary], environment: dict[str, Any] | None) -> bool:
+    def log_summary(self, make: Callable[[], Summary], environment: Environment | None) -> bool:
         """Put the report on the parent run; returns False where it is up to date.
 
         make: called where it is not. environment: as the store keeps it.

@@ -11,8 +11,8 @@ import time
 from orchestrator.cli.arguments import Parser, add_plan_arguments, number_of, open_plan
 from orchestrator.cli.command import called, how_to_go_on, run
 from orchestrator.cli.damage import set_aside
-from orchestrator.run.connect import check_ray_address
 from orchestrator.run.lease import Lease
+from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
 from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -34,8 +34,7 @@ EXIT_CODES = "exit codes: 0 all replayed, 1 some fits failed, 2 bad input (nothi
 
 def transfer(arguments: argparse.Namespace) -> int:
     """Find what is missing and replay it. Returns the exit code; raises BadInput before that."""
-    if arguments.ray_address is not None:
-        check_ray_address(arguments.ray_address)
+    options = ray_options(arguments)
     plan, store, assets = open_plan(arguments)
     done = plan.with_status("done")
     if not done:
@@ -61,7 +60,7 @@ def transfer(arguments: argparse.Namespace) -> int:
             print(f"nothing to do: all is replayed on all {len(targets)} fits of {plan.space.name}")
             return 0
         print(f"{sum(todo.values())} examples to replay on {len(lacking)} of {len(targets)} fits")
-        return _replay(lacking, sources, store, assets, lease, arguments)
+        return _replay(lacking, sources, store, assets, lease, options)
 
 
 def _sources(cells: list[Cell], store: Store, assets: Assets, at_most: int) -> dict[str, Sources]:
@@ -101,7 +100,7 @@ def _replay(
     store: Store,
     assets: Assets,
     lease: Lease,
-    arguments: argparse.Namespace,
+    options: RayOptions,
 ) -> int:
     from orchestrator.transfer.on_ray import run_replays
 
@@ -124,10 +123,7 @@ def _replay(
             flush=True,
         )
 
-    run_replays(
-        targets, sources, store, assets, listen, stop.reason,
-        arguments.ray_address, arguments.max_concurrent,
-    )  # fmt: skip
+    run_replays(targets, sources, store, assets, listen, stop.reason, options)
     if stop.reason():
         print(f"stopped: {stop.reason()}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
     print(f"{len(ended)} of {len(targets)} fits done in {time.perf_counter() - started:.0f} s")
@@ -147,15 +143,7 @@ def main() -> int:
         "--examples", type=number_of("examples"), default=50, metavar="N",
         help="adversarial examples of each attack log, the first ones of the sample (50)",
     )  # fmt: skip
-    add(
-        "--max-concurrent", type=number_of("tasks"), metavar="N",
-        help="fits at once (as many as there is room for)",
-    )  # fmt: skip
-    add(
-        "--ray-address",
-        metavar="ADDRESS",
-        help="a running Ray cluster, e.g. auto (none: start one)",
-    )
+    add_ray_arguments(parser, "fits")
     try:
         return transfer(parser.parse_args())
     except BadInput as error:

@@ -7,6 +7,7 @@ from typing import Any
 from orchestrator.cli import stopping
 from orchestrator.run.connect import end_ray, open_ray
 from orchestrator.run.deaths import RESTARTS, memory_as_cause
+from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.assets import Assets
@@ -26,27 +27,27 @@ def run_replays(
     store: Store,
     assets: Assets,
     listener: Listener,
-    stopped: Callable[[], str] = str,
-    ray_address: str | None = None,
-    max_concurrent: int | None = None,
+    stopped: Callable[[], str],
+    options: RayOptions,
 ) -> None:
     """Replay on each target's fit its data set's sources, calling `listener` as each has ended.
 
     targets: a cell of each fit, which also says what a task holds: what its attack would. sources:
     by data set. When `stopped` gives a reason, what runs is left as it is. Raises BadInput where
-    no Ray cluster answers at `ray_address`, where not all of its nodes see the store, and where
-    this machine, without a cluster, has not what a task wants.
+    no Ray cluster answers at the address, where not all of its nodes see the store, and where this
+    machine, without a cluster, lacks what a task needs.
     """
     try:
-        open_ray(targets, ["attack"], store, ray_address, verbose=False)
+        open_ray(targets, ["attack"], store, options)
         import ray
 
         task = ray.remote(max_retries=RESTARTS)(_replay_all)
         shared = {dataset: ray.put(examples) for dataset, examples in sources.items()}
         waiting, out = list(targets), dict[Any, Cell]()
+        at_most = options.max_concurrent
         while (waiting or out) and not stopped():
             stopping.check()
-            while waiting and (max_concurrent is None or len(out) < max_concurrent):
+            while waiting and (at_most is None or len(out) < at_most):
                 cell = waiting.pop(0)
                 cpus, gpus = shape(cell, "attack")
                 reference = task.options(num_cpus=cpus, num_gpus=gpus).remote(

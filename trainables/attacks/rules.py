@@ -6,13 +6,13 @@ says. Import after `prepare_textattack`.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from trainables.attacks.texts import Text
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
+from trainables.records import Attacked
 
 SAME_SCORE = 1e-4  # alone, a text has other last bits than in company
 
@@ -22,7 +22,7 @@ class BrokenRule(Exception):
 
 
 def check_success(
-    record: dict[str, Any], example: Example, columns: Sequence[str], column: int, head: Head
+    record: Attacked, example: Example, columns: Sequence[str], column: int, head: Head
 ) -> tuple[str, ...]:
     """The columns of a successful record's perturbed text. Raises BrokenRule, naming the rule.
 
@@ -50,6 +50,7 @@ def check_success(
         raise BrokenRule(f"the fit still gives the right label, {example.label}")
     scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
     label, stored = scores.index(max(scores)), record["perturbed_output"]
+    assert stored is not None
     if label != stored and scores[label] - scores[stored] > SAME_SCORE:
         raise BrokenRule(
             f"the fit reads label {label} from the perturbed text, the attack was told {stored}"

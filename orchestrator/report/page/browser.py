@@ -14,7 +14,9 @@ from functools import partial
 from typing import Any
 
 from orchestrator.report.page.changes import edits
-from orchestrator.report.results import CellResult, Record, Results
+from orchestrator.report.results import CellResult, Results
+from search_spaces.cell import ALL_AXES
+from trainables.records import Attacked, ExampleRecord
 
 EXAMPLES = 6000  # in a page at most, ...
 BYTES = 2_500_000  # ... and so many bytes of JSON
@@ -22,7 +24,6 @@ LONGEST = 20_000  # characters of a text that are shown
 AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
 
 STATUSES = ("successful", "failed", "skipped", "error")
-AXES = ("dataset", "model", "head", "training", "attack", "seed")
 
 Browsed = dict[str, Any]
 Row = list[Any]
@@ -45,7 +46,7 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
         each = max(most // len(results.cells), 1)
     axes = {
         axis: list(dict.fromkeys(result.cell.axes()[axis] for result in results.cells))
-        for axis in AXES
+        for axis in ALL_AXES
     }
     page = _Page(most, size)
     with ThreadPoolExecutor(AT_ONCE) as threads:
@@ -60,7 +61,7 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
     return {
         "axes": axes,
         "labels": {r.cell.fit.dataset: r.cell.fit.data.labels for r in results.cells},
-        "cells": [[c.key, *(axes[a].index(c.axes()[a]) for a in AXES)] for c in cells],
+        "cells": [[c.key, *(axes[a].index(c.axes()[a]) for a in ALL_AXES)] for c in cells],
         "originals": page.originals,
         "examples": sorted(page.examples, key=lambda row: (row[1], row[0])),
         "shown": len(page.examples),
@@ -94,10 +95,10 @@ def _chance(dataset: str, id: int) -> str:
 
 def _first(
     result: CellResult, order: dict[str, dict[int, int]], most: int
-) -> dict[int, list[Record]]:
+) -> dict[int, list[ExampleRecord]]:
     """The cell's records by their place in the order; those that no cell finished come last."""
     places = order[result.cell.fit.dataset]
-    found: dict[int, list[Record]] = {}
+    found: dict[int, list[ExampleRecord]] = {}
     for record in result.records():
         place = places.get(record["id"], len(places))
         if place < most or len(places) <= most:
@@ -115,7 +116,7 @@ class _Page:
         self._numbers: dict[tuple[str, int, str], int] = {}
 
     def add_round(
-        self, results: Results, found: list[dict[int, list[Record]]], number: int
+        self, results: Results, found: list[dict[int, list[ExampleRecord]]], number: int
     ) -> None:
         """One example of each cell where there is room for all; of the first, of some at least."""
         rows = list(self._rows(results, found, number))
@@ -133,12 +134,12 @@ class _Page:
             self.examples.append(row)
 
     def _rows(
-        self, results: Results, found: list[dict[int, list[Record]]], number: int
+        self, results: Results, found: list[dict[int, list[ExampleRecord]]], number: int
     ) -> Iterator[tuple[Row, tuple[str, int, str], Row, int]]:
         new: set[tuple[str, int, str]] = set()
         for cell, (result, records) in enumerate(zip(results.cells, found, strict=True)):
             for record in records.get(number, []):
-                dataset, text = result.cell.fit.dataset, _cut(record["original_text"])
+                dataset, text = result.cell.fit.dataset, _cut(record.get("original_text", ""))
                 name = (dataset, record["id"], text)
                 original = [dataset, record["id"], record.get("label"), text]
                 row = _row(cell, record, text)
@@ -149,10 +150,10 @@ class _Page:
                 yield original, name, row, size
 
 
-def _row(cell: int, record: Record, original: str) -> Row:
+def _row(cell: int, record: ExampleRecord, original: str) -> Row:
     row = [cell, 0, STATUSES.index(record["status"])]
     if record["status"] == "error":
-        return [*row, _cut(record.get("error", ""))]
+        return [*row, _cut(record["error"])]
     similarity = record.get("similarity")
     return [
         *row,
@@ -171,10 +172,10 @@ def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def _scores(record: Record) -> list[list[int]]:
+def _scores(record: Attacked) -> list[list[int]]:
     """Of the true label and those predicted, before and after."""
     before, after = record.get("original_scores", []), record.get("perturbed_scores", [])
-    told = (record.get(name) for name in ("label", "original_output", "perturbed_output"))
+    told = record.get("label"), record.get("original_output"), record.get("perturbed_output")
     return [
         [label, round(1000 * before[label]), round(1000 * after[label])]
         for label in dict.fromkeys(told)
