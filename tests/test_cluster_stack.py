@@ -8,7 +8,7 @@ import pytest
 import yaml
 from aws_account import AWS, OWNED, RANGE, SET, account, filled_in, make_home
 
-from orchestrator.cluster import main
+from orchestrator.cluster.__main__ import main
 from orchestrator.cluster.stack import TEMPLATE
 
 NAME = "robustness-sweep"

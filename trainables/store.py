@@ -9,6 +9,7 @@
     environments/       <space>.json: what its last sweep ran with (run/environment.py)
     times/              <space>.json: where its last sweep's time went (follow/time_spent.py)
     notes/              small files that nodes leave for each other and remove
+    plain/              a store of its own, of `python -m trainables.cell --plain`
 
 A file is written under a temporary name and renamed, or on an object store put whole, so no reader
 ever sees half of one; weights carry their digest in fit.json besides. One small file per attacked

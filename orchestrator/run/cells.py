@@ -18,7 +18,7 @@ from orchestrator.plan.plan import Plan
 from orchestrator.run import limits
 from orchestrator.run.budget import Budget
 from orchestrator.run.deaths import Deaths, memory_as_cause
-from orchestrator.run.options import RayOptions
+from orchestrator.run.options import LOCAL, RayOptions
 from orchestrator.run.schedule import FitFirst, Task, slots_held
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
@@ -38,13 +38,27 @@ class RayDied(Exception):
     """The node of Ray that the driver speaks through has died: nothing more can be run."""
 
 
-class Run:
-    """The cells of `plan.todo` as one Tune run, on the Ray that this process has opened.
+def run_cells(
+    plan: Plan,
+    store: Store,
+    assets: str,
+    listener: Listener,
+    stopped: Callable[[], str] = str,
+    options: RayOptions = LOCAL,
+    budget: Budget | None = None,
+    expected: Callable[[Cell, str], float | None] = lambda cell, phase: None,
+) -> None:
+    """Run `plan.todo` to the end, on the Ray that this process has opened (connect.py).
 
     listener: called in this process with every report of every trial (records.py). stopped: when it
     gives a reason, no more cells are begun; nor are those that would not end within the budget, as
-    `expected` tells in seconds of a cell's fit or attack, or else the plan's rates.
+    `expected` tells in seconds of a cell's fit or attack, or else the plan's rates. Raises RayDied.
     """
+    _Run(plan, store, assets, listener, stopped, options, budget, expected).to_the_end()
+
+
+class _Run:
+    """One Tune run: what is known of its trials, and what Tune asks and tells."""
 
     def __init__(
         self,
@@ -83,7 +97,6 @@ class Run:
         self.verbose = options.verbose
 
     def to_the_end(self) -> None:
-        """Raises RayDied."""
         with scratch("tune") as folder:
             tuner = tune.Tuner(
                 tune.with_resources(CellTrial, _resources_of(self.cells)),
@@ -200,7 +213,7 @@ def _resources_of(cells: Mapping[str, Cell]) -> Callable[[dict[str, Any]], Any]:
 class _Listen(tune.Callback):
     """Has a run hear every trial's results and deaths, in the driver."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: _Run) -> None:
         self.run = run
 
     def on_step_begin(self, iteration: int, trials: Any, **_: Any) -> None:

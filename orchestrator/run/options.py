@@ -17,6 +17,9 @@ class RayOptions:
     verbose: bool = False
 
 
+LOCAL = RayOptions()
+
+
 def add_ray_arguments(parser: argparse.ArgumentParser, tasks: str) -> None:
     """The arguments that `ray_options` reads. tasks: what runs on Ray, in the plural."""
     parser.add_argument(

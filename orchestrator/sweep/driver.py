@@ -35,9 +35,9 @@ from orchestrator.tracking.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
-from trainables.imports import much_stays
 from trainables.records import TrialReport
 from trainables.scratch import remove_leftovers
+from trainables.speed.imports import gc_paused
 from trainables.store import Store, StoreError
 
 WORKERS_END_WITHIN = 1.0  # seconds
@@ -81,7 +81,7 @@ def drive(
         say = partial(console.print, markup=False, soft_wrap=True)
         for line in set_aside(plan, store):
             say(line)
-        with much_stays():
+        with gc_paused():
             tracker = _open(plan, store, assets, tracking_uri, ray)
             from orchestrator.report import contents  # With matplotlib.
         finished = plan.with_status("done")
@@ -226,7 +226,7 @@ def _run_missing(
     ray: RayOptions,
     budget: Budget | None,
 ) -> dict[str, str]:
-    from orchestrator.run.cells import RayDied, Run
+    from orchestrator.run.cells import RayDied, run_cells
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
@@ -245,9 +245,7 @@ def _run_missing(
 
         try:
             expected = view.progress.expected
-            Run(
-                plan, store, assets.location, listen, stop.reason, ray, budget, expected
-            ).to_the_end()
+            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected)
             reason = stop.reason()
         except RayDied as error:
             reason = str(error)

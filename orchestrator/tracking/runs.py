@@ -88,10 +88,11 @@ def sweep_tags(environment: Environment | None) -> dict[str, str]:
     Each is left out where it is not known.
     """
     tags = {**_source_tags(), "kind": "sweep", "log_format": FORMAT}
-    version = environment.get("versions", {}).get("robustness-sweep") if environment else None
+    known: Environment = environment or {}
+    version = known.get("versions", {}).get("robustness-sweep")
     if version is not None:
         tags["version"] = version
-    git = environment.get("git") if environment else None
+    git = known.get("git")
     if git is not None:
         tags["mlflow.source.git.commit"] = git["commit"]
         tags["mlflow.source.git.dirty"] = str(git["dirty"]).lower()

@@ -24,7 +24,7 @@ def build_head(kind: str, spec: "HeadSpec") -> "Head":
     Random initialisation draws from torch's global generator: seed it before. Raises BadInput for
     an unknown kind.
     """
-    from trainables.linear import use_onednn
+    from trainables.speed.linear import use_onednn
 
     head_class: Any = load_kind("head", kind, KINDS)
     head: Head = head_class(spec)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from trainables.embedded.grammar import content_words, words
+from tools.embedded.grammar import content_words, words
+from trainables.assets import EMBEDDED
 
 FILES = {
     "sst2": ("sentence", "label", "train", "validation"),
@@ -64,7 +65,7 @@ def main() -> None:
     """Print one block for each data set."""
     for name, (column, label, train, test) in FILES.items():
         print(name)
-        stats = describe(Path(__file__).parent / "datasets" / name, column, label, train, test)
+        stats = describe(EMBEDDED / "datasets" / name, column, label, train, test)
         for key, value in stats.items():
             print(f"  {key}: {value}")
 

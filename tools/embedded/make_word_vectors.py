@@ -11,7 +11,7 @@ Antonyms are pushed to a distance of at least `delta`, synonyms pulled to at mos
 each word's close GloVe neighbours kept no farther than they were. WordNet lists synonyms of
 every sense ("good": "commodity"), so a pair attracts only when GloVe already finds it related.
 
-    python -m trainables.embedded.make_word_vectors
+    python -m tools.embedded.make_word_vectors
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from trainables.assets import EMBEDDED
+
 NEIGHBOURS = 50
-HERE = Path(__file__).resolve().parent
 
 
 def read_glove() -> tuple[list[str], np.ndarray]:
@@ -58,9 +59,9 @@ def choose_words(glove: list[str], known: set[str], count: int) -> list[int]:
     """
     keep = []
     for row, word in enumerate(glove):
-        if word.isascii() and word.isalpha() and word in known:
-            if len(word) > 1 or word in ("a", "i"):
-                keep.append(row)
+        plain = word.isascii() and word.isalpha() and (len(word) > 1 or word in ("a", "i"))
+        if plain and word in known:
+            keep.append(row)
         if len(keep) == count:
             break
     return keep
@@ -169,7 +170,9 @@ def counter_fit(
     return vectors
 
 
-def cut(table: np.ndarray, cosines: np.ndarray, pairs: np.ndarray, count: int):
+def cut(
+    table: np.ndarray, cosines: np.ndarray, pairs: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Neighbour lists of `count` words from longer ones, without the given pairs."""
     forbidden = {tuple(p) for p in pairs.tolist()} | {tuple(p[::-1]) for p in pairs.tolist()}
     out_table = np.empty((len(table), count), dtype=np.uint16)
@@ -182,7 +185,7 @@ def cut(table: np.ndarray, cosines: np.ndarray, pairs: np.ndarray, count: int):
 
 
 def main() -> None:
-    """Write word_vectors.npz beside this file."""
+    """Write word_vectors.npz among the embedded assets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--words", type=int, default=20000)
     parser.add_argument("--steps", type=int, default=30)
@@ -190,7 +193,7 @@ def main() -> None:
     parser.add_argument(
         "--related", type=float, default=0.45, help="least GloVe cosine of synonyms"
     )
-    parser.add_argument("--out", type=Path, default=HERE / "word_vectors.npz")
+    parser.add_argument("--out", type=Path, default=EMBEDDED / "word_vectors.npz")
     args = parser.parse_args()
 
     glove, all_vectors = read_glove()

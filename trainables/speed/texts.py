@@ -1,4 +1,4 @@
-"""TextAttack's AttackedText, with a changed word spliced in instead of the text built anew.
+"""TextAttack's AttackedText, with a changed word spliced in instead of a text built from the start.
 
 Import after `prepare_textattack`.
 """
@@ -15,7 +15,7 @@ from textattack.shared.utils import words_from_text
 
 from trainables.attacks.deadline import NEVER, Deadline
 
-# TextAttack splits Chinese by a dictionary, so that a word hangs on its neighbours.
+# TextAttack splits Chinese by a dictionary, so that a word depends on its neighbours.
 NEEDS_NEIGHBOURS = re.compile("[\u4e00-\u9fff]")
 
 

@@ -1,4 +1,6 @@
-"""Takes the documentation's pictures of the report's page: python tests/pictures_report.py PAGE
+"""Make the documentation's pictures of the report's page.
+
+    python -m tools.pictures.report_pictures PAGE
 
 PAGE is the index.html of a report of the space `embedded`.
 """
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-PICTURES = Path(__file__).parent.parent / "orchestrator" / "pictures"
+PICTURES = Path(__file__).parents[2] / "orchestrator" / "pictures"
 
 
 def main(page: Path) -> None:

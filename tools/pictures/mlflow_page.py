@@ -1,7 +1,8 @@
-"""MLflow's page in a real browser, for its test and for the README's pictures."""
+"""MLflow's page in a real browser, for its test and for the documentation's pictures."""
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
-
-from tracking_server import free_port
 
 CHROMIUM = Path("/usr/bin/chromium")
 WAIT = 120_000  # milliseconds: the first page of a server that has just started takes long
@@ -28,7 +27,7 @@ FLAT = "&orderByKey=" + quote("metrics.`accuracy_under_attack`") + "&orderByAsc=
 @contextmanager
 def server(database: Path, log: Path) -> Iterator[str]:
     """`mlflow server` over a database on loopback; its address."""
-    port = free_port()
+    port = _free_port()
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--workers", "1", "--backend-store-uri", f"sqlite:///{database.resolve()}",
@@ -52,6 +51,12 @@ def server(database: Path, log: Path) -> Iterator[str]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _answers(url: str) -> bool:

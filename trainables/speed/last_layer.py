@@ -18,8 +18,9 @@ from transformers.models.bert.modeling_bert import BertEncoder
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
-from trainables.heads.real_tokens import encode_real_tokens
-from trainables.linear import linear
+from trainables import speed
+from trainables.speed.linear import linear
+from trainables.speed.real_tokens import encode_real_tokens
 
 
 @contextmanager
@@ -28,20 +29,30 @@ def reading_at(model: Any, places: Tensor | None, real: Tensor) -> Iterator[None
 
     places: one index a sequence [sequences], or several [sequences, k]; None for all. real: 1 for
     tokens, 0 for padding [sequences, length]. Models that are not of a known kind compute all
-    places, as ever.
+    places.
     """
     with ExitStack() as replaced:
-        if places is not None:
-            at = Places(places)
-            modules = list(model.modules())
-            blocks = [m for m in modules if isinstance(m, GPT2Block)][-1:]
-            for block in filter(_is_plain_block, blocks):
-                replaced.enter_context(_replaced_forward(block, _block_at(block, at)))
-            for encoder in modules:
-                if isinstance(encoder, BertEncoder | RobertaEncoder) and _is_plain(encoder):
-                    forward = encode_real_tokens(encoder, real, _layer_at(encoder.layer[-1], at))
-                    replaced.enter_context(_replaced_forward(encoder, forward))
+        if places is not None and speed.is_on("last_layer"):
+            forwards = list(_forwards_at(model, Places(places), real))
+            for module, forward in forwards:
+                replaced.enter_context(_replaced_forward(module, forward))
+            if not forwards:
+                speed.not_taken("last_layer", f"{type(model).__name__} is of no kind it knows")
         yield
+
+
+def _forwards_at(
+    model: Any, at: "Places", real: Tensor
+) -> Iterator[tuple[nn.Module, Callable[..., Any]]]:
+    """Modules of a model whose forward can be replaced, each with its replacement."""
+    modules = list(model.modules())
+    blocks = [m for m in modules if isinstance(m, GPT2Block)][-1:]
+    for block in filter(_is_plain_block, blocks):
+        yield block, _block_at(block, at)
+    for encoder in modules:
+        if isinstance(encoder, BertEncoder | RobertaEncoder) and _is_plain(encoder):
+            last = _layer_at(encoder.layer[-1], at)
+            yield encoder, encode_real_tokens(encoder, real, last)
 
 
 class Places:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from textattack.shared import utils
 
-from trainables.attacks.texts import NEEDS_NEIGHBOURS
+from trainables.speed.texts import NEEDS_NEIGHBOURS
 
 # Only a dictionary knows whether Chinese is one word, so each such combination is looked up: at
 # most so many letters of them, which are all for a word of five letters with eight candidates each.

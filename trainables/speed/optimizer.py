@@ -6,27 +6,33 @@ that is left until somebody looks. The rows that were met, once is enough, are k
 stepped by torch's own AdamW.
 """
 
+import weakref
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 
+from trainables import speed
+
 
 class AdamW:
-    """torch.optim.AdamW for the parameters of a model whose embedding table has sparse gradients.
+    """torch.optim.AdamW for a head, whose embedding table gets sparse gradients.
 
-    Parameters with dense gradients are stepped as ever. Whoever looks at the table's rows after a
-    step says so before it: `settle`.
+    In training mode the table's rows are right wherever they are looked up. Whoever looks at the
+    whole table, or evaluates, calls `settle` before. Parameters with dense gradients are stepped as
+    ever, and so is the table on a GPU, which does that in less time than finding the rows takes.
     """
 
-    def __init__(self, model: nn.Module, learning_rate: float, weight_decay: float) -> None:
-        self.parameters = list(model.parameters())
+    def __init__(self, head: Any, learning_rate: float, weight_decay: float) -> None:
+        self.parameters = list(head.parameters())
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.dense = torch.optim.AdamW(
             self.parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
         )
         self.tables: dict[Tensor, MetRows] = {}
+        if speed.is_on("optimizer"):
+            self._follow_lookups(head.model)
 
     def zero_grad(self) -> None:
         self.dense.zero_grad()
@@ -44,13 +50,40 @@ class AdamW:
         self.dense.step()
 
     @torch.no_grad()
-    def settle(self, rows: Tensor | None = None) -> None:
-        """Bring a table's rows up to date. rows: their numbers, in any shape; None for all."""
+    def settle(self) -> None:
+        """Bring all rows of the table up to date."""
         for table in self.tables.values():
-            if rows is None:
-                table.settle()
-            else:
-                table.meet(rows.unique())
+            table.settle()
+
+    def _follow_lookups(self, model: Any) -> None:
+        """Have sparse gradients wherever the embedding table is looked up, and meet those rows."""
+        layer = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+        if not isinstance(layer, nn.Embedding):
+            speed.not_taken("optimizer", f"{type(model).__name__} has no embedding table")
+            return
+        if layer.weight.device.type != "cpu":
+            return
+        for module in model.modules():
+            if hasattr(module, "sparse") and module.weight is layer.weight:
+                module.sparse = True
+                if isinstance(module, nn.Embedding):
+                    meet = _Meet(self)
+                    hook = module.register_forward_pre_hook(meet, with_kwargs=True)
+                    weakref.finalize(self, hook.remove)
+
+
+class _Meet:
+    """Before a lookup in training its rows are brought up to date. Does not keep the optimizer."""
+
+    def __init__(self, optimizer: AdamW) -> None:
+        self.optimizer = weakref.ref(optimizer)
+
+    @torch.no_grad()
+    def __call__(self, layer: nn.Embedding, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        optimizer = self.optimizer()
+        if layer.training and optimizer is not None and layer.weight in optimizer.tables:
+            ids: Tensor = given[0] if given else named["input"]
+            optimizer.tables[layer.weight].meet(ids.unique())
 
 
 class MetRows:
@@ -102,6 +135,8 @@ class MetRows:
     def meet(self, rows: Tensor) -> None:
         """Take in those of some rows that are new; from then on the table is right about them."""
         new = rows[self.place[rows] < 0]
+        if not len(new):
+            return
         places = torch.arange(len(self.rows), len(self.rows) + len(new))
         self.place[new] = places
         self.values[places] = self.table[new] * self._decay()
@@ -111,16 +146,3 @@ class MetRows:
 
     def _decay(self) -> float:
         return float((1 - self.lr * self.weight_decay) ** self.not_decayed)
-
-
-def have_sparse_gradients(model: Any) -> None:
-    """Give a model's embedding table sparse gradients, wherever the table is looked up.
-
-    A model without one is left as it is. On a CPU only: a GPU steps the whole table in less time
-    than it takes to find the rows met.
-    """
-    layer = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
-    if isinstance(layer, nn.Embedding):
-        for module in model.modules():
-            if hasattr(module, "sparse") and module.weight is layer.weight:
-                module.sparse = layer.weight.device.type == "cpu"

@@ -12,10 +12,15 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import accumulate
 
+from trainables import speed
+
 
 @contextmanager
-def much_stays() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Nothing is collected in this block, and what is made in it is never looked at again."""
+    if not speed.is_on("imports"):
+        yield
+        return
     gc.collect()  # What is garbage by now would stay, too.
     was_on = gc.isenabled()
     gc.disable()
@@ -57,6 +62,6 @@ def _orphans(names: set[str]) -> list[str]:
 def import_large(*modules: str) -> None:
     """Import modules, and what they import, unless all are there already."""
     if any(module not in sys.modules for module in modules):
-        with much_stays(), all_or_nothing():
+        with gc_paused(), all_or_nothing():
             for module in modules:
                 import_module(module)

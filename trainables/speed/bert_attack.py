@@ -11,7 +11,7 @@ import torch
 from textattack.shared import AttackedText, utils
 from textattack.transformations import WordSwapMaskedLM
 
-from trainables.attacks.combinations import one_word_combinations
+from trainables.speed.combinations import one_word_combinations
 
 
 class BertAttackSwap(WordSwapMaskedLM):
@@ -21,7 +21,7 @@ class BertAttackSwap(WordSwapMaskedLM):
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
     then keeps the first ones in order of combination (its `sorted` is thrown away); here the first
     ones are found without the others (combinations.py). A position past the end of the text has no
-    candidates. There the model reads a text anew for each word that is tried, here once.
+    candidates. There the model reads a text again for each word that is tried, here once.
     """
 
     def __init__(self, **settings: Any) -> None:

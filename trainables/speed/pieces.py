@@ -1,12 +1,14 @@
 """The embedded sentence encoder's tokenizer, with each word looked up in its vocabulary once.
 
 The package tries every substring of a text. No piece reaches over a space, so what can be tried
-within a word is the word's alone and is kept; only the best path is sought anew for each text, with
-the package's arithmetic in the package's order.
+within a word is the word's alone and is kept; only the best path is searched again for each text,
+with the package's arithmetic in the package's order.
 """
 
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from trainables import speed
 
 SPACE = "\u2581"
 PRINTABLE = range(0x21, 0x7F)
@@ -27,16 +29,18 @@ class Tokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._package = tokenizer
         self._steps = lru_cache(2**13)(self._find_steps)
-        # By score too: whether two ways are equally good may hang on the last bit of a sum.
+        # By score too: whether two ways are equally good may depend on the last bit of a sum.
         self._best = lru_cache(2**13)(self._find_best)
         pairs = {(pair >> 8, pair & 255) for pair in tokenizer._normalizer._two_byte}
         self._words_are_apart = not any(SPACE in piece[1:] for piece in tokenizer._pieces) and not (
             any(one in PRINTABLE and two in PRINTABLE for one, two in pairs)
         )
+        if not self._words_are_apart:
+            speed.not_taken("pieces", "the vocabulary has pieces that reach over a space")
 
     def encode(self, text: str) -> list[int]:
         """The pieces' ids, between those of beginning and end."""
-        if not (self._words_are_apart and text.isascii() and text.isprintable() and text.strip()):
+        if not (self.is_taken() and text.isascii() and text.isprintable() and text.strip()):
             found: list[int] = self._package.encode(text, add_bos=True, add_eos=True)
             return found
         ids = [self._package._bos_id]
@@ -45,6 +49,9 @@ class Tokenizer:
             pieces, score = self._best(word, score)
             ids += pieces
         return [*ids, self._package._eos_id]
+
+    def is_taken(self) -> bool:
+        return self._words_are_apart and speed.is_on("pieces")
 
     def _find_best(self, word: str, score: float) -> tuple[list[int], float]:
         """The best pieces for a word after a text of some score; and the score up to its end."""

@@ -1,11 +1,11 @@
-"""Write the small data sets that ship inside the package, in the layout of their hub namesakes.
+"""Write the embedded data sets, in the column layout of the hub's data sets of those names.
 
-``python -m trainables.embedded.make_datasets --out trainables/embedded/datasets`` rewrites the very
-same bytes (with the same release of the parquet writer). Nothing is read but the grammars next to
-this file, nothing is copied from anywhere, and no network is used.
+``python -m tools.embedded.make_datasets`` rewrites the very same bytes (with the same release of
+the parquet writer). Only the files in ``grammars/`` are read, nothing is copied from anywhere, and
+no network is used.
 
-To add a data set, write a grammar module and a function of the shape of ``sst2_rows``: it takes
-the splits wanted and returns the rows of each, as dictionaries with the columns of the schema. A
+To add a data set, write ``grammars/<dataset>.txt`` and a function of the shape of ``sst2_rows``: it
+takes the splits and returns the rows of each, as dictionaries with the columns of the schema. A
 text of several columns is written as one, with ``||`` between them. Then list the specification in
 ``DATASETS``.
 """
@@ -24,12 +24,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.embedded.grammar import Grammar, Writer, content_words, unique_texts, words
-from trainables.embedded.sentences_ag_news import NEWS
-from trainables.embedded.sentences_boolq import QUESTIONS
-from trainables.embedded.sentences_dbpedia_14 import ENTRIES
-from trainables.embedded.sentences_mrpc import PAIRS
-from trainables.embedded.sentences_sst2 import SENTENCES
+from tools.embedded.grammar import (
+    Grammar,
+    Writer,
+    content_words,
+    grammar_text,
+    unique_texts,
+    words,
+)
+from trainables.assets import EMBEDDED
 
 SEED = 20240517
 _SMALL = "a an the of in on to for by with and or from over at"
@@ -108,7 +111,7 @@ def labelled_texts(
 
 def sst2_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     """Film review sentences, lower case and tokenised as GLUE has them."""
-    grammar = Grammar(SENTENCES, lambda context, _: "neg" if context == "pos" else "pos")
+    grammar = Grammar(grammar_text("sst2"), lambda context, _: "neg" if context == "pos" else "pos")
 
     def accept(text: str) -> bool:
         content = content_words(text)
@@ -140,7 +143,7 @@ def ag_news_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     def another(topic: str, rng: random.Random) -> str:
         return rng.choice([other for other in topics if other != topic])
 
-    grammar = Grammar(NEWS, another, finish=news_style)
+    grammar = Grammar(grammar_text("ag_news"), another, finish=news_style)
 
     def accept(text: str) -> bool:
         return 12 <= len(text.split()) <= 24
@@ -160,7 +163,7 @@ def either(contexts: Sequence[str]) -> Callable[[str, random.Random], str]:
 def boolq_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     """A question without its mark, and a passage that says yes or no to it."""
     answers = ("false", "true")
-    grammar = Grammar(QUESTIONS, either(answers))
+    grammar = Grammar(grammar_text("boolq"), either(answers))
 
     def accept(text: str) -> bool:
         return 14 <= len(text.split()) <= 40
@@ -179,7 +182,7 @@ def boolq_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
 def mrpc_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
     """Pairs of newswire sentences: 1 where the second says the same as the first."""
     contexts = ("other", "same")
-    grammar = Grammar(PAIRS, either(contexts))
+    grammar = Grammar(grammar_text("mrpc"), either(contexts))
 
     def accept(text: str) -> bool:
         return 16 <= len(text.split()) <= 48
@@ -215,7 +218,7 @@ def dbpedia_14_rows(splits: Sequence[Split]) -> dict[str, list[Row]]:
             "book",
         ]
     )
-    grammar = Grammar(ENTRIES, either(classes))
+    grammar = Grammar(grammar_text("dbpedia_14"), either(classes))
 
     def accept(text: str) -> bool:
         return 10 <= len(text.split()) <= 30
@@ -328,7 +331,7 @@ def write_dataset(spec: DatasetSpec, out: Path) -> list[Path]:
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description="Write the embedded data sets.")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "datasets")
+    parser.add_argument("--out", type=Path, default=EMBEDDED / "datasets")
     parser.add_argument("--only", choices=sorted(DATASETS), action="append", help="default: all")
     args = parser.parse_args(argv)
     for name in args.only or DATASETS:

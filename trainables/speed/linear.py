@@ -1,7 +1,7 @@
-"""Products of matrices by oneDNN: torch has it beside MKL and leaves it alone in float32.
+"""Matrix multiplication by oneDNN: torch has it beside MKL and does not use it in float32.
 
 On an AMD Zen 5, MKL does half of what oneDNN does; without AVX-512 they are alike. What is found
-for a row does not hang on how many other rows or threads there are.
+for a row does not depend on how many other rows or threads there are.
 """
 
 from typing import Any
@@ -11,9 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from trainables import speed
+
 
 def use_onednn(model: nn.Module) -> None:
     """Let the linear layers of `model`, GPT-2's too, multiply by `linear`. Weights stay."""
+    if not (_has_onednn() or torch.cuda.is_available()):
+        speed.not_taken("linear", "torch has no oneDNN here")
     faster = {nn.Linear: Linear, Conv1D: TransposedLinear}
     for module in model.modules():
         module.__class__ = faster.get(type(module), type(module))
@@ -59,10 +63,14 @@ def _filled_up(rows: Tensor) -> Tensor:
     return F.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
 def _suits(x: Tensor, weight: Tensor) -> bool:
     return (
-        torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        _has_onednn()
+        and speed.is_on("linear")
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")

