@@ -1,4 +1,4 @@
-"""TextAttack's AttackedText, with a changed word spliced in instead of building the whole text again.
+"""TextAttack's AttackedText, but a changed word is put into the text that is there.
 
 Import after `prepare_textattack`.
 """
