@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.side_by_side import described, machine, spread, table
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import load
 from trainables import speed

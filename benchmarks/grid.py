@@ -40,7 +40,7 @@ from benchmarks.side_by_side import (
     spread,
     table,
 )
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

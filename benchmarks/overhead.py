@@ -29,7 +29,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.side_by_side import Costs, described, in_turns, machine, measure, spread, table
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets

@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from orchestrator.environment import environment
+from orchestrator.run.environment import environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU_EVERY, MEMORY_EVERY = 0.2, 2.0  # seconds

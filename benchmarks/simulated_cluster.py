@@ -28,16 +28,15 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from orchestrator.plan import Plan, make_plan
-from orchestrator.run import PENDING_ON_A_CLUSTER, attack_cost, fit_cost
-from orchestrator.schedule import SMALLEST_PART, FitFirst
-from orchestrator.slots import Shape, shape
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.run.cells import PENDING_ON_A_CLUSTER
+from orchestrator.run.schedule import SMALLEST_PART, FitFirst
+from orchestrator.run.slots import Shape, shape
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -192,10 +191,11 @@ class Cluster:
             cells.values(),
             plan.fits_done,
             vars,
-            partial(fit_cost, plan),
-            partial(attack_cost, plan),
+            plan.fit_cost,
+            plan.attack_cost,
             nodes=lambda: list(self.up.values()),
-            again=lambda cell: True,
+            verdict=lambda cell: "run again",
+            give_up=lambda cell: None,
             pending=PENDING_ON_A_CLUSTER,
         )
         if case.lifetime:

@@ -14,19 +14,19 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 
-from orchestrator.arguments import Parser, not_empty
-from orchestrator.command import run
-from orchestrator.inputs import Asked, Inputs, repeated_rows
-from orchestrator.needed import check_attack_resources
+from orchestrator.assets.needed import check_attack_resources
+from orchestrator.cli.arguments import Parser, not_empty
+from orchestrator.cli.command import called, run
+from orchestrator.plan.inputs import Asked, Inputs, repeated_rows
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
 from search_spaces.space import Space, load
 from trainables.assets import Assets
 from trainables.attacks import KINDS as ATTACKS
-from trainables.families import cannot_have
 from trainables.heads import KINDS as HEADS
-from trainables.lookup import check_kind
-from trainables.model_folder import ModelFolder
+from trainables.kinds import check_kind
+from trainables.models.families import cannot_have
+from trainables.models.folder import ModelFolder
 from trainables.training import KINDS as TRAININGS
 
 KINDS = {"head": HEADS, "training": TRAININGS, "attack": ATTACKS}
@@ -142,7 +142,7 @@ def _repeated_rows(space: Space, assets: Assets) -> Iterator[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.catalog",
+        prog=called("catalog"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

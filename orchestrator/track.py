@@ -9,96 +9,21 @@ Exit codes: 0 done (sync: MLflow has all finished cells of the space), 1 some co
 """
 
 import argparse
-import os
-import shlex
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from orchestrator.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.checks import masked
-from orchestrator.command import run
-from orchestrator.damage import say_damage
-from orchestrator.logged import HOW_TO_READ, RUNNING, Summary, sweep_files
-from orchestrator.plan import Plan
-from orchestrator.report.comparison import headline
-from orchestrator.time_spent import Times, read_times
-from orchestrator.tracking import open_tracker
-from orchestrator.upload import Uploader
-from orchestrator.where import VARIABLE, Where, uri_of, where
+from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.cli.command import called, run
+from orchestrator.cli.damage import say_damage
+from orchestrator.follow.time_spent import read_times
+from orchestrator.plan.plan import Plan
+from orchestrator.sweep.summary import summary
+from orchestrator.tracking.options import add_tracking_argument, not_uploaded, say_variable
+from orchestrator.tracking.runs import Summary
+from orchestrator.tracking.tracker import open_tracker
+from orchestrator.tracking.upload import Uploader
+from orchestrator.tracking.where import where
 from search_spaces.errors import BadInput
 from trainables.store import Store
-
-if TYPE_CHECKING:
-    from orchestrator.report.contents import Report
-
-SYNC = ("python", "-m", "orchestrator.track", "sync")
-UI = (*SYNC[:-1], "ui")
-
-
-def say_variable(there: Where, say: Callable[[str], None]) -> None:
-    """Say that a variable of the environment names where the sweep is logged."""
-    if there.given_by == VARIABLE:
-        say(f"logging to MLflow at {there.shown}, as {VARIABLE} says")
-
-
-def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tracking-uri",
-        metavar="URI",
-        help=f"MLflow server or database ({VARIABLE}, or else a database in the store)",
-    )
-
-
-def beginning(plan: Plan, store: Store) -> Summary:
-    """What the sweep's run in MLflow shows while its cells run."""
-    return Summary(RUNNING, sweep_files(plan, store), plan.space.axes.model_dump())
-
-
-def summary(plan: Plan, store: Store, report: "Report", times: Times | None) -> Summary:
-    """What it shows of a plan that has been run, as far as it went.
-
-    times: where the last sweep's time went; None where that is not known.
-    """
-    results = report.results
-    note = "\n".join([*HOW_TO_READ, "", headline(results)])
-    files = {f"report/{name}": content for name, content in report.files.items()}
-    files |= sweep_files(plan, store)
-    return Summary(note, files, plan.space.axes.model_dump(), times)
-
-
-def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
-    """How many cells MLflow has not got, and the command that uploads them later."""
-    command = [*SYNC, "--space", _from_anywhere(arguments.space)]
-    for name in ("only", "set"):
-        command += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
-    for name in ("precision", "seeds"):
-        value = getattr(arguments, name)
-        command += [] if value is None else [f"--{name}", str(value)]
-    store = Store(arguments.store)
-    command += ["--store", store.local_folder or store.url]
-    if arguments.assets is not None:
-        command += ["--assets", _from_anywhere(arguments.assets)]
-    there = where(store, arguments.tracking_uri)
-    if there.given_by:
-        uri = there.uri if there.file is None else uri_of(there.file)
-        command += ["--tracking-uri", masked(uri)]
-    cells = "1 finished cell is" if len(keys) == 1 else f"{len(keys)} finished cells are"
-    return f"{cells} not uploaded to MLflow; upload later with: {shlex.join(command)}"
-
-
-def _from_anywhere(name: str) -> str:
-    """A file's or folder's path in full; any other name as it is."""
-    return os.path.abspath(name) if os.path.exists(name) else name
-
-
-def to_see(there: Where, store: Store) -> str:
-    """How to see what was logged: an address, or a command for a shell in any folder."""
-    if there.own and store.local_folder is not None:
-        return shlex.join([*UI, "--store", store.local_folder])
-    if there.file is not None:
-        return shlex.join([*UI, "--tracking-uri", uri_of(there.file)])
-    return f"{there.shown} ({there.given_by})" if there.given_by == VARIABLE else there.shown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -111,8 +36,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _sync(arguments: argparse.Namespace) -> int:
-    from orchestrator.report import contents
-
     plan, store, assets = open_plan(arguments, reading=True)
     done, space = plan.with_status("done"), plan.space.name
     if not done:
@@ -124,8 +47,7 @@ def _sync(arguments: argparse.Namespace) -> int:
     with Uploader(tracker, store, lambda line: print(line, file=sys.stderr)) as uploader:
         for cell in done:
             uploader.add(cell)
-        times = read_times(space, store)
-        left_out = uploader.finish(lambda: summary(plan, store, contents.make(plan, store), times))
+        left_out = uploader.finish(lambda: _summary(plan, store))
     there = f"MLflow at {tracker.shown_uri}"
     if uploader.uploaded or uploader.summary_uploaded:
         print(f"uploaded {uploader.uploaded} of {len(done)} finished cells of {space} to {there}")
@@ -137,8 +59,16 @@ def _sync(arguments: argparse.Namespace) -> int:
     return 1 if left_out else 0
 
 
+def _summary(plan: Plan, store: Store) -> Summary:
+    from orchestrator.report.contents import files
+    from orchestrator.report.from_store import read
+
+    results = read(plan, store)
+    return summary(plan, store, results, files(results), read_times(plan.space.name, store))
+
+
 def _ui(arguments: argparse.Namespace) -> int:
-    from orchestrator.ui import serve
+    from orchestrator.tracking.ui import serve
 
     store = Store(arguments.store)
     there = where(store, arguments.tracking_uri)
@@ -157,7 +87,7 @@ def _port(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.track",
+        prog=called("track"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

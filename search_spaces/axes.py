@@ -154,7 +154,7 @@ class Some(Written):
         axes = (*AXES, "seed")
         return {axis: values for axis in axes if (values := getattr(self, axis, None))}
 
-    def has(self, place: Mapping[str, str | int]) -> bool:
+    def has(self, place: Mapping[str, object]) -> bool:
         """Whether a place is one of them; an axis that it lacks has none of the values."""
         return all(place.get(axis) in values for axis, values in self.given().items())
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,8 @@ from search_spaces.yaml_file import Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
-AXES = ("dataset", "model", "head", "training", "attack")
+NamedAxis = Literal["dataset", "model", "head", "training", "attack"]
+AXES: tuple[NamedAxis, ...] = get_args(NamedAxis)
 Protocol = Literal["textattack", "mvp"]
 
 

@@ -1,15 +1,31 @@
 """One cell of the grid, fully resolved: what a trial is told, and what its result depends on.
 
-The plan makes these (orchestrator/cells.py), a trial runs them (trainables/cell.py), and the store
+The plan makes these (orchestrator/plan), a trial runs them (trainables/cell.py), and the store
 keeps them as JSON beside the results.
 """
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
+from typing_extensions import TypedDict
 
 from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
 from search_spaces.space import FitSettings, Resources
+
+
+class Axes(TypedDict):
+    """A cell's place in the grid."""
+
+    dataset: str
+    model: str
+    head: str
+    training: str
+    attack: str
+    seed: int
+
+
+Axis = Literal["dataset", "model", "head", "training", "attack", "seed"]
+ALL_AXES: tuple[Axis, ...] = get_args(Axis)
 
 
 class OtherDataset(BaseModel):
@@ -19,6 +35,12 @@ class OtherDataset(BaseModel):
     name: str
     data: Dataset
     digest: str
+
+    @property
+    def stored_as(self) -> str:
+        """What an evaluation is stored by: it is done again when the other data set changes."""
+        rows = "-".join(value.replace(" ", "_") for value in self.data.rows_identity().values())
+        return "-".join(filter(None, [self.name, self.digest[:10], rows]))
 
 
 class Fit(BaseModel):
@@ -70,7 +92,7 @@ class Cell(BaseModel):
     resources: Resources
     identity: dict[str, Any]
 
-    def axes(self) -> dict[str, str | int]:
+    def axes(self) -> Axes:
         """The cell's place in the grid, axis by axis."""
         fit = self.fit
         return {

@@ -219,7 +219,7 @@ class Space(Written):
 
         return list(filter(has_cell, names))
 
-    def excluded(self, place: Mapping[str, str | int]) -> str:
+    def excluded(self, place: Mapping[str, object]) -> str:
         """Why a place, or every place that has these values, is left out; "" where it is not."""
         reasons = (each.reason for each in self.exclude if each.has(place))
         return " ".join(next(reasons, "").split())

@@ -15,10 +15,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored import record as stored_record
-from stored import write
+from stores import record as stored_record
+from stores import write
 
-from orchestrator.plan import Plan, make_plan
+from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown, headline
 from orchestrator.report.contents import files
@@ -31,7 +31,7 @@ from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.data import Example
 from trainables.heads.base import Batch, Head, Texts
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 prepare_textattack("embedded")

@@ -22,7 +22,7 @@ from trainables.attacks.resources import NAMES as RESOURCES
 from trainables.attacks.resources import identity, masked_language_model, prepare_textattack
 from trainables.data import Example
 from trainables.heads.base import Head, Texts
-from trainables.results import attack_metrics
+from trainables.metrics import attack_metrics
 
 prepare_textattack("embedded")
 

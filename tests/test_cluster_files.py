@@ -1,56 +1,23 @@
-"""The cluster files that ship: right but for what is the user's to set, and wrong ones found out.
+"""The cluster files that ship: right but for what the user sets; wrong ones are found out."""
 
-AWS is moto's, in this process: the one thing here that cannot be had for real.
-"""
-
-import contextlib
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aws_account import AWS, OWNED, SET, filled_in, make_home
 
-from orchestrator.cluster import main
+from orchestrator.cluster.__main__ import main
 
-REPOSITORY = Path(__file__).parent.parent
-AWS, OWNED = REPOSITORY / "cluster.yaml", REPOSITORY / "cluster-onprem.yaml"
-RANGE = "203.0.113.7/32"
-SET = {
-    "YOUR-RANGE": RANGE,
-    "YOUR-SECURITY-GROUP": "sg-0123456789abcdef0",
-    "YOUR-IMAGE": "ami-0123456789abcdef0",
-    "YOUR-BUCKET": "bucket",
-    "YOUR-HEAD": "10.0.0.1",
-    "YOUR-WORKER-1": "10.0.0.2",
-    "YOUR-WORKER-2": "10.0.0.3",
-    "YOUR-USER": "lab",
-    "YOUR-KEY": "key",
-    "YOUR-SHARED-FOLDER": "shared",
-}
 Change = Callable[[dict[str, Any]], object]
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of the test's own, with an ssh key in it, and no AWS account."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(REPOSITORY)
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh" / "key").touch()
-    return tmp_path
-
-
-def filled_in(file: Path) -> str:
-    text = file.read_text()
-    for name, value in SET.items():
-        text = text.replace(name, value)
-    return text
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_home(tmp_path, monkeypatch)
 
 
 def check(
@@ -206,120 +173,10 @@ def test_without_the_extra_the_check_says_what_to_install() -> None:
     code = (
         "import importlib.util as util; found = util.find_spec;"
         "util.find_spec = lambda name, *more: None if name == 'boto3' else found(name, *more);"
-        "from orchestrator.cluster import main; raise SystemExit(main(['check', 'cluster.yaml']))"
+        "from orchestrator.cluster.__main__ import main;"
+        "raise SystemExit(main(['check', 'cluster.yaml']))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert "needs boto3: pip install" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-@contextlib.contextmanager
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """EC2 in the file's region, of moto's make."""
-    import boto3
-    from moto import mock_aws
-
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "of-the-test")
-    with mock_aws():
-        yield boto3.client("ec2", region_name="us-west-2")
-
-
-def prepared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """The file with the group that `prepare` made, as a user would get to it."""
-    own = tmp_path / "mine.yaml"
-    group = SET["YOUR-SECURITY-GROUP"]
-    own.write_text(filled_in(AWS).replace(group, "YOUR-SECURITY-GROUP"))
-    assert main(["prepare", str(own)]) == 0
-    (line,) = [line for line in capsys.readouterr().out.splitlines() if "security group" in line]
-    own.write_text(own.read_text().replace("YOUR-SECURITY-GROUP", line.split()[2].rstrip(":")))
-    assert main(["check", str(own), "--space", "paper"]) == 0
-    return own
-
-
-def from_the_world(ec2: Any, group: str) -> list[tuple[Any, ...]]:
-    """Protocol, ports and range of each rule that lets in more than the group itself."""
-    (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
-    return [
-        (rule["IpProtocol"], rule.get("FromPort"), rule.get("ToPort"), span["CidrIp"])
-        for rule in found["IpPermissions"]
-        for span in rule["IpRanges"]
-    ]
-
-
-def test_only_ssh_from_the_given_range_is_let_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with aws(monkeypatch) as ec2:
-        own = prepared(tmp_path, capsys)
-        (group,) = yaml.safe_load(own.read_text())["metadata"]["security_groups"]
-        assert from_the_world(ec2, group) == [("tcp", 22, 22, RANGE)]
-        own.write_text(own.read_text().replace(RANGE, "198.51.100.0/24"))
-        assert main(["prepare", str(own)]) == 0
-        assert from_the_world(ec2, group) == [("tcp", 22, 22, "198.51.100.0/24")]
-
-
-def test_workers_may_use_the_bucket_and_start_no_machines(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import boto3
-
-    with aws(monkeypatch):
-        prepared(tmp_path, capsys)
-        iam = boto3.client("iam")
-        may = {
-            name: [
-                (action, resource)
-                for statement in iam.get_role_policy(
-                    RoleName=f"robustness-sweep-{name}", PolicyName="sweep"
-                )["PolicyDocument"]["Statement"]
-                for action in statement["Action"]
-                for resource in statement["Resource"]
-            ]
-            for name in ("head", "worker")
-        }
-        profile = iam.get_instance_profile(InstanceProfileName="robustness-sweep-worker")
-    assert {resource for _, resource in may["worker"]} == {
-        "arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*",
-    }  # fmt: skip
-    assert ("s3:PutObject", "arn:aws:s3:::bucket/*") in may["worker"]
-    assert set(may["worker"]) < set(may["head"])
-    assert ("iam:PassRole", "arn:aws:iam::*:role/robustness-sweep-worker") in may["head"]
-    assert [role["RoleName"] for role in profile["InstanceProfile"]["Roles"]] == [
-        "robustness-sweep-worker"
-    ]
-
-
-def test_prepare_wants_the_range_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    own = tmp_path / "mine.yaml"
-    own.write_text(filled_in(AWS).replace(RANGE, "YOUR-RANGE"))
-    assert main(["prepare", str(own)]) == 2
-    assert "YOUR-RANGE is still to be set" in capsys.readouterr().err
-
-
-def test_ray_fills_in_the_file_and_runs_a_spot_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from ray.autoscaler._private.commands import _bootstrap_config
-    from ray.autoscaler._private.providers import _get_node_provider
-
-    with aws(monkeypatch) as ec2:
-        own = prepared(tmp_path, capsys)
-        written = yaml.safe_load(own.read_text())
-        config = _bootstrap_config(written, no_config_cache=True)
-        (group,) = written["metadata"]["security_groups"]
-        for name, kind in config["available_node_types"].items():
-            assert kind["node_config"]["SecurityGroupIds"] == [group], name
-            assert kind["node_config"]["SubnetIds"] and kind["node_config"]["KeyName"]
-        assert from_the_world(ec2, group) == [("tcp", 22, 22, RANGE)]
-        provider = _get_node_provider(config["provider"], config["cluster_name"])
-        spot = config["available_node_types"]["gpu_spot"]["node_config"]
-        provider.create_node(spot, {"ray-node-type": "worker"}, 1)
-        (machine,) = provider.non_terminated_nodes({})
-        (reservation,) = ec2.describe_instances(InstanceIds=[machine])["Reservations"]
-        (instance,) = reservation["Instances"]
-        assert instance["InstanceLifecycle"] == "spot"
-        assert [found["GroupId"] for found in instance["SecurityGroups"]] == [group]
-        provider.terminate_node(machine)
-        assert provider.non_terminated_nodes({}) == []

@@ -17,13 +17,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from commands import REPOSITORY, environment, small
 
-REPOSITORY = Path(__file__).parent.parent
-SMALL = (
-    "--only dataset=sst2 --only model=bert-embedded --only head=mlp_ft,mvp "
-    "--only attack=misspellings --set attack.examples=2 "
-    "--set fit.train_examples=32 --set fit.max_epochs=1"
-)
+SMALL = " ".join(small("mlp_ft,mvp", "misspellings"))
 RUN_BY = {  # commands that no test runs as they stand, and what runs them instead
     "make sweep": "test_make_sweep_and_the_ui",
     "make ui": "test_make_sweep_and_the_ui",
@@ -33,6 +29,8 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make lint": ".ci/run",
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
     "ray up cluster-onprem.yaml": "tests/cluster",
+    "python -m orchestrator.cluster prepare cluster.yaml": "test_cluster_stack",
+    "python -m orchestrator.cluster release cluster.yaml": "test_cluster_stack",
     "python -m orchestrator.assets list --space paper": "test_assets_command",
     "python -m orchestrator.assets fetch --space paper --to paper_assets": "test_assets_command",
     "python -m orchestrator.assets verify paper_assets": "test_assets_command",
@@ -70,10 +68,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = shlex.split(command)
     assert words[0] == "python", f"not a command this test knows: {command}"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
         [sys.executable, *words[1:]],
-        cwd=folder, capture_output=True, text=True, timeout=300, env=environment,
+        cwd=folder, capture_output=True, text=True, timeout=300, env=environment(),
     )  # fmt: skip
 
 
@@ -129,6 +126,8 @@ OURS = [
     "trainables/**/*.md",
     "orchestrator/**/*.md",
     "benchmarks/*",
+    "docs/*.md",
+    "tools/*.md",
 ]
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 
@@ -137,6 +136,36 @@ LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffi
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+SOURCES = [
+    path
+    for package in ("search_spaces", "trainables", "orchestrator")
+    for path in sorted((REPOSITORY / package).rglob("*"))
+    if path.suffix in (".py", ".yaml") and ".md" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_pages_and_headings_named_in_the_code_exist(path: Path) -> None:
+    """`docs/protocol.md, "Heads"` is a page and one of its headings, wherever the line breaks."""
+    text = re.sub(r"\s*\n[\s#]*", " ", path.read_text())
+    for name, heading in re.findall(r'((?:[\w-]+/)+[\w-]+\.md)(?:, "([^"]+)")?', text):
+        page = REPOSITORY / name
+        assert page.is_file(), f"{path}: {name}"
+        headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+        assert not heading or heading in headings, f"{path}: {name} has no heading {heading}"
+
+
+def test_targets_of_make_named_in_the_pages_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
+    for page in LINKING:
+        named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+        assert named <= targets, f"{page}: make {named - targets}"
+
+
+def test_the_heads_lead_to_the_protocol() -> None:
+    assert REPOSITORY / "trainables" / "heads" / "mvp.py" in SOURCES
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.eta import Estimator, Left, Task, seconds_in_words
+from orchestrator.follow.eta import Estimator, Left, Task, seconds_in_words
 
 ATTACKS, MODELS, DATASETS, HEADS = 4, 3, 5, 4
 EXAMPLES = 5

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.explain import explain
-from orchestrator.plan import Plan, make_plan
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.sweep.explain import explain
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets

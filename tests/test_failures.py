@@ -11,28 +11,29 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from commands import ONE_FIT
 
-from orchestrator.driver import Stop
-from orchestrator.lease import Lease
-from orchestrator.plan import Plan, PlannedCell, make_plan
-from orchestrator.rates import Rates
+from orchestrator.plan.plan import Plan, PlannedCell, make_plan
+from orchestrator.plan.rates import Rates
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read
+from orchestrator.run.lease import Lease
+from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
 from trainables.data import Example, attacked_examples
+from trainables.files import StoreError
 from trainables.fit import gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
 from trainables.speed.optimizer import AdamW
-from trainables.store import Store, StoreError
+from trainables.store import Store
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
 SMALL = ["fit.train_examples=16", "attack.examples=8"]
-ONE = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft"]
 BAD = """
 from pathlib import Path
 from textattack.constraints import Constraint
@@ -72,7 +73,9 @@ def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cel
     space["axes"]["attack"] = ["picky"]
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     plan = make_plan(
-        load(str(tmp_path / "space.yaml"), only=ONE, sets=SMALL), ASSETS, Store(str(tmp_path / "x"))
+        load(str(tmp_path / "space.yaml"), only=ONE_FIT, sets=SMALL),
+        ASSETS,
+        Store(str(tmp_path / "x")),
     )
     (cell,) = plan.todo
     yield cell, bad
@@ -206,7 +209,7 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
 def test_a_disk_that_fills_up_is_said_in_a_line_and_a_rerun_completes(tmp_path: Path) -> None:
     """No file may grow over 1 MB: the weights do not fit."""
     plan = make_plan(
-        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL),
+        load("embedded", only=[*ONE_FIT, "attack=misspellings"], sets=SMALL),
         ASSETS,
         Store(str(tmp_path / "store")),
     )
@@ -236,7 +239,7 @@ def test_an_object_store_that_goes_away_is_said_in_a_line_and_a_rerun_completes(
 ) -> None:
     store = Store(s3.url("goes-away"))
     plan = make_plan(
-        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL), ASSETS, store
+        load("embedded", only=[*ONE_FIT, "attack=misspellings"], sets=SMALL), ASSETS, store
     )
     (cell,) = plan.todo
     progress = Worker(store, ASSETS).run(cell)

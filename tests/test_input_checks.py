@@ -21,9 +21,9 @@ import pytest
 import yaml
 
 from orchestrator import catalog
-from orchestrator.needed import Asset, needed
-from orchestrator.plan import make_plan
-from orchestrator.sweep import main
+from orchestrator.assets.needed import Asset, needed
+from orchestrator.plan.plan import make_plan
+from orchestrator.sweep.__main__ import main
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput
 from search_spaces.space import load
@@ -31,11 +31,11 @@ from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model
 from trainables.attacks.downloads import ARCHIVES, MASKED_LM
 from trainables.chinese import hold_chinese
 from trainables.data import load_splits
-from trainables.families import FAMILIES, cannot_have
-from trainables.model_folder import ModelFolder
+from trainables.models.families import FAMILIES, cannot_have
+from trainables.models.folder import ModelFolder
+from trainables.models.tokenizer import TokenizerFiles
+from trainables.models.weights import check_lm_head, check_weights
 from trainables.store import Store
-from trainables.tokenizer_files import TokenizerFiles
-from trainables.weight_files import check_lm_head, check_weights
 
 TEXTS = [f"the film number {n} was {'great' if n % 2 else 'dull'}" for n in range(200)]
 LABELS = [n % 2 for n in range(200)]

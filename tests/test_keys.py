@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.keys import key
-from orchestrator.plan import make_plan
+from orchestrator.plan.keys import key
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED
 from search_spaces.space import load
 from trainables.assets import Assets

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import lease
-from orchestrator.lease import Lease
+from orchestrator.run import lease
+from orchestrator.run.lease import Lease
 from search_spaces.errors import BadInput
 from trainables.store import Store
 
@@ -69,7 +69,7 @@ def test_of_many_at_once_never_two_hold_the_store(store: Store) -> None:
 
 def test_a_killed_drivers_place_is_taken_at_once(store: Store) -> None:
     code = (
-        "import sys, time; from orchestrator.lease import Lease;"
+        "import sys, time; from orchestrator.run.lease import Lease;"
         "from trainables.store import Store;"
         "Lease(Store(sys.argv[1])).__enter__(); print('held', flush=True); time.sleep(60)"
     )

@@ -6,16 +6,20 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator import live
-from orchestrator.eta import Left
-from orchestrator.live import Drawing, View
-from orchestrator.plan import Plan, make_plan
-from orchestrator.progress import Progress, RunningCell, Snapshot
+from orchestrator.follow import live
+from orchestrator.follow.eta import Left
+from orchestrator.follow.live import Drawing, View
+from orchestrator.follow.progress import Progress, RunningCell, Snapshot
+from orchestrator.plan.plan import Plan, make_plan
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.records import TrialReport
 from trainables.store import Store
 
-DONE = {"phase": "done", "finished": 4, "total": 4, "clean_accuracy": 0.75}
+
+def done(**metrics: float) -> TrialReport:
+    known = {"clean_accuracy": 0.75, "num_examples": None, "attack_seconds": None}
+    return {"phase": "done", "finished": 4, "total": 4, "metrics": {**known, **metrics}}
 
 
 def three_cells(store: str = "/nonexistent") -> Plan:
@@ -38,8 +42,8 @@ def watched(terminal: bool) -> str:
         )
         view.update(cells[0], {"phase": "attack", "fit_done": True, "finished": 0, "total": 4})
         view.update(cells[0], {"phase": "attack", "finished": 3, "total": 4})
-        view.update(cells[0], {**DONE, "accuracy_under_attack": 0.25})
-        view.update(cells[1], {**DONE, "accuracy_under_attack": 0.5})
+        view.update(cells[0], done(accuracy_under_attack=0.25))
+        view.update(cells[1], done(accuracy_under_attack=0.5))
         view.update(cells[2], {"phase": "failed", "error": "FloatingPointError: nan"})
     return output.getvalue()
 
@@ -135,7 +139,7 @@ def test_examples_a_second_are_those_of_the_last_minute() -> None:
     progress.update(cell, {"phase": "attack", "finished": 3, "total": 4})
     assert progress.snapshot().examples_per_second == pytest.approx(3 / 10)
     clock.now = 65.0
-    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    progress.update(cell, done(accuracy_under_attack=0.5))
     assert progress.snapshot().examples_per_second == pytest.approx(4 / 60)
     clock.now = 75.0
     assert progress.snapshot().examples_per_second == pytest.approx(1 / 60)
@@ -153,7 +157,7 @@ def test_examples_that_were_attacked_before_are_not_counted_again() -> None:
     assert progress.snapshot().running == 0
     progress.update(cell, {"phase": "begun"})
     progress.update(cell, {"phase": "attack", "finished": 2, "total": 4, "found": 2})
-    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    progress.update(cell, done(accuracy_under_attack=0.5))
     assert progress.attacked == 2
 
 
@@ -174,7 +178,7 @@ def test_a_cell_in_parts_is_one_that_runs_and_is_done_when_its_result_is() -> No
     progress.update(cell, {**here, "finished": 2, "part": [0, 2]})
     progress.update(cell, {**here, "finished": 1, "part": [1, 2]})
     assert running() == [("attack", 3)] and progress.attacked == 2
-    end = {"phase": "part_done", "finished": 2, "total": 2, "attacked": 1, "done": True}
+    end = {"phase": "part_done", "finished": 2, "total": 2, "attacked": 1, "last": True}
     progress.update(cell, {**end, "spent": {"attack": 1.0}, "part": [0, 2]})
     assert running() == [("attack", 3)]
     progress.update(cell, {"phase": "died", "part": [1, 2]})
@@ -183,10 +187,10 @@ def test_a_cell_in_parts_is_one_that_runs_and_is_done_when_its_result_is() -> No
     progress.update(cell, {"phase": "begun"})
     progress.update(cell, {**here, "finished": 3, "total": 4, "found": 3})
     assert running() == [("attack", 3)]
-    progress.update(cell, {**DONE, "accuracy_under_attack": 0.5})
+    progress.update(cell, done(accuracy_under_attack=0.5))
     assert (progress.done, progress.attacked, running()) == (1, 3, [])
     for other in plan.todo[1:]:
-        progress.update(other, {**DONE, "accuracy_under_attack": 0.5, "fit_done": True})
+        progress.update(other, {**done(accuracy_under_attack=0.5), "fit_done": True})
     assert progress.snapshot().eta == Left(0, 0, 0)
 
 
@@ -194,7 +198,7 @@ def test_a_trial_that_ends_with_its_fit_runs_no_more() -> None:
     plan = three_cells()
     progress = Progress(plan)
     cell = plan.todo[0]
-    fitted = {"phase": "attack", "fit_done": True, "finished": 0, "total": 4, "done": True}
+    fitted = {"phase": "attack", "fit_done": True, "finished": 0, "total": 4, "last": True}
     progress.update(cell, {"phase": "fit", "finished": 1, "total": 1, "validation_accuracy": 0.5})
     assert progress.snapshot().running == 1
     progress.update(cell, fitted)
@@ -220,6 +224,6 @@ def test_all_of_a_sweep_can_be_told_and_nothing_is_left_at_its_end(tmp_path: Pat
         clock.now += 5
         told = progress.snapshot()
         assert Snapshot.from_json(told.to_json()) == told
-        progress.update(cell, {**DONE, **metrics})
+        progress.update(cell, done(**metrics))
     assert (told.done, told.running, told.fits_done) == (2, 1, 1)
     assert progress.snapshot().eta == Left(0, 0, 0)

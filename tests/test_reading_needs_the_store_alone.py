@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from stored import write
+from stores import write
 
-from orchestrator import sweep
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from orchestrator.report import __main__ as report
+from orchestrator.sweep import __main__ as sweep
 from search_spaces.space import load
 from trainables.assets import EMBEDDED, Assets
 from trainables.store import Store

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from ray.tune.search import Searcher
 
 from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
-from orchestrator.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths
-from orchestrator.plan import make_plan
-from orchestrator.schedule import SMALLEST_PART, FitFirst, Task
-from orchestrator.slots import Shape, Slots
+from orchestrator.plan.plan import make_plan
+from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths, Verdict
+from orchestrator.run.schedule import SMALLEST_PART, FitFirst, Task
+from orchestrator.run.slots import Shape, Slots
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets
@@ -47,7 +47,8 @@ def fit_first(
         "fit_cost": lambda cell: 1.0,
         "attack_cost": lambda cell: 1.0,
         "nodes": nodes,
-        "again": lambda cell: True,
+        "verdict": lambda cell: "run again",
+        "give_up": lambda cell: None,
     }
     return FitFirst(cells, **{**arguments, **changes})
 
@@ -104,13 +105,11 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
     undecided: set[str] = set()
     attacked: dict[str, list[int]] = {cell.key: [] for cell in cells}
 
-    def again(cell: Cell) -> bool | None:
-        verdict = draw.choice([True, True, False, None])
+    def verdict(cell: Cell) -> Verdict:
+        verdict = draw.choice(["run again", "run again", "given up", "not known yet"])
         undecided.discard(cell.key)
-        if verdict is None:
+        if verdict == "not known yet":
             undecided.add(cell.key)
-        elif verdict is False:
-            ended.append(cell.key)
         return verdict
 
     def attack(task: Task, whole: bool) -> None:
@@ -129,7 +128,8 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
         config_of=vars,
         fits_done=set(fitted),
         attack_cost=lambda cell: 1.0 + cells.index(cell),
-        again=again,
+        verdict=verdict,
+        give_up=lambda cell: ended.append(cell.key),
         pending=pending,
         max_concurrent=at_once,
     )
@@ -333,23 +333,25 @@ def test_only_deaths_on_living_nodes_use_up_restarts(monkeypatch: pytest.MonkeyP
     deaths = Deaths(lambda: living, home="home")
     for _ in range(RESTARTS):
         deaths.record("cell", "home")
-        assert deaths.again("cell") is True
+        assert deaths.verdict("cell") == "run again"
     deaths.record("cell", "spot")
-    assert deaths.again("cell") is None, "the node may be dead, and Ray not know it yet"
+    assert deaths.verdict("cell") == "not known yet", (
+        "the node may be dead, and Ray not know it yet"
+    )
     living.remove("spot")
-    assert deaths.again("cell") is True
+    assert deaths.verdict("cell") == "run again"
     deaths.record("cell", "home")
-    assert deaths.again("cell") is False
+    assert deaths.verdict("cell") == "given up"
     assert deaths.counted("cell") == RESTARTS + 1
 
     for _ in range(RESTARTS + 1):
         deaths.record("other", "elsewhere")
-        assert deaths.again("other") is True, "nodes die as often as they like"
+        assert deaths.verdict("other") == "run again", "nodes die as often as they like"
     living.add("elsewhere")
-    assert deaths.again("other") is None
+    assert deaths.verdict("other") == "not known yet"
     later = NODE_DEATH_KNOWN_AFTER + 1
     monkeypatch.setattr("time.monotonic", lambda now=deaths.died["other"][-1][1]: now + later)
-    assert deaths.again("other") is False
+    assert deaths.verdict("other") == "given up"
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 import yaml
-from finished_store import write_finished
 from hypothesis import given
 from hypothesis import strategies as st
+from stores import write_finished
 
-from orchestrator.describe import describe
-from orchestrator.needed import needed
-from orchestrator.plan import Plan, make_plan
+from orchestrator.assets.needed import needed
+from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.__main__ import main as report
 from orchestrator.report.from_mlflow import read as read_mlflow
 from orchestrator.report.provenance import not_run
-from orchestrator.slots import shape
-from orchestrator.sweep import main as sweep
+from orchestrator.run.slots import shape
+from orchestrator.sweep.__main__ import main as sweep
+from orchestrator.sweep.dry_run import describe
 from orchestrator.track import main as track
 from search_spaces.axes import Exclusion
 from search_spaces.catalog import PACKAGED, Catalog, attack_settings
@@ -655,7 +655,7 @@ def test_a_cluster_needs_room_for_every_override(
     written: Load, capsys: Any, tmp_path: Path
 ) -> None:
     """cluster check: the largest of a space's trials, not the first."""
-    from orchestrator.cluster import main as cluster
+    from orchestrator.cluster.__main__ import main as cluster
 
     written("overrides: [{when: {head: mvp}, resources: {attack: {cpus: 1000}}}]")
     file = Path(__file__).parent.parent / "cluster.yaml"

@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables import speed

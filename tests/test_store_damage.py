@@ -15,21 +15,22 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from orchestrator import status, sweep
-from orchestrator.arguments import open_plan
-from orchestrator.damage import set_aside
-from orchestrator.plan import make_plan
+from orchestrator.cli.arguments import open_plan
+from orchestrator.cli.damage import set_aside
+from orchestrator.plan.plan import make_plan
 from orchestrator.report import contents
 from orchestrator.report.from_store import read
 from orchestrator.report.results import CellResult
-from orchestrator.sweep import _parser
+from orchestrator.sweep import __main__ as sweep
+from orchestrator.sweep import status
+from orchestrator.sweep.__main__ import _parser
 from search_spaces.cell import Cell
 from search_spaces.space import Space, load
 from trainables.assets import Assets
 from trainables.cell import Worker
-from trainables.replay import Adversarial, replay
 from trainables.scratch import scratch
 from trainables.store import Store
+from trainables.transfer import Adversarial, replay
 
 ASSETS = Assets("embedded")
 SPACE = """

@@ -13,38 +13,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
-from finished_store import SMALL, write_finished
+from commands import REPOSITORY, environment, small, wait_for
+from stores import SMALL, write_finished
 from test_schedule import all_that_is_handed_out, fit_first, sixteen_cells
 
-from orchestrator import limits, notify
-from orchestrator.assets import main as assets_command
-from orchestrator.budget import Budget, duration
+from orchestrator.assets.__main__ import main as assets_command
 from orchestrator.catalog import main as catalog_command
-from orchestrator.deaths import memory_as_cause
-from orchestrator.notify import Outcome, notified
-from orchestrator.ray_folder import SOCKET_PATH, WITHIN, RayFolder
 from orchestrator.report.__main__ import main as report
-from orchestrator.schedule import Queue, Task
-from orchestrator.sweep import main
+from orchestrator.run import limits
+from orchestrator.run.budget import Budget, duration
+from orchestrator.run.deaths import memory_as_cause
+from orchestrator.run.ray_folder import SOCKET_PATH, WITHIN, RayFolder
+from orchestrator.run.schedule import Queue, Task
+from orchestrator.sweep import notify
+from orchestrator.sweep.__main__ import main
+from orchestrator.sweep.notify import Ending, notified
 from orchestrator.track import main as sync_command
 from search_spaces.errors import BadInput
 from trainables.scratch import remove_leftovers
 
-REPOSITORY = Path(__file__).parent.parent
-ONE = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--only", "attack=misspellings", "--set", "attack.examples=4",
-    "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-
-
-def sweep(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator.sweep", *arguments]
+ONE = small(attack="misspellings", examples=4)
+ENVIRONMENT = environment()
+sweep = partial(commands.command, "sweep")
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
@@ -58,7 +54,7 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 
 OUTLIVES = """
 import sys
-from orchestrator import output
+from orchestrator.cli import output
 output.open_descriptors()
 output.outlive_reader()
 for number in range(20000):
@@ -85,7 +81,7 @@ def test_a_file_opened_where_output_was_closed_does_not_get_what_is_printed(
 ) -> None:
     file = tmp_path / "database"
     code = (
-        "import orchestrator.output as o; o.open_descriptors();"
+        "import orchestrator.cli.output as o; o.open_descriptors();"
         f"f = open({str(file)!r}, 'w'); o.outlive_reader(); print('printed'); f.write('its own')"
     )
     assert shell(f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} >&- 2>&-").returncode == 0
@@ -93,7 +89,7 @@ def test_a_file_opened_where_output_was_closed_does_not_get_what_is_printed(
 
 
 def test_characters_that_the_encoding_lacks_are_escaped() -> None:
-    code = "import orchestrator.output as o; o.outlive_reader(); print('caf\\xe9 \\udcff')"
+    code = "import orchestrator.cli.output as o; o.outlive_reader(); print('caf\\xe9 \\udcff')"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True,
         env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"},
@@ -102,7 +98,7 @@ def test_characters_that_the_encoding_lacks_are_escaped() -> None:
 
 
 def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator import output
+    from orchestrator.cli import output
 
     read, write = os.pipe()
     stream = output._lasting(None, write)
@@ -121,7 +117,7 @@ def test_a_full_disk_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_terminal_that_closes_is_replaced_by_nothing() -> None:
-    from orchestrator import output
+    from orchestrator.cli import output
 
     terminal, descriptor = os.openpty()
     stream = output._lasting(None, descriptor)
@@ -173,7 +169,7 @@ def test_plots_do_not_depend_on_a_notebook_or_a_users_settings(
     backend: str, tmp_path: Path
 ) -> None:
     code = (
-        "from orchestrator.report.drawing import draw; import hashlib;"
+        "from orchestrator.report.plots.style import draw; import hashlib;"
         "plot = draw('n', 't', 'a', None, 2.0, lambda f: f.add_subplot().plot([1, 3, 2]));"
         "print(hashlib.sha256(plot.svg + plot.pdf).hexdigest())"
     )
@@ -396,7 +392,7 @@ def test_the_order_of_a_queue_is_kept_but_for_what_is_brought_forward() -> None:
 def noticed(tmp_path: Path) -> Callable[[type[BaseException] | None, int], dict[str, str]]:
     """What the command finds in its environment when a sweep has ended so."""
     file = tmp_path / "noticed"
-    outcome = Outcome("embedded", "/a store", 7, done=lambda: 3)
+    outcome = Ending("embedded", "/a store", 7, done=lambda: 3)
 
     def end(error: type[BaseException] | None, code: int) -> dict[str, str]:
         try:
@@ -442,7 +438,7 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "AT_MOST", 0.2)
-    outcome = Outcome("embedded", "s", 1, done=lambda: 1 // 0)
+    outcome = Ending("embedded", "s", 1, done=lambda: 1 // 0)
     for command in ("exit 3", "sleep 60 & sleep 60"):
         with notified(command, outcome):
             outcome.code = 0
@@ -457,10 +453,10 @@ def test_a_signal_during_a_notice_ends_the_notice_and_not_the_sweep_that_is_done
     tmp_path: Path,
 ) -> None:
     code = """
-from orchestrator import command
-from orchestrator.notify import Outcome, notified
+from orchestrator.cli import command
+from orchestrator.sweep.notify import Ending, notified
 def main():
-    outcome = Outcome("embedded", "s", 1, done=lambda: 1)
+    outcome = Ending("embedded", "s", 1, done=lambda: 1)
     with notified("echo $$ > pid; kill -INT $PPID; exec sleep 60", outcome):
         outcome.code = 0
     return outcome.code
@@ -502,10 +498,7 @@ def test_out_of_memory_is_told_as_such_and_nothing_else_is() -> None:
 @pytest.mark.slow
 def test_a_trial_that_rays_memory_monitor_ends_says_so(tmp_path: Path) -> None:
     monitor = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
-    done = subprocess.run(
-        sweep(*ONE, "--store", str(tmp_path)), capture_output=True, text=True, timeout=300,
-        env={**ENVIRONMENT, **monitor},
-    )  # fmt: skip
+    done = commands.run("sweep", *ONE, "--store", str(tmp_path), **monitor)
     assert done.returncode == 1
     assert re.search(r"^failed: .*out of memory \(.* used / .*--max-concurrent", done.stderr, re.M)
 
@@ -620,10 +613,7 @@ def stopped(
     output, errors = process.communicate(timeout=60)
     for text in ("Traceback", "***", "Exception ignored"):
         assert text not in output + errors, output + errors
-    deadline = time.monotonic() + 60
-    while any(map(is_running, below)):
-        assert time.monotonic() < deadline, "Ray's processes outlive the sweep"
-        time.sleep(0.1)
+    wait_for(lambda: not any(map(is_running, below)))
     assert not list((store / "drivers").glob("*"))
     assert not list(scratch.glob("robustness-sweep-*"))
     return process.returncode, shlex.join(command), errors.splitlines()
@@ -708,10 +698,7 @@ def test_a_second_signal_ends_a_sweep_at_once(tmp_path: Path, scratch_folder: Pa
     process.send_signal(signal.SIGINT)
     assert "stopping: Ctrl-C" in process.communicate(timeout=10)[1]
     assert process.returncode == 130
-    deadline = time.monotonic() + 60
-    while any(map(is_running, below)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not any(map(is_running, below)))
 
 
 @pytest.mark.slow
@@ -750,10 +737,7 @@ INTERRUPTS = "import os, signal; os.kill(os.getpid(), signal.{name}); import tim
 )
 def test_a_signal_during_imports_is_a_line_too(name: str, module: str, tmp_path: Path) -> None:
     (tmp_path / f"{module}.py").write_text(INTERRUPTS.format(name=name))
-    done = subprocess.run(
-        sweep("--dry-run"), capture_output=True, text=True,
-        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
-    )  # fmt: skip
+    done = commands.run("sweep", "--dry-run", PYTHONPATH=f"{tmp_path}:{REPOSITORY}")
     assert done.returncode == 128 + signal.Signals[name]
     assert done.stderr == f"stopped before anything was begun ({name})\n"
 

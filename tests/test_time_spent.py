@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.plan import make_plan
-from orchestrator.time_spent import PARTS, TimeSpent
+from orchestrator.follow.time_spent import PARTS, TimeSpent
+from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -63,7 +63,7 @@ def test_a_fit_on_what_four_attacks_could_have_takes_the_place_of_four() -> None
     (cell, *_) = cells()
     spent.update(cell, {"phase": "begun", "slots": 4, "holds": 4.0})
     clock.now = 10.0
-    spent.update(cell, {"phase": "attack", "fit_done": True, "fit_seconds": 9.0, "done": True})
+    spent.update(cell, {"phase": "attack", "fit_done": True, "fit_seconds": 9.0, "last": True})
     assert spent.total().parts() == {
         **dict.fromkeys(PARTS, 0.0), "fits": 36.0, "loading": 4.0,
     }  # fmt: skip

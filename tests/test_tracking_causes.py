@@ -19,16 +19,18 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from finished_store import SMALL, write_finished
+from stores import SMALL, write_finished
 from tracking_server import check_all_is_there_once, free_port
 
-from orchestrator import database, track, tracking
-from orchestrator.arguments import Parser, add_plan_arguments
-from orchestrator.causes import cause, may_pass
-from orchestrator.checks import check_tracking_server
-from orchestrator.from_mlflow import read_runs
-from orchestrator.tracking import Tracker
-from orchestrator.where import VARIABLE, Where, uri_of, where
+from orchestrator import track
+from orchestrator.cli.arguments import Parser, add_plan_arguments
+from orchestrator.tracking import database, options
+from orchestrator.tracking import tracker as tracking
+from orchestrator.tracking.causes import cause, may_pass
+from orchestrator.tracking.check import check_tracking_server
+from orchestrator.tracking.read import read_runs
+from orchestrator.tracking.tracker import Tracker
+from orchestrator.tracking.where import VARIABLE, Where, uri_of, where
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
@@ -399,7 +401,7 @@ def test_the_command_that_uploads_later_works_from_any_folder(
     monkeypatch.chdir(store.parent)
     shutil.copy(store / "mlflow.db", "it's.db")
     given = [*SMALL, "--store", store.name, "--tracking-uri", "sqlite:///it's.db"]
-    said = track.not_uploaded(["a key"], parser.parse_args(given))
+    said = options.not_uploaded(["a key"], parser.parse_args(given))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     words = shlex.split(said.partition("upload later with: ")[2])

@@ -18,17 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_store import SMALL, write_finished
+from commands import wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import SMALL, write_finished
 from tracking_server import check_all_is_there_once, free_port
 
-from orchestrator import database, notes, track
-from orchestrator.from_mlflow import read_runs
-from orchestrator.logged import FORMAT, Summary
-from orchestrator.tracking import Tracker
-from orchestrator.upload import Uploader
-from orchestrator.where import file_of, uri_of, where
+from orchestrator import track
+from orchestrator.tracking import database, notes, options
+from orchestrator.tracking.read import read_runs
+from orchestrator.tracking.runs import FORMAT, Summary
+from orchestrator.tracking.tracker import Tracker
+from orchestrator.tracking.upload import Uploader
+from orchestrator.tracking.where import file_of, uri_of, where
 from search_spaces.cell import Cell
 from trainables.assets import Assets
 from trainables.store import Store
@@ -151,7 +153,7 @@ def test_a_move_that_is_interrupted_is_made_again(copied: Path) -> None:
     script = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator import database
+from orchestrator.tracking import database
 whole = database._relocate_column
 def killed(*arguments):
     whole(*arguments)
@@ -221,7 +223,7 @@ def test_a_database_lies_in_its_store_whatever_the_path(
     assert {len(cell.examples()) for cell in cells} == {2}
     assert all(uri.startswith("file:") for uri in locations(folder / "mlflow.db") if name in uri)
     assert [path.name for path in tmp_path.iterdir()] == [name]
-    words = shlex.split(track.to_see(there, Store(str(folder))))
+    words = shlex.split(options.to_see(there, Store(str(folder))))
     assert words[-1] == str(folder)
 
 
@@ -249,8 +251,9 @@ def test_a_database_that_cannot_be_written_is_read_from_a_copy(
 READ = """
 import sys
 from orchestrator import track
-from orchestrator.from_mlflow import read_runs
-from orchestrator.where import uri_of
+from orchestrator.tracking import options
+from orchestrator.tracking.read import read_runs
+from orchestrator.tracking.where import uri_of
 from pathlib import Path
 uri = uri_of(Path(sys.argv[1], "mlflow.db"))
 print(sum(len(cell.examples()) for cell in read_runs("embedded", uri).cells), flush=True)
@@ -278,7 +281,7 @@ def test_a_store_that_one_may_only_read_is_read_and_served(
     ) as ui:  # fmt: skip
         try:
             assert ui.stdout is not None and ui.stdout.readline() == "4\n"
-            wait_for(f"http://127.0.0.1:{port}/health", ui)
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), ui)
             run = next(run for run in runs_of_server(port) if "cell_key" in run.data.tags)
             address = f"http://127.0.0.1:{port}/get-artifact?path=examples.json"
             with urllib.request.urlopen(f"{address}&run_uuid={run.info.run_id}") as answer:
@@ -302,11 +305,6 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_for(url: str, process: "subprocess.Popen[str]") -> None:
-    while not answers(url):
-        assert process.poll() is None
 
 
 # What people add

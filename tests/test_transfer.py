@@ -2,46 +2,41 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
+from commands import kill_when, options, start
 
-from orchestrator.plan import make_plan
+from orchestrator.plan.plan import make_plan
 from orchestrator.report.from_store import read
 from orchestrator.report.results import Transfer
 from orchestrator.report.transfer import matrices
 from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.cell import Cell
 from search_spaces.space import load
-from trainables import replay as replay_module
+from trainables import transfer as replay_module
 from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.cell import stored_head
 from trainables.data import Example, load_splits
 from trainables.fit import load_data
 from trainables.heads.base import Head, Texts
-from trainables.replay import adversarial, replay
 from trainables.store import Store
+from trainables.transfer import adversarial, replay
 
 ASSETS = Assets("embedded")
 ONLY = ["dataset=mrpc", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textbugger,misspellings"]
 SETS = ["attack.examples=6", "fit.train_examples=400", "fit.max_epochs=2"]
-SMALL = [*(f"--only={only}" for only in ONLY), *(f"--set={value}" for value in SETS)]
-
-
-def command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"orchestrator.{module}", *arguments]
+SMALL = options(ONLY, SETS)
 
 
 def run(module: str, store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = command(module, *SMALL, "--store", str(store), *arguments)
-    return subprocess.run(words, capture_output=True, text=True, timeout=400)
+    return commands.run(module, *SMALL, "--store", str(store), *arguments)
 
 
 def records(store: Path) -> dict[str, Any]:
@@ -187,18 +182,7 @@ def test_a_killed_transfer_goes_on_where_it_was(
     all_at_once, _ = transferred
     store = copy(swept, tmp_path / "store")
     arguments = [*SMALL, "--store", str(store), "--max-concurrent", "1"]
-    process = subprocess.Popen(
-        command("transfer", *arguments),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 200
-    while not list(store.glob("fits/*/transfer.json")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when(lambda: list(store.glob("fits/*/transfer.json")), start("transfer", *arguments))
     kept = {path: path.stat().st_mtime_ns for path in store.glob("fits/*/transfer.json")}
     resumed = run("transfer", store)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
@@ -270,7 +254,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def test_a_running_sweep_refuses_a_transfer(swept: Path, tmp_path: Path) -> None:
-    from orchestrator.lease import Lease
+    from orchestrator.run.lease import Lease
 
     store = copy(swept, tmp_path / "store")
     with Lease(Store(str(store))):
@@ -282,7 +266,7 @@ def test_the_matrix_is_read_without_torch_and_ray(
     transferred: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
     code = (
-        "import sys; from orchestrator.transfer import main; sys.argv[0] = 'transfer';"
+        "import sys; from orchestrator.transfer.__main__ import main; sys.argv[0] = 'transfer';"
         "code = main(); assert not {'torch', 'ray', 'mlflow', 'textattack'} & set(sys.modules);"
         "sys.exit(code)"
     )

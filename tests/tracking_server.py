@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.from_mlflow import LoggedCell, read_runs
+from orchestrator.tracking.read import LoggedCell, read_runs
 from search_spaces.cell import Cell
 from trainables.store import Store
 

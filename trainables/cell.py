@@ -20,26 +20,34 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
+from trainables.files import DamagedFile, StoreError
+from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
-from trainables.records import digest
-from trainables.results import attack_metrics, records_digest
+from trainables.records import (
+    ExampleRecord,
+    FitMade,
+    Result,
+    Spent,
+    TrialReport,
+    digest,
+    is_of_weights,
+    weights_name,
+)
 from trainables.speed.imports import import_large
-from trainables.store import DamagedFile, Store, StoreError
+from trainables.store import Store
 
 PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
 FIRST_ERRORS = 3  # so many, and nothing but errors, tell of a broken attack
-# Seconds of an attacked example's record, by what they are called when added up.
-SPENT = {"attack": "seconds", "victim": "victim_seconds", "constraints": "constraint_seconds"}
 
 
 class Part(NamedTuple):
@@ -63,26 +71,20 @@ class Worker:
         self.store = store
         self.assets = assets
         self._fitted: tuple[str, Any] | None = None
-        self._spent = dict.fromkeys(SPENT, 0.0)
+        self._spent: Spent = _nothing_spent()
 
-    def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
-        """Run a cell, or a part of its attack; yields progress records.
+    def run(self, cell: Cell, part: Part | None = None) -> Iterator[TrialReport]:
+        """Run a cell, or a part of its attack; yields what it reports. Nothing is raised.
 
-        Every record has `phase` (fit, attack, done or failed). The first after the fit is stored
-        has `fit_done`, and `fit_seconds` where it was trained here; the next has `found`, how many
-        examples were attacked before, where some were. Those that tell of examples attacked here
-        have `spent`, seconds so far by what they were spent on. The last has `phase` done, or
-        failed with `error`, its last line; the traceback is then in the store, if that can be
-        written. Nothing is raised.
-
-        Of a part the last record has `phase` part_done, and `error` if it came to an early end:
-        what is missing then, or ended in an error, is attacked when the cell itself is run, and
-        what is wrong is said then. Several processes may run parts of a cell at once.
+        The last report has `phase` done, or failed; the traceback is then in the store, if that can
+        be written. Of a part the last has `phase` part_done, and `error` if it came to an early
+        end: what is missing then, or ended in an error, is attacked when the cell itself is run,
+        and what is wrong is said then. Several processes may run parts of a cell at once.
         """
-        self._spent = dict.fromkeys(SPENT, 0.0)
+        self._spent = _nothing_spent()
         yield from self._run(cell) if part is None else self._run_part(cell, part)
 
-    def _run(self, cell: Cell) -> Iterator[dict[str, Any]]:
+    def _run(self, cell: Cell) -> Iterator[TrialReport]:
         try:
             begun = self.store.has_cell(cell.key)
             self.store.write_cell(cell.key, json.loads(cell.model_dump_json()))
@@ -92,10 +94,10 @@ class Worker:
             self._fitted = None
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
-            yield {"phase": "failed", "error": _line(error), "spent": dict(self._spent)}
+            yield {"phase": "failed", "error": _line(error), "spent": self._so_far()}
 
-    def _run_part(self, cell: Cell, part: Part) -> Iterator[dict[str, Any]]:
-        end: dict[str, Any] = {"phase": "part_done"}
+    def _run_part(self, cell: Cell, part: Part) -> Iterator[TrialReport]:
+        end: TrialReport = {"phase": "part_done"}
         try:
             share = part.share(self._sample(cell))
             asked = [example.id for example in share]
@@ -109,32 +111,36 @@ class Worker:
         except Exception as error:
             self._fitted = None
             end["error"] = _line(error)
-        yield {**end, "spent": dict(self._spent)}
+        yield {**end, "spent": self._so_far()}
 
-    def _fit(self, cell: Cell) -> Iterator[dict[str, Any]]:
+    def _fit(self, cell: Cell) -> Iterator[TrialReport]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
         from trainables.fit import Fitted
 
         fit = cell.fit
         use_threads(cell.resources.fit.cpus)
-        trained = {}
+        start: TrialReport = {
+            "phase": "attack",
+            "fit_done": True,
+            "finished": 0,
+            "total": cell.examples,
+        }
         if not self.store.has_fit(fit.key):
             for progress in fit_and_store(fit, self.store, self.assets):
                 if isinstance(progress, Fitted):
                     self._fitted = (fit.key, progress.head)
-                    trained = {"fit_seconds": progress.record["seconds"]}
+                    start["fit_seconds"] = progress.record["seconds"]
                 else:
                     yield progress
         self._evaluate_also(fit)
-        start = {"phase": "attack", "fit_done": True, "finished": 0, "total": cell.examples}
-        yield {**start, **trained}
+        yield start
 
     def _evaluate_also(self, fit: Fit) -> None:
         from trainables.fit import evaluate_on
 
         done = self.store.evaluations(fit.key) if fit.evaluate_also else {}
         for other in fit.evaluate_also:
-            name = evaluation_name(other)
+            name = other.stored_as
             if name not in done:
                 record = evaluate_on(self._head(fit), other, self.assets)
                 self.store.write_evaluation(fit.key, name, {"fit": fit.key, **record})
@@ -144,7 +150,7 @@ class Worker:
             self._fitted = (fit.key, stored_head(fit, self.store, self.assets))
         return self._fitted[1]
 
-    def _attack(self, cell: Cell, begun: bool) -> Iterator[dict[str, Any]]:
+    def _attack(self, cell: Cell, begun: bool) -> Iterator[TrialReport]:
         sample = self._sample(cell)
         asked = [example.id for example in sample]
         finished = self._finished(cell, asked if begun else ())
@@ -162,26 +168,36 @@ class Worker:
         self.store.merge_log(cell.log, finished)
         sample_records = [finished[id] for id in ids]
         metrics = attack_metrics(sample_records)
-        result: dict[str, Any] = {
+        result: Result = {
             "key": cell.key,
-            **cell.axes(),
+            "dataset": cell.fit.dataset,
+            "model": cell.fit.model,
+            "head": cell.fit.head,
+            "training": cell.fit.training,
+            "attack": cell.attack,
+            "seed": cell.fit.seed,
             "fit": cell.fit.key,
             "metrics": metrics,
+            "sample": ids,
+            "records_sha256": records_digest(sample_records),
+            "weights": weights_name(self.store.read_fit(cell.fit.key)),
         }
-        result["sample"] = ids
-        result["records_sha256"] = records_digest(sample_records)
-        result["weights"] = weights_name(self.store.read_fit(cell.fit.key))
         if cell.precision is not None:
             right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
-            result["interval"] = interval(right, len(ids) - errors, len(sample) - errors)
+            result["interval"] = [*interval(right, len(ids) - errors, len(sample) - errors)]
         self.store.write_result(cell.key, result)
         # Not len(ids): that would be a step back where more was attacked before.
         done = sum(id in finished for id in asked)
-        spent = dict(self._spent)
-        yield {"phase": "done", "finished": done, "total": done, "spent": spent, **metrics}
+        yield {
+            "phase": "done",
+            "finished": done,
+            "total": done,
+            "spent": self._so_far(),
+            "metrics": metrics,
+        }
 
-    def _finished(self, cell: Cell, look_for: Iterable[int]) -> dict[int, dict[str, Any]]:
+    def _finished(self, cell: Cell, look_for: Iterable[int]) -> dict[int, ExampleRecord]:
         """The examples that were attacked already, on the fit's present weights, by id."""
         fit = self.store.read_fit(cell.fit.key)
         attacked = self.store.attacked(cell.log, look_for)
@@ -195,8 +211,12 @@ class Worker:
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
-        self, cell: Cell, missing: Iterable[Any], finished: dict[int, Any], asked: list[int]
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        cell: Cell,
+        missing: Iterable[Example],
+        finished: dict[int, ExampleRecord],
+        asked: list[int],
+    ) -> Iterator[TrialReport]:
         prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
@@ -225,19 +245,23 @@ class Worker:
             resources=cell.attack_resources,
             seconds_per_example=cell.seconds_per_example,
         ):
-            record |= {"log": cell.log, "weights": weights}
+            record["log"], record["weights"] = cell.log, weights
             record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
-            for name, seconds in SPENT.items():
-                self._spent[name] += record[seconds]
+            self._spent["attack"] += record["seconds"]
+            self._spent["victim"] += record["victim_seconds"]
+            self._spent["constraints"] += record["constraint_seconds"]
             if record["status"] == "error":
                 _check_errors(finished.values())
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
                 done = sum(id in finished for id in asked)
-                spent = dict(self._spent)
+                spent = self._so_far()
                 yield {"phase": "attack", "finished": done, "total": len(asked), "spent": spent}
+
+    def _so_far(self) -> Spent:
+        return self._spent.copy()
 
 
 def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
@@ -265,7 +289,8 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
     for progress in fine_tune(fit, head, load_data(fit, assets)):
         if isinstance(progress, Fitted):
             before = store.sound(store.read_fit, fit.key)
-            record = {**progress.record, "spec": json.loads(fit.model_dump_json())}
+            asked = json.loads(fit.model_dump_json())
+            record = cast(FitMade, {**progress.record, "spec": asked})
             weights = head.to_bytes()
             if before and before["weights_sha256"] != hashlib.sha256(weights).hexdigest():
                 record["replaces_others"] = True
@@ -273,33 +298,16 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
         yield progress
 
 
-def weights_name(fit: Mapping[str, Any]) -> str:
-    """What attacked examples say of the weights they were found on, given the fit's record."""
-    return str(fit["weights_sha256"][:16])
+def _nothing_spent() -> Spent:
+    return {"attack": 0.0, "victim": 0.0, "constraints": 0.0}
 
 
-def is_of_weights(record: Mapping[str, Any], fit: Mapping[str, Any]) -> bool:
-    """Whether an attacked example, or a result, is of the weights that the fit's record names.
-
-    One that does not say so is older than that; it is, unless the weights were replaced since.
-    """
-    if "weights" not in record:
-        return not fit.get("replaces_others", False)
-    return bool(record["weights"] == weights_name(fit))
-
-
-def evaluation_name(other: OtherDataset) -> str:
-    """What an evaluation is stored by: it is done again when the other data set changes."""
-    rows = "-".join(value.replace(" ", "_") for value in other.data.rows_identity().values())
-    return "-".join(filter(None, [other.name, other.digest[:10], rows]))
-
-
-def _is_missing(id: int, finished: Mapping[int, dict[str, Any]]) -> bool:
+def _is_missing(id: int, finished: Mapping[int, ExampleRecord]) -> bool:
     """Whether an example is still to be attacked, or again: it ended in an error."""
     return id not in finished or finished[id]["status"] == "error"
 
 
-def _check_errors(records: Iterable[dict[str, Any]], at_the_end: bool = False) -> None:
+def _check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) -> None:
     """Raises RuntimeError where it is the attack or the victim that is broken, not an example.
 
     That is so when the first few examples attacked all ended in errors, or at the end most of them.

@@ -8,7 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +20,8 @@ from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits, training_rows
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
-from trainables.lookup import load_kind
+from trainables.kinds import load_kind
+from trainables.records import CurvePoint, Evaluation, FitMeasured, TrialReport
 from trainables.speed.optimizer import AdamW
 from trainables.training import KINDS as TRAININGS
 
@@ -33,7 +34,7 @@ class Fitted:
     """A fine-tuned head and what is worth knowing of how it came about."""
 
     head: Head
-    record: dict[str, Any] = field(default_factory=dict)
+    record: FitMeasured
 
 
 def load_data(fit: Fit, assets: Assets) -> Splits:
@@ -43,7 +44,7 @@ def load_data(fit: Fit, assets: Assets) -> Splits:
     return load_splits(fit.dataset, fit.data, files)
 
 
-def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> dict[str, Any]:
+def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
     """Clean accuracy on the test set of another data set with the same labels."""
     files = assets.dataset_files(other.name, other.data)
     _same(other.digest, dataset_digest(files), f"data set {other.name}")
@@ -68,7 +69,7 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
     return head.to("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] | Fitted]:
+def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fitted]:
     """Train a fresh head; yields a progress record an evaluation, and at last the Fitted.
 
     Training stops after `max_epochs`, or after `patience` evaluations without a better validation
@@ -85,7 +86,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
         probe(head, train, splits.validation)
     shuffle = random.Random(fit.seed)
     optimizer = AdamW(head, settings.learning_rate, settings.weight_decay)
-    curve: list[dict[str, float]] = []
+    curve: list[CurvePoint] = []
     best, best_accuracy, since_best = head.snapshot(), -1.0, 0
     seen, total = 0, settings.max_epochs * len(train)
     losses: list[float] = []
@@ -121,7 +122,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[dict[str, Any] |
             break
 
     head.restore(best)
-    record = {
+    record: FitMeasured = {
         "key": fit.key,
         "validation_accuracy": best_accuracy,
         "test_accuracy": _accuracy(head, splits.test),

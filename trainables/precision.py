@@ -19,11 +19,11 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from trainables.data import SPLIT_SEED, Example
+from trainables.records import ExampleRecord
 
 ALPHA = 0.05
 # Far above rounding errors, far below what matters: so that ties fall the same way on any machine.
@@ -57,7 +57,7 @@ def in_random_order(sample: Sequence[Example]) -> list[Example]:
 
 
 def until_narrow(
-    order: Sequence[Example], finished: Mapping[int, Mapping[str, Any]], precision: float | None
+    order: Sequence[Example], finished: Mapping[int, ExampleRecord], precision: float | None
 ) -> Iterator[Example]:
     """Examples one by one, up to where the interval's half width is at most `precision`.
 
@@ -69,7 +69,7 @@ def until_narrow(
         yield example
         if precision is None:
             continue
-        status = finished.get(example.id, {}).get("status")
+        status = finished[example.id]["status"] if example.id in finished else None
         errors += status == "error"
         attacked += status in ("failed", "successful", "skipped")
         right += status == "failed"

@@ -2,7 +2,7 @@
 
 Features are what the last linear layer gets from the frozen model in evaluation mode. Multinomial
 logistic regression over them, with C chosen on validation out of 50 log-spaced values from 0.1 to
-100, initialises that layer; then everything is fine-tuned (PROTOCOL, heads).
+100, initialises that layer; then everything is fine-tuned (docs/protocol.md, "Heads").
 """
 
 import warnings

@@ -8,19 +8,24 @@ has that number and start any more. Elsewhere nothing is known.
 
 import os
 import socket
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+from typing_extensions import NotRequired, TypedDict
 
 PROC = Path("/proc")
 
 
-def this_process() -> dict[str, Any]:
-    """This process as plain JSON: `machine` (host, boot, PID namespace), `pid` and `started`.
+class Process(TypedDict):
+    """A process. machine: host, boot and PID namespace. started: in clock ticks since the boot;
+    None where the system does not tell."""
 
-    started: in clock ticks since the boot; None where the system does not tell.
-    """
+    machine: str
+    pid: int
+    started: NotRequired[int | None]
+
+
+def this_process() -> Process:
     return {"machine": this_machine(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
@@ -33,12 +38,12 @@ def this_machine() -> str:
     return " ".join(names)
 
 
-def is_here(process: Mapping[str, Any]) -> bool:
+def is_here(process: Process) -> bool:
     """Whether a process (as `this_process` names it) runs, or ran, where it can be looked at."""
     return bool(process.get("machine") == this_machine())
 
 
-def is_gone(process: Mapping[str, Any]) -> bool:
+def is_gone(process: Process) -> bool:
     """Whether a process is known not to be there any more."""
     pid = process.get("pid")
     if not is_here(process) or not isinstance(pid, int) or pid <= 0:

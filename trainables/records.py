@@ -1,19 +1,24 @@
-"""What the JSON files of a store must have to be read: what is used of them, and of which type.
+"""The records that are sent and stored, as types: for mypy, and for what is read back from a store.
 
-More may be there: a file of a later version is read as far as it has what is used here.
+A store's file must have what is used of its record here, of the type given here; what is marked
+`Unchecked` or not named at all is not looked at, so that a file of a later version can be read.
 """
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, SkipValidation, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, Required, TypedDict
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 Score = Annotated[float, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=-(2**53), le=2**53)]
 Text = Annotated[str, Field(strict=True)]
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 ATTACK_METRICS = (
     "clean_accuracy", "accuracy_under_attack", "attack_success_rate", "avg_queries",
@@ -21,119 +26,214 @@ ATTACK_METRICS = (
 )  # fmt: skip
 
 
-class Stored(BaseModel):
-    model_config = ConfigDict(extra="allow")
+Metrics: TypeAlias = dict[str, Number | None]  # by name (metrics.py)
 
 
-class CurvePoint(Stored):
+class Spent(TypedDict, total=False):
+    """Seconds of attacks: in all, of these in the attacked model, of these in constraints."""
+
+    attack: float
+    victim: float
+    constraints: float
+
+
+class TrialReport(TypedDict, total=False):
+    """What a trial reports while it runs (cell.py), and what the driver adds (run/cells.py)."""
+
+    phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
+    node: str  # begun: on which node of the cluster
+    slots: int  # begun, by the driver: attacks that the cluster has room for at once
+    holds: float  # begun, by the driver: of these, how many the trial takes the place of
+    finished: int  # fit: training examples; attack, done: attacked ones
+    total: int
+    validation_accuracy: float  # fit: the latest
+    fit_done: bool  # the first after the fit is stored
+    fit_seconds: float  # with fit_done, where it was trained here
+    found: int  # attack: examples that were attacked before
+    attacked: int  # part_done: examples that were attacked here
+    spent: Spent  # so far
+    metrics: Metrics  # done
+    error: str  # failed, part_done: the last line of the traceback
+    part: tuple[int, int]  # by the driver: which part of a cell's attack, of how many
+    last: bool  # by the driver: the trial ends with this report
+
+
+class CurvePoint(TypedDict):
     examples_seen: Number
     train_loss: Number
     validation_accuracy: Share
 
 
-class FitAsked(Stored):
+class FitAsked(TypedDict):
+    """What is used of a stored `Fit` (search_spaces/cell.py)."""
+
     dataset: Text
     model: Text
     head: Text
 
 
-class FitRecord(Stored):
+class FitMeasured(TypedDict):
+    """What a fit gave, but for its weights."""
+
+    key: NotRequired[SkipValidation[str]]
+    validation_accuracy: Share
+    test_accuracy: Share
+    train_examples: NotRequired[SkipValidation[int]]
+    examples_seen: NotRequired[SkipValidation[int]]
+    curve: list[CurvePoint]
+    examples_at_once: NotRequired[SkipValidation[int]]
+    seconds: Number
+
+
+class FitMade(FitMeasured):
+    """The same with what was asked. replaces_others: weights that attacks were run on are gone."""
+
+    spec: FitAsked
+    replaces_others: NotRequired[SkipValidation[bool]]
+
+
+class FitRecord(FitMade):
     """fits/<key>/fit.json"""
 
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    validation_accuracy: Share
-    test_accuracy: Share
-    seconds: Number
-    curve: list[CurvePoint]
-    spec: FitAsked
 
 
-class Evaluation(Stored):
+class Evaluation(TypedDict):
     """fits/<key>/on-<data set>-<digest>.json"""
 
+    fit: NotRequired[SkipValidation[str]]
     dataset: Text
     accuracy: Share
     examples: Count
 
 
-class Replayed(Stored):
-    """An entry of fits/<key>/transfer.json"""
+class Replayed(TypedDict):
+    """An entry of fits/<key>/transfer.json: ids of examples of one attack log.
 
+    right_before: of these the fit is right on the original text; fooled: and wrong on the other.
+    """
+
+    fit: NotRequired[SkipValidation[str]]
     replayed: list[Count]
     right_before: list[Count]
     fooled: list[Count]
 
 
-class Attacked(Stored):
-    """An attacked example."""
+class OfAnExample(TypedDict):
+    """What every record of an attacked example has."""
 
     id: Count
+    seconds: Number
+    victim_seconds: NotRequired[SkipValidation[float]]
+    constraint_seconds: NotRequired[SkipValidation[float]]
+    log: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]  # the beginning of their digest
+    digest: NotRequired[SkipValidation[str]]
+
+
+class Attacked(OfAnExample):
+    """An attacked example: texts, scores (probabilities by label), labels, counts.
+
+    status: failed where the attack did, so that the model held; skipped where the model was wrong
+    before. words_unread: beyond what the model reads, only where there are any.
+    """
+
     status: Literal["successful", "failed", "skipped"]
+    label: NotRequired[Count | None]
     original_text: Text
     perturbed_text: Text
+    original_output: NotRequired[Count | None]
+    perturbed_output: NotRequired[Count | None]
+    original_scores: NotRequired[list[Score]]
+    perturbed_scores: NotRequired[list[Score]]
     queries: Count
     words: Count
     words_changed: Count
-    seconds: Number
-    label: Count | None = None
-    original_output: Count | None = None
-    perturbed_output: Count | None = None
-    original_scores: list[Score] = []
-    perturbed_scores: list[Score] = []
-    similarity: Score | None = None
-    words_unread: Count = 0
-    timeout: bool = False
+    similarity: NotRequired[Score | None]  # cosine of the texts' embeddings, of successful ones
+    words_unread: NotRequired[Count]
+    timeout: NotRequired[bool]
 
 
-class FailedExample(Stored):
+class Errored(OfAnExample):
     """An example whose attack raised an error."""
 
-    id: Count
     status: Literal["error"]
+    label: NotRequired[SkipValidation[int]]
+    original_text: NotRequired[SkipValidation[str]]
     error: Text
-    seconds: Number
+    traceback: NotRequired[SkipValidation[str]]
+    similarity: NotRequired[SkipValidation[None]]
 
 
-class Result(Stored):
-    """cells/<key>/result.json"""
+ExampleRecord: TypeAlias = Attacked | Errored
+
+
+class Result(TypedDict):
+    """cells/<key>/result.json
+
+    sample: ids of the examples that the metrics are over, in order. interval: 95 %, of the accuracy
+    under attack, where the cell stopped by its precision.
+    """
 
     key: Text
-    fit: Text
     dataset: Text
     model: Text
     head: Text
     training: Text
     attack: Text
     seed: Count
-    metrics: dict[str, Number | None]
+    fit: Text
+    metrics: Metrics
     sample: list[Count]
-    interval: tuple[Number, Number] | None = None
+    records_sha256: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
+    interval: NotRequired[Interval | None]
 
 
-class Commit(Stored):
+class Commit(TypedDict):
     commit: Text
     dirty: bool
 
 
-class Environment(Stored):
-    """environments/<space>.json"""
+class Hardware(TypedDict):
+    """cores: as the system counts them. memory: in bytes. gpus: by their names."""
 
-    git: Commit | None = None
+    cpu: str
+    cores: int | None
+    memory: int | None
+    gpus: list[str]
 
 
-class Driver(Stored):
-    """drivers/<id>.json"""
+class Environment(TypedDict):
+    """environments/<space>.json: what a sweep ran with. git: None outside a checkout."""
+
+    python: NotRequired[SkipValidation[str]]
+    platform: NotRequired[SkipValidation[str]]
+    versions: NotRequired[dict[str, Text]]
+    hardware: NotRequired[SkipValidation[Hardware]]
+    git: NotRequired[Commit | None]
+
+
+class Driver(TypedDict):
+    """drivers/<id>.json: which `Process` drives a sweep, its heartbeat, and how far it is."""
 
     machine: Text
     pid: Count
+    started: NotRequired[SkipValidation[int | None]]
     count: Count
     state: Literal["wanting", "holding"]
+    progress: NotRequired[SkipValidation[dict[str, Any]]]
 
 
-def check(kind: type[BaseModel], record: Any) -> None:
-    """Raises ValueError, in a few words, where a record has not what is used of its kind."""
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def check(kind: Any, record: object) -> None:
+    """Raises ValueError, in a few words, where a record lacks what is used of its kind."""
     try:
-        kind.model_validate(record)
+        _reader(kind).validate_python(record)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -146,12 +246,12 @@ def check_attacked(record: Any) -> None:
     One without a digest is older than that.
     """
     ended_badly = isinstance(record, dict) and record.get("status") == "error"
-    check(FailedExample if ended_badly else Attacked, record)
+    check(Errored if ended_badly else Attacked, record)
     if record.get("digest", digest(record)) != digest(record):
         raise ValueError(f"example {record['id']} was changed since it was written")
 
 
-def digest(record: dict[str, Any]) -> str:
+def digest(record: Mapping[str, Any]) -> str:
     """Of an attacked example's record, but for its times: 16 hexadecimal digits."""
     kept = {name: v for name, v in record.items() if name != "digest" and "seconds" not in name}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
@@ -162,3 +262,18 @@ def check_result(record: Any) -> None:
     check(Result, record)
     if lacking := [name for name in ATTACK_METRICS if name not in record["metrics"]]:
         raise ValueError(f"metrics lacks {', '.join(lacking)}")
+
+
+def weights_name(fit: FitRecord) -> str:
+    """What attacked examples say of the weights they were found on, given the fit's record."""
+    return str(fit["weights_sha256"][:16])
+
+
+def is_of_weights(record: ExampleRecord | Result, fit: FitRecord) -> bool:
+    """Whether an attacked example, or a result, is of the weights that the fit's record names.
+
+    One that does not say so is older than that; it is, unless the weights were replaced since.
+    """
+    if "weights" not in record:
+        return not fit.get("replaces_others", False)
+    return bool(record["weights"] == weights_name(fit))

@@ -27,7 +27,7 @@ def scratch(purpose: str, below: Path | None = None) -> Iterator[str]:
     for temporary files.
     """
     mine = this_process()
-    prefix = f"{PREFIX}-{purpose}-{_machine()}-{mine['pid']}-{mine['started'] or 0}-"
+    prefix = f"{PREFIX}-{purpose}-{_machine()}-{mine['pid']}-{mine.get('started') or 0}-"
     with tempfile.TemporaryDirectory(
         prefix=prefix, dir=below, ignore_cleanup_errors=True
     ) as folder:

@@ -8,29 +8,39 @@ trial finds it there.
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import tune
+from typing_extensions import TypedDict
 
 from search_spaces.cell import Cell
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
+from trainables.records import TrialReport
 from trainables.store import Store
 
 
-class CellTrial(tune.Trainable):
-    """Runs the cell in `config["cell"]` (JSON) with the store and assets the config names.
+class TrialConfig(TypedDict):
+    """What a trial is told. cell: as JSON. part: which of its attack, of how many; None: all."""
 
-    `config["part"]`: which part of its attack, and of how many; None: the cell itself.
-    """
+    key: str
+    cell: str
+    store: str
+    assets: str
+    phase: str
+    part: tuple[int, int] | None
+
+
+class CellTrial(tune.Trainable):
+    """Runs the cell, or the part of its attack, that the config names."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.worker = Worker(Store(config["store"]), Assets(config["assets"]))
-        self._begin(config)
+        self._begin(cast(TrialConfig, config))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._begin(new_config)
+        self._begin(cast(TrialConfig, new_config))
         return True
 
     def step(self) -> dict[str, Any]:
@@ -43,8 +53,8 @@ class CellTrial(tune.Trainable):
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing to load: the store has it."""
 
-    def _begin(self, config: dict[str, Any]) -> None:
+    def _begin(self, config: TrialConfig) -> None:
         cell = Cell.model_validate_json(config["cell"])
-        begun = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
+        begun: TrialReport = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
         part = config["part"] and Part(*config["part"])
-        self.progress: Iterator[dict[str, Any]] = chain([begun], self.worker.run(cell, part))
+        self.progress: Iterator[TrialReport] = chain([begun], self.worker.run(cell, part))

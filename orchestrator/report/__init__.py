@@ -8,10 +8,8 @@ transfer.py      examples replayed on other fits     baseline.py     another swe
 reported.py      the paper's figures (reported.yaml)
 provenance.py    every cell, settings, what is not run
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
-plots.py         all plots: accuracy_plots.py, attack_plots.py, time_plot.py
-drawing.py       how plots look                      ground.py       what each is over
-page.py          the HTML page (page.html .css .js)  browser.py      its adversarial examples
-changes.py       what an attack changed in a text
+folder.py        the files in a folder               __main__.py     the command
+plots/           the plots                           page/           the HTML page
 """
 
 import logging

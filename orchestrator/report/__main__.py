@@ -9,9 +9,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.command import run
-from orchestrator.damage import say_damage
+from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
+from orchestrator.cli.command import called, run
+from orchestrator.cli.damage import say_damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
@@ -20,9 +20,10 @@ from orchestrator.report.from_store import read, read_all
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
-from orchestrator.where import where
+from orchestrator.tracking.where import where
 from search_spaces.axes import narrow, parse_seeds
 from search_spaces.catalog import AXES
+from search_spaces.cell import Axes
 from search_spaces.errors import BadInput
 from search_spaces.space import load, names
 from trainables.store import Store
@@ -72,10 +73,12 @@ def _logged(arguments: argparse.Namespace) -> Results:
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     places = [result.cell.axes() for result in results.cells]
     places += [absent.axes for absent in results.absent]
-    there = {axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES}
+    there: dict[str, list[str]] = {
+        axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES
+    }
     wanted = narrow(there, arguments.only)
 
-    def kept(axes: dict[str, str | int]) -> bool:
+    def kept(axes: Axes) -> bool:
         named = all(str(axes[axis]) in wanted[axis] for axis in AXES)
         return named and (seeds is None or axes["seed"] in seeds)
 
@@ -101,7 +104,7 @@ def _baseline(arguments: argparse.Namespace, results: Results) -> Results:
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
-        prog="python -m orchestrator.report",
+        prog=called("report"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

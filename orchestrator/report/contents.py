@@ -1,35 +1,16 @@
 """What stands in a report, in which order, and its files by name."""
 
-from dataclasses import dataclass
-
-from orchestrator.plan import Plan
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
-from orchestrator.report.from_store import read
-from orchestrator.report.page import page
-from orchestrator.report.plots import plots
+from orchestrator.report.page.page import page
+from orchestrator.report.plots.all import plots
 from orchestrator.report.reported import beside_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
-from trainables.store import Store
 
 Files = dict[str, bytes]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A report: what it is made of, and its files by name."""
-
-    results: Results
-    files: Files
-
-
-def make(plan: Plan, store: Store) -> Report:
-    """The report of a plan's cells, as far as they went."""
-    results = read(plan, store)
-    return Report(results, files(results))
 
 
 def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:

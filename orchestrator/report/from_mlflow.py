@@ -1,11 +1,12 @@
 """Read a space's results from MLflow alone: finished cells, as the sweep logged them."""
 
 from functools import cache
+from typing import cast
 
-from orchestrator.checks import OPTION
-from orchestrator.from_mlflow import LoggedCell, LoggedSweep, read_runs
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results
-from search_spaces.cell import Cell
+from orchestrator.tracking.read import LoggedCell, LoggedSweep, read_runs
+from orchestrator.tracking.where import OPTION
+from search_spaces.cell import ALL_AXES, Axes, Cell
 
 
 def read(space: str, tracking_uri: str, given_by: str = OPTION) -> Results:
@@ -38,9 +39,8 @@ def _result(logged: LoggedCell) -> CellResult:
 def _absent(sweep: LoggedSweep, cells: list[CellResult]) -> list[Absent]:
     """What the sweep's plan has and no run is there of."""
     logged = {result.cell.key for result in cells}
-    axes = ("dataset", "model", "head", "training", "attack", "seed")
     return [
-        Absent({axis: cell[axis] for axis in axes}, cell["status"], cell["reason"])
+        Absent(cast(Axes, {a: cell[a] for a in ALL_AXES}), cell["status"], cell["reason"])
         for cell in (sweep.plan or {"cells": []})["cells"]
         if cell["key"] not in logged
     ]

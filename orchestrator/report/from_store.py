@@ -1,19 +1,19 @@
 """Read a space's results from a store: finished cells, and what is attacked so far of others.
 
-A cell that is not found by its key is looked for by all else that was asked for (elsewhere.py).
-What is damaged counts as missing.
+A cell that is not found by its key is looked for by all else that was asked for
+(plan/elsewhere.py). What is damaged counts as missing.
 """
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from orchestrator.elsewhere import Elsewhere, name_of
-from orchestrator.plan import Plan, PlannedCell
-from orchestrator.report.results import Absent, CellResult, Outcomes, Record, Results, Transfer
+from orchestrator.plan.elsewhere import Elsewhere, name_of
+from orchestrator.plan.plan import Plan, PlannedCell
+from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
 from search_spaces.cell import Cell
-from trainables.cell import is_of_weights
-from trainables.results import attack_metrics, why_not_of
+from trainables.metrics import attack_metrics, why_not_of
+from trainables.records import Evaluation, ExampleRecord, FitRecord, Replayed, is_of_weights
 from trainables.store import Store
 
 AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
@@ -55,12 +55,11 @@ def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:
     return found
 
 
-def _counts(entry: Record | None, sample: set[int]) -> tuple[int, int, int] | None:
+def _counts(entry: Replayed | None, sample: set[int]) -> tuple[int, int, int] | None:
     if entry is None:
         return None
-    replayed, right_before, fooled = (
-        len(sample.intersection(entry[name])) for name in ("replayed", "right_before", "fooled")
-    )
+    lists = entry["replayed"], entry["right_before"], entry["fooled"]
+    replayed, right_before, fooled = (len(sample.intersection(ids)) for ids in lists)
     return (replayed, right_before, fooled) if replayed else None
 
 
@@ -113,7 +112,7 @@ def _finished(store: Store, cell: Cell) -> CellResult | None:
         return None
     sample = result["sample"]
 
-    def records() -> list[Record]:
+    def records() -> list[ExampleRecord]:
         attacked = store.attacked(cell.log)
         return [attacked[id] for id in sample]
 
@@ -128,8 +127,8 @@ def _finished(store: Store, cell: Cell) -> CellResult | None:
     )
 
 
-def _unfinished(store: Store, cell: Cell, fit: Record) -> CellResult | None:
-    def records() -> list[Record]:
+def _unfinished(store: Store, cell: Cell, fit: FitRecord) -> CellResult | None:
+    def records() -> list[ExampleRecord]:
         attacked = store.attacked(cell.log).values()
         return [record for record in attacked if is_of_weights(record, fit)]
 
@@ -147,5 +146,5 @@ def _unfinished(store: Store, cell: Cell, fit: Record) -> CellResult | None:
     )
 
 
-def _evaluations(store: Store, cell: Cell) -> list[Record]:
+def _evaluations(store: Store, cell: Cell) -> list[Evaluation]:
     return list(store.evaluations(cell.fit.key).values()) if cell.fit.evaluate_also else []

@@ -9,7 +9,9 @@ import yaml
 
 from orchestrator.report.results import CellResult, Results
 from orchestrator.report.tables import Entry, Figure, Table
+from search_spaces.cell import Axis
 
+STATED: tuple[Axis, ...] = ("dataset", "model", "head", "attack")
 METRICS = {"clean_accuracy": "clean accuracy", "accuracy_under_attack": "accuracy under attack"}
 
 
@@ -49,7 +51,6 @@ def beside_measured(results: Results) -> Table:
 
 def _is_of(result: CellResult, figure: dict[str, Any]) -> bool:
     axes = result.cell.axes()
-    stated = {name: figure[name] for name in ("dataset", "model", "head", "attack")}
     return axes["training"] == "standard" and all(
-        value is None or axes[name] == value for name, value in stated.items()
+        figure[name] is None or figure[name] == axes[name] for name in STATED
     )

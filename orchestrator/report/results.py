@@ -4,16 +4,15 @@ The same from a store (from_store.py) as from MLflow (from_mlflow.py), so that n
 knows where its numbers lie. Knows nothing of statistics.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from search_spaces.cell import Cell, Fit
+from search_spaces.cell import Axes, Cell, Fit
+from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
-Record = dict[str, Any]
 Method = tuple[str, str]  # head, training
 Place = tuple[str, str, str]  # data set, model, attack
 
@@ -40,7 +39,7 @@ class Outcomes:
     timeout: np.ndarray
 
     @staticmethod
-    def of(records: Iterable[Record]) -> "Outcomes":
+    def of(records: Iterable[ExampleRecord]) -> "Outcomes":
         """The columns of records as the engine makes them (trainables/attacks/engine.py)."""
         kept = [record for record in records if record["status"] != "error"]
         successful = [record["status"] == "successful" for record in kept]
@@ -64,19 +63,19 @@ class CellResult:
     """One cell: what was asked, its metrics and outcomes, and the fit it attacked.
 
     final: False where the cell is not finished; its figures are over what is attacked so far.
-    fit: the fit's record (accuracies, seconds, curve), empty where it is not stored yet.
+    fit: the fit's record (accuracies, seconds, curve).
     records: reads the attacked examples with their texts, in the order of the sample.
     interval: of the accuracy under attack, where the sweep stopped by `--precision`.
     """
 
     cell: Cell
-    metrics: dict[str, float | None]
+    metrics: Metrics
     outcomes: Outcomes
-    fit: Record
-    evaluations: list[Record]
-    records: Callable[[], list[Record]]
+    fit: FitMeasured
+    evaluations: list[Evaluation]
+    records: Callable[[], list[ExampleRecord]]
     final: bool = True
-    interval: tuple[float, float] | None = None
+    interval: Sequence[float] | None = None
 
     @property
     def method(self) -> Method:
@@ -95,7 +94,7 @@ class CellResult:
 class Absent:
     """A cell that has no figures: its axes, its status, and the reason where there is one."""
 
-    axes: dict[str, str | int]
+    axes: Axes
     status: str
     reason: str = ""
 
@@ -181,7 +180,7 @@ class Results:
         return Results(self.space, self.source, kept, self.absent)
 
 
-def _place(axes: dict[str, str | int]) -> Place:
+def _place(axes: Axes) -> Place:
     return str(axes["dataset"]), str(axes["model"]), str(axes["attack"])
 
 

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import textattack
@@ -31,6 +31,7 @@ from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.unread import words_unread
 from trainables.data import Example
 from trainables.heads.base import Head
+from trainables.records import Attacked, Errored, ExampleRecord
 
 QUERY_BATCH = 32
 
@@ -60,7 +61,7 @@ def attack_examples(
     attacked: str | None = None,
     resources: str = "embedded",
     seconds_per_example: float | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[ExampleRecord]:
     """Attack each example; yields its record (see `record_of`) as soon as it is finished.
 
     A record's `seconds` are those of the attack, its `victim_seconds` and `constraint_seconds` what
@@ -83,28 +84,34 @@ def attack_examples(
             victim.stopwatch.seconds = constraints.seconds = 0.0
             seed_example(seed, dataset, example.id, attack_name)
             text = text_of(columns, example.texts)
+            record: ExampleRecord
             try:
                 record = _attack(attack, example, text, seconds_per_example)
             except Exception as error:
                 attack.clear_cache()
                 record = _error_record(example, error)
-            spent = {
-                "seconds": round(time.perf_counter() - started, 4),
-                "victim_seconds": round(victim.stopwatch.seconds, 4),
-                "constraint_seconds": round(constraints.seconds, 4),
-            }
+            seconds = round(time.perf_counter() - started, 4)
+            victim_seconds = round(victim.stopwatch.seconds, 4)
+            constraint_seconds = round(constraints.seconds, 4)
             alike = None
             try:
                 if record["status"] == "successful":
                     perturbed = check_success(record, example, columns, column, victim.model)
                     alike = similarity(example.texts[column], perturbed[column])
-                if record["status"] in ("successful", "failed"):
+                if record["status"] == "successful" or record["status"] == "failed":
                     words = text.words_per_input[column]
                     if unread := words_unread(victim.model, example.texts, column, words):
                         record["words_unread"] = unread
             except Exception as error:
                 record = _error_record(example, error)
-            yield {**record, **spent, "similarity": alike}
+            record["seconds"] = seconds
+            record["victim_seconds"] = victim_seconds
+            record["constraint_seconds"] = constraint_seconds
+            if record["status"] == "error":
+                record["similarity"] = None
+            else:
+                record["similarity"] = alike
+            yield record
 
 
 @contextmanager
@@ -128,7 +135,7 @@ def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) 
 
 def _attack(
     attack: textattack.Attack, example: Example, text: AttackedText, seconds: float | None
-) -> dict[str, Any]:
+) -> Attacked:
     """The record of one example, which may take so many seconds after the first query."""
     goal = attack.goal_function
     # The attack asks the same again first, and is answered from the goal function's cache.
@@ -156,7 +163,7 @@ def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
     torch.manual_seed(number)
 
 
-def record_of(example: Example, result: AttackResult) -> dict[str, Any]:
+def record_of(example: Example, result: AttackResult) -> Attacked:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
@@ -177,10 +184,11 @@ def record_of(example: Example, result: AttackResult) -> dict[str, Any]:
         "queries": int(result.num_queries),
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
+        "seconds": 0.0,
     }
 
 
-def _error_record(example: Example, error: Exception) -> dict[str, Any]:
+def _error_record(example: Example, error: Exception) -> Errored:
     return {
         "id": example.id,
         "status": "error",
@@ -188,10 +196,11 @@ def _error_record(example: Example, error: Exception) -> dict[str, Any]:
         "original_text": "\n".join(example.texts),
         "error": f"{type(error).__name__}: {error}",
         "traceback": "".join(traceback.format_exception(error)),
+        "seconds": 0.0,
     }
 
 
-def _status(result: AttackResult) -> str:
+def _status(result: AttackResult) -> Literal["successful", "failed", "skipped"]:
     if isinstance(result, SkippedAttackResult):
         return "skipped"
     return "successful" if isinstance(result, SuccessfulAttackResult) else "failed"

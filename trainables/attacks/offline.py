@@ -24,7 +24,10 @@ UNIVERSAL_TAGS = {
 
 
 class EmbeddedWordVectors(AbstractWordEmbedding):
-    """GloVe 6B 50d, counter-fitted (make_word_vectors.py): 20,000 words, 50 neighbours each."""
+    """GloVe 6B 50d, counter-fitted: 20,000 words, 50 neighbours each.
+
+    Made by tools/embedded/make_word_vectors.py.
+    """
 
     def __init__(self) -> None:
         with np.load(EMBEDDED / "word_vectors.npz") as stored:

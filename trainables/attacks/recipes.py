@@ -44,7 +44,7 @@ from trainables.attacks.offline import (
 )
 from trainables.attacks.patches import textfooler_stop_words, word_vectors_in
 from trainables.attacks.resources import given
-from trainables.lookup import load_kind
+from trainables.kinds import load_kind
 from trainables.speed.bert_attack import BertAttackSwap
 
 Settings = dict[str, Any]

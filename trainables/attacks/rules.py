@@ -6,7 +6,6 @@ says. Import after `prepare_textattack`.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from textattack.shared import AttackedText
@@ -14,6 +13,7 @@ from textattack.shared import AttackedText
 from trainables import speed
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
+from trainables.records import Attacked
 from trainables.speed.texts import Text
 
 SAME_SCORE = 1e-4  # alone, a text has other last bits than in company
@@ -24,7 +24,7 @@ class BrokenRule(Exception):
 
 
 def check_success(
-    record: dict[str, Any], example: Example, columns: Sequence[str], column: int, head: Head
+    record: Attacked, example: Example, columns: Sequence[str], column: int, head: Head
 ) -> tuple[str, ...]:
     """The columns of a successful record's perturbed text. Raises BrokenRule, naming the rule.
 
@@ -52,6 +52,7 @@ def check_success(
         raise BrokenRule(f"the fit still gives the right label, {example.label}")
     scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
     label, stored = scores.index(max(scores)), record["perturbed_output"]
+    assert stored is not None
     if label != stored and scores[label] - scores[stored] > SAME_SCORE:
         raise BrokenRule(
             f"the fit reads label {label} from the perturbed text, the attack was told {stored}"

@@ -1,4 +1,7 @@
-"""CLS-prompt: the label words' scores where the CLS token stands; no template (PROTOCOL, heads)."""
+"""CLS-prompt: the label words' scores where the CLS token stands; no template.
+
+docs/protocol.md, "Heads".
+"""
 
 from torch import Tensor
 

@@ -1,7 +1,8 @@
 """MLP-FT: the library's own sequence-classification head, randomly initialised.
 
 BERT: pooler (dense and tanh on CLS), dropout, linear. RoBERTa: dense, tanh and linear on <s>.
-GPT-2: linear on the last token. (PROTOCOL, heads; transformers' AutoModelForSequenceClassification)
+GPT-2: linear on the last token. (docs/protocol.md, "Heads"; transformers'
+AutoModelForSequenceClassification)
 """
 
 import torch

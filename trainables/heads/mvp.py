@@ -2,7 +2,7 @@
 
 For each template the input is laid out as `[CLS] prompt text [SEP]`, or `[CLS] text [SEP] prompt
 [SEP]` where the template begins with [SEP]. A class scores as its best label word (max); templates
-are averaged (mean), in training as under attack (PROTOCOL, heads).
+are averaged (mean), in training as under attack (docs/protocol.md, "Heads").
 
 The paper's code drops the [SEP] of such a template, and puts a lone space token before every one
 for RoBERTa; for GPT-2 it loses the text's last token. Here the layout is as the templates say.

@@ -1,6 +1,6 @@
 """Project-CLS: one linear layer on the CLS token's hidden state, no dense layer.
 
-logits = W dropout(tanh(h_CLS)) + b (PROTOCOL, heads).
+logits = W dropout(tanh(h_CLS)) + b (docs/protocol.md, "Heads").
 """
 
 import torch

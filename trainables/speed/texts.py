@@ -1,4 +1,4 @@
-"""TextAttack's AttackedText, but a changed word is put into the text that is there.
+"""TextAttack's AttackedText, with a changed word spliced in instead of a text built from the start.
 
 Import after `prepare_textattack`.
 """

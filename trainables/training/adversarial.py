@@ -1,9 +1,9 @@
 """Adversarial training: the loss at a perturbation of the input embeddings that makes it large.
 
 δ starts at random in a ball of radius ε and is moved K steps of size α along the gradient of the
-loss, projected back into the ball after each (PROTOCOL, training; Madry et al. 2018, in embedding
-space as Miyato et al. 2017). The update follows the loss at the final δ alone: gradients of the
-inner steps are not accumulated. Padding is never perturbed.
+loss, projected back into the ball after each (docs/protocol.md, "Training"; Madry et al. 2018, in
+embedding space as Miyato et al. 2017). The update follows the loss at the final δ alone: gradients
+of the inner steps are not accumulated. Padding is never perturbed.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,7 @@
+"""What all commands share: their options, their process, and what they print.
+
+arguments.py   options: which space, changed how, which store, which assets
+command.py     how a command starts and ends in its process
+stopping.py    Ctrl-C, SIGTERM, SIGHUP           output.py   output that outlives its reader
+damage.py      damaged files of a store, said    addresses.py   does anybody answer there
+"""

@@ -1,0 +1,161 @@
+"""What a person sees while a sweep runs: a live view in a terminal, plain lines in a pipe.
+
+Fed with the progress records of trials; knows nothing of Ray.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.follow.eta import seconds_in_words
+from orchestrator.follow.progress import Progress, Snapshot
+from search_spaces.cell import Cell
+from trainables.records import TrialReport
+
+SUMMARY_EVERY = 60.0  # seconds, in a pipe
+COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
+SEPARATOR = "  ·  "
+GAP = "  "
+WIDE, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
+ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave to what is above them
+
+
+class View:
+    """A context manager; `update` it with each progress record of a cell."""
+
+    def __init__(self, progress: Progress, console: Console) -> None:
+        self.progress, self.console = progress, console
+        self._left = threading.Event()
+        self._drawn: tuple[float, Snapshot] | None = None
+        self._is_live = False
+        self.live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
+
+    def __enter__(self) -> "View":
+        self._is_live = self.console.is_terminal
+        if self._is_live:
+            self.live.start()
+        else:
+            threading.Thread(target=self._summarise, name="summaries", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+        if self._is_live:  # The terminal may be gone by now.
+            self._drawn = None
+            self.live.stop()
+
+    def update(self, cell: Cell, record: TrialReport) -> None:
+        """Take in one progress record."""
+        before = self.progress.update(cell, record)
+        if record.get("fit_done") and before is not None and before["phase"] == "fit":
+            self._line(f"fit  {cell.fit.key}  validation {before['validation_accuracy']:.1%}")
+        if record["phase"] == "done":
+            self._line(
+                f"cell {cell.key}  clean {_share(record['metrics']['clean_accuracy'])}"
+                f"  under attack {_share(record['metrics']['accuracy_under_attack'])}"
+            )
+        if record["phase"] == "failed":
+            self._line(f"FAILED {cell.key}: {record['error']}")
+
+    def _line(self, text: str) -> None:
+        seconds = self.progress.clock() - self.progress.began
+        at = f"[{seconds:6.0f} s  {self.progress.ended}/{self.progress.cells}]"
+        self.console.print(f"{at} {text}", markup=False, soft_wrap=True)
+
+    def _summarise(self) -> None:
+        while not self._left.wait(SUMMARY_EVERY):
+            self._line(SEPARATOR.join(summary(self.progress.snapshot())))
+
+    def _render(self) -> RenderableType:
+        now = time.monotonic()
+        if self._drawn is None or now - self._drawn[0] > COMPUTED_EVERY:
+            self._drawn = now, self.progress.snapshot()
+        return Drawing(self._drawn[1])
+
+
+class Drawing:
+    """A snapshot for a terminal of any size: lines broken between facts, no more cells than fit."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Any]:
+        width = options.max_width
+        at_most = max(console.height - ROOM_FOR_THE_REST, 1)
+        yield Text("\n".join(packed(summary(self.snapshot), width)), style="bold")
+        yield _running(self.snapshot, width, at_most)
+        for name, found in (("best", self.snapshot.best), ("worst", self.snapshot.worst)):
+            if found is not None:
+                said = f"{name} under attack so far: {_share(found[1])}  "
+                yield Text(said + shortened(found[0], width - len(said)))
+
+
+def summary(snapshot: Snapshot) -> list[str]:
+    """What is to be said of a sweep in few words, fact by fact."""
+    return [
+        f"{snapshot.done + snapshot.failed} of {snapshot.cells} cells done",
+        f"{snapshot.running} running",
+        f"{snapshot.failed} failed",
+        f"{snapshot.fits_done} of {snapshot.fits} fits",
+        *pace(snapshot),
+    ]
+
+
+def pace(snapshot: Snapshot) -> list[str]:
+    """How fast it is and how long it takes, fact by fact."""
+    rate = snapshot.examples_per_second
+    return [
+        *([] if rate is None else [f"{rate:.1f} examples/s in the last minute"]),
+        f"{seconds_in_words(snapshot.seconds)} so far",
+        "time left unknown yet" if snapshot.eta is None else str(snapshot.eta),
+    ]
+
+
+def packed(facts: Iterable[str], width: int) -> list[str]:
+    """Facts on as few lines as hold them, none broken where it would fit on a line of its own."""
+    lines: list[str] = []
+    for fact in facts:
+        if lines and len(lines[-1]) + len(SEPARATOR) + len(fact) <= width:
+            lines[-1] += SEPARATOR + fact
+        else:
+            lines.append(fact)
+    return lines
+
+
+def shortened(key: str, width: int) -> str:
+    """A cell's key without its hash, cut in the middle where it is too long: both ends say more."""
+    readable = key.rpartition("-")[0] or key
+    if len(readable) <= width:
+        return readable
+    end = max(width - 1, 2) // 2
+    return f"{readable[: max(width - 1 - end, 1)]}…{readable[-end:]}"
+
+
+def _running(snapshot: Snapshot, width: int, at_most: int) -> Table:
+    shown = snapshot.running_cells
+    if len(shown) > at_most or len(shown) < snapshot.running:
+        shown = shown[: at_most - 1]
+    counts = [f"{cell.finished}/{cell.total}" if cell.total else "" for cell in shown]
+    bar = WIDE_BAR if width >= WIDE else NARROW_BAR
+    left = width - len("starting") - max(map(len, counts), default=0) - bar - 3 * len(GAP)
+    table = Table.grid(padding=(0, len(GAP)))
+    for justify in ("left", "right", "left", "left"):
+        table.add_column(no_wrap=True, justify=justify)
+    for cell, count in zip(shown, counts, strict=True):
+        drawn = ProgressBar(total=max(cell.total, 1), completed=cell.finished, width=bar)
+        phase = f"{cell.phase:<{len('starting')}}"
+        table.add_row(phase, count, drawn, shortened(cell.key, left))
+    if len(shown) < snapshot.running:
+        table.add_row("", "", "", f"and {snapshot.running - len(shown)} more")
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"

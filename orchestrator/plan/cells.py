@@ -1,0 +1,249 @@
+"""Space → cells: the grid, each place resolved into all that its result depends on.
+
+Digests the assets and the code that this machine has, and finds out which combinations cannot
+exist. Looks into no store, and imports neither torch nor Ray.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError
+from itertools import product
+from typing import TypeVar
+
+from orchestrator.plan import keys
+from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
+from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.errors import BadInput
+from search_spaces.space import Space
+from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
+from trainables.attacks import KINDS as ATTACKS
+from trainables.attacks.resources import identity as resources_identity
+from trainables.chinese import hold_chinese
+from trainables.heads import KINDS as HEADS
+from trainables.kinds import kind_digest
+from trainables.models.families import cannot_have
+from trainables.models.folder import ModelFolder
+from trainables.rows import check_columns
+from trainables.training import KINDS as TRAININGS
+
+NOT_HERE = "not downloaded yet"
+Found = TypeVar("Found")
+
+
+class ThisMachine:
+    """The assets and the code of this machine, by digest; NOT_HERE where it may lack them.
+
+    lacks: whether it lacked any that reading does not need. What is not `needed`, since every cell
+    of it is left out, may lack too, or be damaged.
+    """
+
+    def __init__(self, assets: Assets, provisional: bool, reading: bool) -> None:
+        self.assets, self.provisional, self.reading = assets, provisional, reading
+        self.lacks = False
+
+    def dataset(self, name: str, entry: Dataset, needed: bool) -> str:
+        find = partial(_dataset_digest, self.assets, name, entry)
+        return self._unless_missing(find, NOT_HERE, needed)
+
+    def has_chinese_pairs(self, name: str, entry: Dataset, needed: bool) -> bool:
+        """Whether the test texts are pairs of columns, of which one holds Chinese."""
+        if len(entry.columns) == 1:
+            return False
+        split, _ = entry.splits.share("test")
+        return self._unless_missing(
+            lambda: hold_chinese(self.assets.dataset_files(name, entry)[split], entry.columns),
+            False,
+            needed,
+        )
+
+    def model(self, name: str, entry: LanguageModel, needed: bool) -> tuple[str, str]:
+        """Its digest, and its type as its config.json says."""
+        find = partial(_model, self.assets, name, entry)
+        return self._unless_missing(find, (NOT_HERE, ""), needed)
+
+    def code(self, what: str, kind: str, ours: dict[str, str]) -> str | None:
+        """Digest of the code of a user's own kind, None for ours. Raises BadInput."""
+        unknown: str | None = NOT_HERE
+        return self._unless_missing(partial(kind_digest, what, kind, ours), unknown)
+
+    def attack_resources(self, name: str) -> dict[str, str]:
+        try:
+            return resources_identity(name)
+        except PackageNotFoundError as error:
+            if not self.reading:
+                raise BadInput(
+                    f"attack.resources {name} need the package {error.name}: install the extra "
+                    f"`{name}` (pip install 'robustness-sweep[{name}]')"
+                ) from None
+            self.lacks = True
+            return {"all": NOT_HERE}
+
+    def _unless_missing(
+        self, find: Callable[[], Found], else_: Found, needed: bool = True
+    ) -> Found:
+        try:
+            return find()
+        except NotDownloaded:
+            if needed and not (self.provisional or self.reading):
+                raise
+        except (BadInput, OSError):
+            if needed and not self.reading:
+                raise
+        self.lacks = self.reading
+        return else_
+
+
+def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
+    """Every cell of the grid, with the reason why it does not apply, or an empty one."""
+    axes, catalog = space.axes, space.catalog
+    attacked_with = cache(machine.attack_resources)
+    used_datasets, used_models = space.used("dataset"), space.used("model")
+    datasets = {
+        name: (entry, machine.dataset(name, entry, name in used_datasets))
+        for name, entry in zip(axes.dataset, map(catalog.dataset, axes.dataset), strict=True)
+    }
+    by_column = {
+        name: machine.has_chinese_pairs(name, entry, name in used_datasets)
+        for name, (entry, _) in datasets.items()
+    }
+    models = {
+        name: (entry, *machine.model(name, entry, name in used_models))
+        for name, entry in zip(axes.model, map(catalog.model, axes.model), strict=True)
+    }
+    others = {
+        name: [
+            OtherDataset(
+                name=other,
+                data=catalog.dataset(other),
+                digest=machine.dataset(other, catalog.dataset(other), name in used_datasets),
+            )
+            for other in space.evaluate_also.get(name, [])
+        ]
+        for name in axes.dataset
+    }
+    attacks = {name: catalog.attack(name) for name in axes.attack}
+    code = {name: machine.code("attack", each.kind, ATTACKS) for name, each in attacks.items()}
+
+    grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
+    for dataset, model, head, training, seed in grid:
+        fit, reason = _fit(
+            space,
+            machine,
+            (dataset, *datasets[dataset]),
+            (model, *models[model]),
+            head,
+            training,
+            seed,
+        )
+        fit = fit.model_copy(update={"evaluate_also": others[dataset]})
+        place = {"dataset": dataset, "model": model, "head": head, "training": training}
+        for attack, recipe in attacks.items():
+            here = space.settings_at(**place, attack=attack)
+            settings = attack_settings(
+                recipe, fit.data, here.attack.protocol, here.attack.resources
+            )
+            log_identity = keys.attack_identity(
+                fit.identity,
+                recipe.kind,
+                settings,
+                attacked_with(here.attack.resources),
+                here.resources.attack.cpus,
+                code[attack],
+                here.attack.seconds_per_example,
+                by_column[dataset],
+            )
+            readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
+            cell = Cell(
+                key=keys.cell_key(readable, log_identity, here.attack),
+                log=keys.key(readable, log_identity),
+                fit=fit,
+                attack=attack,
+                attack_kind=recipe.kind,
+                attack_settings=settings,
+                attack_resources=here.attack.resources,
+                examples=here.attack.examples,
+                precision=here.attack.precision,
+                seconds_per_example=here.attack.seconds_per_example,
+                resources=here.resources,
+                identity=log_identity,
+            )
+            yield cell, space.excluded(cell.axes()) or reason
+
+
+def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:
+    files = assets.dataset_files(name, entry)
+    check_columns(name, entry, files)
+    return dataset_digest(files)
+
+
+def _model(assets: Assets, name: str, entry: LanguageModel) -> tuple[str, str]:
+    folder = assets.model_folder(name, entry)
+    return digest(model_files(folder)), ModelFolder(name, folder).type
+
+
+def _fit(
+    space: Space,
+    machine: ThisMachine,
+    dataset: tuple[str, Dataset, str],
+    model: tuple[str, LanguageModel, str, str],
+    head: str,
+    training: str,
+    seed: int,
+) -> tuple[Fit, str]:
+    """A fit, and why it does not apply (or an empty reason)."""
+    dataset_name, data, data_digest = dataset
+    model_name, language_model, model_digest, model_type = model
+    head_entry, training_entry = space.catalog.head(head), space.catalog.training(training)
+    prompts = prompts_of(data, head_entry, language_model)
+    here = space.settings_at(dataset=dataset_name, model=model_name, head=head, training=training)
+    reason = head_entry.not_for.get(language_model.kind, "")
+    reason = reason or cannot_have(head_entry.kind, model_type)
+    if isinstance(prompts, str):
+        reason = reason or prompts
+        prompts = None
+    used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
+    read_at = {}
+    if language_model.kind == "causal" and head_entry.kind != "mvp":
+        # Read elsewhere until now: texts that are empty, or end in the token that GPT-2 pads with.
+        read_at = {"read_at": "last token of each text"}
+    identity = keys.fit_identity(
+        dataset={
+            "digest": data_digest,
+            **data.model_dump(include=used),
+            **data.rows_identity(),
+        },
+        model={"digest": model_digest, "kind": language_model.kind},
+        head={
+            "kind": head_entry.kind,
+            "pretrained": head_entry.pretrained,
+            "probe_first": head_entry.probe_first,
+            "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
+            "code": machine.code("head", head_entry.kind, HEADS),
+            **read_at,
+        },
+        training={
+            **training_entry.model_dump(exclude={"about"}),
+            "code": machine.code("training", training_entry.kind, TRAININGS),
+        },
+        settings=here.fit.model_dump(),
+        seed=seed,
+        cpus=here.resources.fit.cpus,
+    )
+    fit = Fit(
+        key=keys.key(f"{dataset_name}-{model_name}-{head}-{training}-s{seed}", identity),
+        dataset=dataset_name,
+        model=model_name,
+        head=head,
+        training=training,
+        seed=seed,
+        data=data,
+        dataset_digest=data_digest,
+        language_model=language_model,
+        model_digest=model_digest,
+        head_entry=head_entry,
+        prompts=prompts,
+        training_entry=training_entry,
+        settings=here.fit,
+        identity=identity,
+    )
+    return fit, reason

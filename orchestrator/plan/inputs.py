@@ -1,0 +1,226 @@
+"""Checks of all that a sweep reads: rows, models and prompts, before any compute is spent on them.
+
+`catalog check`, `--dry-run` and the sweep itself all come here. Everything is looked at once, and
+what is wrong is one line each; neither torch nor transformers is needed for it.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
+from search_spaces.cell import Cell, Fit
+from search_spaces.errors import BadInput
+from search_spaces.space import FitSettings
+from trainables.assets import Assets, NotDownloaded, model_files
+from trainables.data import Survey, survey, training_rows
+from trainables.heads import KINDS as HEADS
+from trainables.models.families import LABEL_WORDS
+from trainables.models.folder import ModelFolder
+from trainables.models.tokenizer import TokenizerFiles
+from trainables.models.weights import check_lm_head, check_weights
+
+MANY_REPEATED = 0.01  # share of test rows that are trained on too, from which a sweep says so
+READS_CLS = ("mlp_ft", "project_cls", "cls_prompt")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a fit reads, each with its name in the catalog; `also`: data sets to evaluate it on."""
+
+    dataset: str
+    data: Dataset
+    model: str
+    language_model: LanguageModel
+    head: str
+    head_entry: Head
+    training_entry: Training
+    prompts: Prompts | None
+    settings: FitSettings
+    also: tuple[tuple[str, Dataset], ...] = ()
+
+    @classmethod
+    def of(cls, fit: Fit) -> "Asked":
+        return cls(
+            fit.dataset, fit.data, fit.model, fit.language_model, fit.head, fit.head_entry,
+            fit.training_entry, fit.prompts, fit.settings,
+            tuple((other.name, other.data) for other in fit.evaluate_also),
+        )  # fmt: skip
+
+
+def check_inputs(cells: Iterable[Cell], assets: Assets) -> list[str]:
+    """Raises BadInput for the first thing that is wrong; returns what a user should know of."""
+    fits = {cell.fit.key: Asked.of(cell.fit) for cell in cells}
+    inputs = Inputs(assets)
+    for line in inputs.wrong(fits.values()):
+        raise BadInput(line)
+    return inputs.notes
+
+
+class Inputs:
+    """Goes through what is asked, looking at each thing once.
+
+    notes: what a user should know of, though it runs. not_here: what is not on this machine.
+    """
+
+    def __init__(self, assets: Assets) -> None:
+        self.assets = assets
+        self.notes: list[str] = []
+        self.not_here: list[str] = []
+        self._fine: dict[Hashable, bool] = {}
+        self._tokenizers: dict[str, TokenizerFiles] = {}
+
+    def wrong(self, asked: Iterable[Asked]) -> Iterator[str]:
+        """A line for each thing that would go wrong."""
+        for fit in asked:
+            yield from self._wrong_rows(fit)
+            yield from self._wrong_model(fit)
+
+    def _wrong_rows(self, fit: Asked) -> Iterator[str]:
+        data = ("data set", fit.dataset)
+        yield from self._once(data, partial(self._check_rows, fit.dataset, fit.data))
+        for name, other in fit.also:
+            check = partial(self._survey, name, other)
+            yield from self._once(("data set", name, "to evaluate on"), check)
+        used = (fit.settings.train_examples, fit.training_entry.train_share)
+        if self._fine[data]:
+            probed = fit.head_entry.probe_first
+            what = ("labels", fit.dataset, used, probed)
+            yield from self._once(what, partial(self._check_labels, fit))
+
+    def _wrong_model(self, fit: Asked) -> Iterator[str]:
+        model = ("model", fit.model)
+        yield from self._once(model, partial(self._check_model, fit))
+        if not self._fine[model]:
+            return
+        head, length = fit.head_entry, fit.settings.max_length
+        tokenizer = self._tokenizers[fit.model]
+        folder = tokenizer.model
+        if head.kind in HEADS:
+            yield from self._once(("type", fit.model), folder.check_known)
+        if head.kind in READS_CLS and fit.language_model.kind == "masked":
+            yield from self._once(("CLS", fit.model), tokenizer.check_cls)
+        yield from self._once(("length", fit.model, length), partial(folder.check_length, length))
+        words = fit.prompts is not None and head.kind in LABEL_WORDS
+        if head.pretrained:
+            yield from self._once(("weights", fit.model), partial(check_weights, folder))
+            if words and self._fine["weights", fit.model]:
+                yield from self._once(("lm head", fit.model), partial(check_lm_head, folder))
+        if fit.prompts is not None:
+            check = partial(self._check_prompts, tokenizer, fit)
+            prompts = fit.prompts.model_dump_json()
+            what = ("prompts", fit.dataset, fit.model, prompts, head.kind, length)
+            yield from self._once(what, check)
+
+    def _once(self, what: tuple[Hashable, ...], check: Callable[[], object]) -> Iterator[str]:
+        if what in self._fine:
+            return
+        self._fine[what] = False
+        try:
+            check()
+            self._fine[what] = True
+        except NotDownloaded:
+            self.not_here.append(f"{what[0]} {what[1]}: not on this machine")
+        except BadInput as error:
+            yield str(error)
+
+    def _survey(self, name: str, data: Dataset) -> Survey:
+        return survey(name, data, self.assets.dataset_files(name, data))
+
+    def _check_rows(self, name: str, data: Dataset) -> None:
+        for split in data.splits.sources():
+            if len(roles := data.splits.rest(split)) > 1:
+                raise BadInput(
+                    f"data set {name!r}: {' and '.join(roles)} are the same rows, those of "
+                    f"{split}; draw a share for one of them, e.g. {roles[-1]}: {split}[20%]"
+                )
+        found = self._survey(name, data)
+        for split, dropped in found.dropped.items():
+            self.notes += [
+                f"data set {name!r}: {count} rows of {split} are left out, {reason}"
+                for reason, count in dropped.items()
+            ]
+        if found.in_training_too >= MANY_REPEATED * len(found.labels["test"]):
+            self.notes += filter(None, [_repeated(name, found)])
+        train = np.unique(found.labels["train"])
+        if len(train) == 1:
+            raise BadInput(
+                f"data set {name!r}: all {len(found.labels['train'])} training rows have the label "
+                f"{_label(data, train[0])}; a classifier needs rows of at least two"
+            )
+        if missing := _missing(data, train):
+            self.notes.append(f"data set {name!r}: no training row has the label {missing}")
+        for role in ("validation", "test"):
+            labels = found.labels[role]
+            if len(labels) > 1 and (labels == labels[0]).all():
+                self.notes.append(
+                    f"data set {name!r}: all {len(labels)} {role} rows have the label "
+                    f"{_label(data, labels[0])}"
+                )
+
+    def _check_labels(self, fit: Asked) -> None:
+        """Of the training rows that are used: linear probing needs some of each label."""
+        train = self._survey(fit.dataset, fit.data).labels["train"]
+        settings, share = fit.settings, fit.training_entry.train_share
+        used = training_rows(train.tolist(), settings.train_examples, share)
+        missing = _missing(fit.data, used)
+        if not missing:
+            return
+        line = f"data set {fit.dataset!r}: none of the {len(used)} rows that are trained on "
+        line += f"has the label {missing}"
+        if fit.head_entry.probe_first:
+            raise BadInput(
+                f"{line}, and head {fit.head!r} begins with a linear probe, which needs some of "
+                "each label; train on more rows, or name only labels that there are"
+            )
+        if len(used) < len(train):
+            self.notes.append(line)
+
+    def _check_model(self, fit: Asked) -> None:
+        folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))
+        self._tokenizers[fit.model] = TokenizerFiles(folder)
+        model_files(folder.folder)
+        folder.check_kind(fit.language_model)
+        folder.check_sizes()
+        self._tokenizers[fit.model].check()
+
+    def _check_prompts(self, files: TokenizerFiles, fit: Asked) -> None:
+        assert fit.prompts is not None
+        if files.tokenizer is None:
+            self.notes.append(
+                f"model {fit.model!r}: label words and templates are not checked before the model "
+                "is loaded, since it has no tokenizer.json"
+            )
+            return
+        try:
+            files.check_prompts(
+                fit.prompts,
+                causal=fit.language_model.kind == "causal",
+                pair=len(fit.data.columns) == 2,
+                max_length=fit.settings.max_length,
+                templates=fit.head_entry.kind != "cls_prompt",
+            )
+        except BadInput as error:
+            raise BadInput(f"data set {fit.dataset!r}, {error}") from None
+
+
+def repeated_rows(name: str, data: Dataset, assets: Assets) -> str:
+    """What to say of test rows that are trained on too; empty where there are none."""
+    return _repeated(name, survey(name, data, assets.dataset_files(name, data)))
+
+
+def _repeated(name: str, found: Survey) -> str:
+    count = found.in_training_too
+    return f"data set {name!r}: {count} test rows have the text of a training row" if count else ""
+
+
+def _missing(data: Dataset, labels: Iterable[int]) -> str:
+    """The labels that are not among these, in words."""
+    missing = sorted(set(range(len(data.labels))) - set(map(int, labels)))
+    return ", ".join(_label(data, label) for label in missing)
+
+
+def _label(data: Dataset, label: int) -> str:
+    return f"{label} ({data.labels[label]})"

@@ -1,0 +1,170 @@
+"""Space → plan: which cells there are, which share a fit, what is done already, what it will cost.
+
+Resolves the space (cells.py) and looks into the store; changes nothing and imports neither torch
+nor Ray, so that `--dry-run` answers at once.
+"""
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from orchestrator.plan.cells import ThisMachine, resolve
+from orchestrator.plan.elsewhere import Elsewhere
+from orchestrator.plan.rates import Rates, measured
+from search_spaces.cell import Cell, Fit
+from search_spaces.space import Space
+from trainables.assets import Assets
+from trainables.metrics import why_not_of
+from trainables.records import FitRecord, Result, is_of_weights
+from trainables.store import Store
+
+AT_ONCE = 16  # attack logs read at a time
+PlanStatus = Literal["done", "todo", "failed", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell; failed ones are run again, those that are not_applicable have a reason."""
+
+    cell: Cell
+    status: PlanStatus
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a space in a fixed order, the fits stored already, and measured rates."""
+
+    space: Space
+    cells: list[PlannedCell]
+    fits_done: frozenset[str]
+    rates: Rates
+
+    def with_status(self, *statuses: PlanStatus) -> list[Cell]:
+        return [planned.cell for planned in self.cells if planned.status in statuses]
+
+    @property
+    def todo(self) -> list[Cell]:
+        """Cells to run: those never finished, failed ones among them."""
+        return self.with_status("todo", "failed")
+
+    @property
+    def fits(self) -> dict[str, list[Cell]]:
+        """Applicable cells by fit key."""
+        grouped: dict[str, list[Cell]] = {}
+        for cell in self.with_status("todo", "failed", "done"):
+            grouped.setdefault(cell.fit.key, []).append(cell)
+        return grouped
+
+    def estimated_seconds(self) -> float | None:
+        """Compute left, in seconds of one trial at a time; None without any measured rate."""
+        fits = {cell.fit.key: cell.fit for cell in self.todo if cell.fit.key not in self.fits_done}
+        costs = [self.rates.fit_seconds(fit) for fit in fits.values()]
+        costs += [self.rates.attack_seconds(cell) for cell in self.todo]
+        return None if None in costs else sum(cost or 0.0 for cost in costs)
+
+    def fit_cost(self, cell: Cell) -> float:
+        """Expected seconds of a cell's fit, or a number proportional to them."""
+        return self.rates.fit_seconds(cell.fit) or _texts_per_row(cell.fit)
+
+    def attack_cost(self, cell: Cell) -> float:
+        """Expected seconds of a cell's attack, or a number proportional to them."""
+        return self.rates.attack_seconds(cell) or _texts_per_row(cell.fit)
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented object of `--dry-run --json` (orchestrator/README.md, "Plan first")."""
+        cells = [
+            {
+                "key": planned.cell.key,
+                **planned.cell.axes(),
+                "fit": planned.cell.fit.key,
+                "status": planned.status,
+                "reason": planned.reason,
+            }
+            for planned in self.cells
+        ]
+        fits = [
+            {"key": key, "cells": [cell.key for cell in cells], "done": key in self.fits_done}
+            for key, cells in self.fits.items()
+        ]
+        statuses = [planned.status for planned in self.cells]
+        totals = {
+            "cells": len(self.cells),
+            **{s: statuses.count(s) for s in get_args(PlanStatus)},
+            "fits": len(fits),
+            "fits_done": sum(fit["done"] is True for fit in fits),
+            "fits_shared": sum(len(cells) > 1 for cells in self.fits.values()),
+            "estimated_seconds": self.estimated_seconds(),
+        }
+        return {"space": self.space.name, "cells": cells, "fits": fits, "totals": totals}
+
+
+def make_plan(
+    space: Space,
+    assets: Assets,
+    store: Store,
+    provisional: bool = False,
+    trusted: Collection[str] = (),
+    reading: bool = False,
+) -> Plan:
+    """Resolve a space into a plan. Raises BadInput for a missing asset or a broken data file.
+
+    A cell is done when its result, its fit's record and its attacked examples are there, are whole
+    and belong together. What is damaged in the store counts as missing (`Store.damaged`).
+
+    provisional: what the hub has and this machine has not is planned for without its digest.
+    trusted: keys of cells whose results need not be looked at again.
+    reading: nothing is to be run, so the store is enough: cells whose data, models or code this
+    machine has not are those of the store of which the same was asked.
+    """
+    machine = ThisMachine(assets, provisional, reading)
+    resolved = list(resolve(space, machine))
+    if machine.lacks:
+        others = Elsewhere(store, [cell.key for cell, _ in resolved])
+        resolved = [(others.find(cell) or cell, reason) for cell, reason in resolved]
+    fits, results = store.fits_read(), store.results_read()
+    failed = store.cells_with("error.txt", (cell.key for cell, _ in resolved)) - results.keys()
+
+    def planned(cell: Cell, reason: str) -> PlannedCell:
+        if reason:
+            return PlannedCell(cell, "not_applicable", reason)
+        if cell.key in results:
+            fit, result = fits.get(cell.fit.key), results[cell.key]
+            why = "" if cell.key in trusted else _why_not_done(cell, result, fit, store)
+            return PlannedCell(cell, "todo", why) if why else PlannedCell(cell, "done")
+        if cell.key in failed:
+            return PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}")
+        return PlannedCell(cell, "todo")
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        cells = list(threads.map(lambda each: planned(*each), resolved))
+    wanted = {cell.fit.key for cell, _ in resolved}
+    fits_done = frozenset(store.fits_with_weights() & fits.keys() & wanted)
+    return Plan(space, cells, fits_done, measured(fits.values(), results.values()))
+
+
+def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Store) -> str:
+    """Why a cell that has a result is run again all the same; empty where it is not.
+
+    What it was made of must be there and be what it was.
+    """
+    if fit is None:
+        return "the record of its fit is missing"
+    if not is_of_weights(result, fit):
+        return "its fit was made again since, with other weights"
+    if _not_evaluated(cell.fit, store):
+        return "its fit is to be evaluated on another data set"
+    return why_not_of(result, store.attacked(cell.log))
+
+
+def _texts_per_row(fit: Fit) -> int:
+    """What costs grow with, where no rates are measured yet."""
+    prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
+    return len(prompts.templates) if prompts else 1
+
+
+def _not_evaluated(fit: Fit, store: Store) -> bool:
+    """Whether a stored fit lacks an evaluation on another data set that was asked for since."""
+    asked = {other.stored_as for other in fit.evaluate_also}
+    return bool(asked) and not asked <= set(store.evaluations(fit.key))

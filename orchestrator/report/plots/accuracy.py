@@ -1,0 +1,178 @@
+"""The plots of accuracies: under attack by head, and under attack against clean."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import mean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from orchestrator.report.comparison import common_places, values
+from orchestrator.report.plots.ground import Ground, cells_at, title_of
+from orchestrator.report.plots.style import FAINT, INK, ROW, ROWS, Look, Plot, draw, looks
+from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Place, Results, name_of
+from orchestrator.report.statistics import estimate
+from orchestrator.report.tables import Entry, Figure, Table
+
+
+def accuracy(results: Results, ground: Ground, summary: Table | None) -> Plot:
+    data = summary or _with_intervals(results, ground)
+    rows = data.rows[:ROWS]
+    panels = data.header[2:]  # after the head and its clean accuracy
+    columns = min(len(panels), 5)
+    lines = ceil(len(panels) / columns)
+
+    def onto(drawing: Drawing) -> None:
+        grid = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
+            axes.set_title(panel, weight="bold" if panel == "all attacks" else "normal")
+            _accuracy_panel(axes, rows, 2 + number)
+        drawing.supxlabel("accuracy in %", size=9)
+
+    about = (
+        f"Accuracy under attack by head ({ground.text}): dots, with 95 % intervals as bars; "
+        "the small upright ticks are the clean accuracy."
+    )
+    title = title_of("Accuracy under attack", results.cells, len(rows), len(data.rows))
+    return draw("accuracy", title, about, data, lines * (ROW * len(rows) + 0.4) + 0.7, onto)
+
+
+def _accuracy_panel(axes: Axes, rows: Sequence[Sequence[Entry]], column: int) -> None:
+    for line, row in enumerate(rows):
+        clean, robust = row[1], row[column]
+        if isinstance(clean, Figure) and clean.value is not None:
+            axes.plot(100 * clean.value, line, "|", color=FAINT, markersize=7, mew=1.4)
+        if isinstance(robust, Figure) and robust.value is not None:
+            if robust.low is not None and robust.high is not None:
+                axes.plot([100 * robust.low, 100 * robust.high], [line] * 2, color=INK, lw=1.4)
+            axes.plot(100 * robust.value, line, "o", color=INK, markersize=5)
+    axes.set_yticks(range(len(rows)), [str(row[0]) for row in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(-4, 104)
+    axes.set_xticks([0, 50, 100])
+    axes.set_xticks([25, 75], minor=True)
+    axes.grid(True, which="both")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _with_intervals(results: Results, ground: Ground) -> Table:
+    """The figures of `comparison.summary`, where there are too few homes for that one."""
+    every = ["all attacks"] if len(results.attacks) > 1 else []
+    everywhere = [place for attack in results.attacks for place in ground.places(attack)]
+    columns = [(UNDER_ATTACK, ground.places(attack)) for attack in results.attacks]
+    columns += [(UNDER_ATTACK, everywhere)] * len(every)
+    rows: list[list[Entry]] = []
+    for method in results.methods:
+        there = [place for place in everywhere if results.at(method, place)]
+        if there:
+            wanted = [(CLEAN, there), *columns]
+            rows.append([name_of(method), *(_figure(results, method, *each) for each in wanted)])
+    header = ["head", "clean", *results.attacks, *every]
+    return Table("accuracy", f"Accuracy in %, {ground.text}", header, rows)
+
+
+def _figure(results: Results, method: Method, outcome: str, places: list[Place]) -> Figure:
+    cells = cells_at(results, method, places)
+    found = estimate([values(at, outcome) for at in cells])
+    if found is None:
+        return Figure(None)
+    final = all(result.final for at in cells for result in at)
+    return Figure(found.mean, low=found.low, high=found.high, final=final)
+
+
+@dataclass(frozen=True)
+class _Mark:
+    model: str
+    method: Method
+    clean: float
+    robust: float
+
+
+def robust_against_clean(results: Results) -> Plot | None:
+    """One mark a head and model."""
+    models = list(dict.fromkeys(model for _, model in results.homes))
+    marks = [mark for model in models for mark in _marks(results, model)]
+    if not marks:
+        return None
+    models = [model for model in models if any(mark.model == model for mark in marks)]
+    columns = min(len(models), 3)
+    lines = ceil(len(models) / columns)
+    look = looks(results.methods)
+    drawn = [method for method in look if any(mark.method == method for mark in marks)]
+    key_lines = ceil(len(drawn) / 4)
+
+    def onto(drawing: Drawing) -> None:
+        grid = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        for axes in grid.flat[len(models) :]:
+            axes.set_visible(False)
+        for axes, model in zip(grid.flat, models, strict=False):
+            axes.set_title(model)
+            _scatter_panel(axes, [mark for mark in marks if mark.model == model], look)
+            axes.set_xlabel("clean accuracy in %")
+        _bounds(grid.flat[0], marks)
+        drawing.supylabel("accuracy under attack in %", size=9)
+        handles = [_mark(look[method], label=name_of(method)) for method in drawn]
+        drawing.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2)
+
+    rows: list[list[Entry]] = [
+        [mark.model, name_of(mark.method), Figure(mark.clean), Figure(mark.robust)]
+        for mark in marks
+    ]
+    header = ["model", "head", "clean", "under attack"]
+    title = title_of("Robust against clean", results.cells, len(look), len(results.methods))
+    data = Table("robust-clean", "Clean accuracy and accuracy under attack in %", header, rows, 2)
+    about = (
+        "Accuracy under attack against clean accuracy, a mark a head, a panel a model; means over "
+        "the data sets (all attacks) that every head of the model has."
+    )
+    return draw("robust-clean", title, about, data, lines * 2.2 + 0.9 + 0.2 * key_lines, onto)
+
+
+def _marks(results: Results, model: str) -> list[_Mark]:
+    here = results.only(lambda result: result.cell.fit.model == model)
+    places = common_places(here, here.methods)
+    return [
+        _Mark(model, m, _mean(here, m, places, CLEAN), _mean(here, m, places, UNDER_ATTACK))
+        for m in here.methods
+        if places and all(len(r.outcomes.ids) for p in places for r in here.at(m, p))
+    ]
+
+
+def _mean(results: Results, method: Method, places: Sequence[Place], outcome: str) -> float:
+    return mean(
+        mean(float(getattr(result.outcomes, outcome).mean()) for result in results.at(method, at))
+        for at in places
+    )
+
+
+def _scatter_panel(axes: Axes, marks: Sequence[_Mark], look: dict[Method, Look]) -> None:
+    axes.grid(True)
+    for mark in marks:
+        if mark.method in look:
+            axes.add_line(_mark(look[mark.method], 100 * mark.clean, 100 * mark.robust))
+
+
+def _mark(look: Look, x: float = 0, y: float = 0, label: str | None = None) -> Line2D:
+    """A hollow mark, so that one below another can be seen."""
+    return Line2D(
+        [x], [y], ls="", marker=look.marker, mfc="none", mec=look.colour, mew=1.6, ms=7,
+        clip_on=False, label=label,
+    )  # fmt: skip
+
+
+def _bounds(axes: Axes, marks: Sequence[_Mark]) -> None:
+    """Room around the marks, on whole tens of percent."""
+    for limit, shares in (
+        (axes.set_xlim, [mark.clean for mark in marks]),
+        (axes.set_ylim, [mark.robust for mark in marks]),
+    ):
+        low, high = 10 * int(10 * min(shares) - 0.5), 10 * ceil(10 * max(shares) + 0.5)
+        limit(max(low, 0), min(max(high, low + 20), 100))
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], integer=True))

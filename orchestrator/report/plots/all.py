@@ -1,0 +1,28 @@
+"""The plots of a report, the most telling first.
+
+Each is over the data sets and models that all heads have, or where there are none, over the one
+where most was run, and says so. Figures that are not final are marked in the title.
+"""
+
+from orchestrator.report.plots.accuracy import accuracy, robust_against_clean
+from orchestrator.report.plots.attacks import success_by_queries, transfer
+from orchestrator.report.plots.ground import ground_of
+from orchestrator.report.plots.style import Plot
+from orchestrator.report.plots.time import time
+from orchestrator.report.results import Results
+from orchestrator.report.tables import Table
+
+
+def plots(results: Results, summary: Table | None) -> list[Plot]:
+    """All plots that these results can fill. summary: comparison.summary of the same results."""
+    if not results.cells:
+        return []
+    ground = ground_of(results)
+    found = [
+        accuracy(results, ground, summary),
+        robust_against_clean(results),
+        success_by_queries(results, ground),
+        transfer(results),
+        time(results),
+    ]
+    return [plot for plot in found if plot is not None]

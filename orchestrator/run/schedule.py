@@ -1,0 +1,320 @@
+"""Fit once, attack many: a Tune searcher that releases cells in the right order.
+
+First one cell of each fit that is not stored yet (the leader), longest expected fit first. When a
+leader reports `fit_done` its siblings are released, longest expected attack first, and find the fit
+in the store. No trial ever waits for another while it holds a GPU. If a leader fails before its fit
+is stored, a sibling takes the lead.
+
+A trial holds what its phase wants. Where both phases want the same, a leader goes on to attack;
+where an attack wants less, the leader is done with its fit and the cell is handed out again.
+
+As many cells are out as the cluster has room for now, and some more that are pending, so that an
+autoscaler sees what is wanted. Fits go first; attacks get what fits leave.
+
+An attack that takes longer than each slot's share of what is left of all attacks would leave slots
+idle at the end. It is handed out in parts, each of some of its examples; when they have ended, well
+or not, the cell itself is handed out once more: it attacks what is missing and has the result. What
+runs already is not divided, so a leader whose attack will be divided is done with its fit, too.
+"""
+
+import heapq
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from orchestrator.run.deaths import Verdict
+from orchestrator.run.slots import PHASES, Shape, Slots, shape
+from search_spaces.cell import Cell
+from trainables.cell import Part
+from trainables.trial import TrialConfig
+
+SMALLEST_PART = 10  # examples: for fewer it does not pay to load a model
+PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fast
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a trial is to do: a phase of a cell, or a part of its attack; and its expected cost."""
+
+    cell: Cell
+    phase: str
+    part: Part | None
+    cost: float
+
+
+class Queue:
+    """Tasks of one phase, the one of the highest cost first; of equal ones the earliest."""
+
+    def __init__(self) -> None:
+        self.cost = 0.0  # of all of them
+        self._heap: list[tuple[float, int, Task]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def first(self) -> Task:
+        return self._heap[0][-1]
+
+    def bring_forward(self, allowed: Callable[[Task], bool]) -> bool:
+        """Have the first task that is allowed be the first; False where there is none."""
+        if not self._heap or allowed(self.first()):
+            return bool(self._heap)
+        found = min((entry for entry in self._heap if allowed(entry[-1])), default=None)
+        if found is None:
+            return False
+        self._heap.remove(found)
+        heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (-math.inf, *found[1:]))
+        return True
+
+    def push(self, task: Task, at_once: bool = False) -> None:
+        """at_once: before all others, whatever they cost."""
+        heapq.heappush(self._heap, (-math.inf if at_once else -task.cost, self._count, task))
+        self._count += 1
+        self.cost += task.cost
+
+    def pop(self) -> Task:
+        task = heapq.heappop(self._heap)[-1]
+        self.cost = self.cost - task.cost if self._heap else 0.0
+        return task
+
+
+class FitFirst(Searcher):
+    """Hands out cells as the cluster has room.
+
+    config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. verdict: what
+    becomes of a cell whose process died; never asked about parts. give_up: called with each that is
+    given up. pending: how many tasks of a phase may wait for room; if more than one, as many may as
+    run, so that a cluster can double. max_concurrent: never more tasks
+    out than this. stopped: when true, no more are handed out. in_time: whether a task would end in
+    time; others are not handed out.
+    """
+
+    def __init__(
+        self,
+        cells: Iterable[Cell],
+        fits_done: Iterable[str],
+        config_of: Callable[[Task], TrialConfig],
+        fit_cost: Callable[[Cell], float],
+        attack_cost: Callable[[Cell], float],
+        nodes: Callable[[], Sequence[Shape]],
+        verdict: Callable[[Cell], Verdict],
+        give_up: Callable[[Cell], None],
+        pending: int = 1,
+        max_concurrent: int | None = None,
+        stopped: Callable[[], object] = lambda: False,
+        in_time: Callable[[Task], bool] = lambda task: True,
+    ) -> None:
+        super().__init__(metric=None, mode=None)
+        self.config_of = config_of
+        self.cost_of = {"fit": fit_cost, "attack": attack_cost}
+        self.nodes = nodes
+        self.verdict = verdict
+        self.give_up = give_up
+        self.pending = pending
+        self.max_concurrent = max_concurrent
+        self.stopped = stopped
+        self.in_time = in_time
+        self.slots = Slots()
+        self.queues = {phase: Queue() for phase in PHASES}
+        self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
+        self.out: dict[str, Task] = {}  # by trial
+        self.out_in = Counter[str]()  # how many, by phase
+        self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
+        self.died: list[Task] = []  # and what becomes of them is not known yet
+        self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
+        self.stored = set(fits_done)
+        for cell in cells:
+            if cell.fit.key in self.stored:
+                self._queue(cell, "attack")
+            else:
+                self.waiting.setdefault(cell.fit.key, []).append(cell)
+        for fit, siblings in list(self.waiting.items()):
+            self.waiting[fit] = sorted(reversed(siblings), key=attack_cost)
+            self._next_leads(fit)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        finished: Any = Searcher.FINISHED
+        if self.stopped():
+            return finished
+        self._settle_deaths()
+        if self.max_concurrent is not None and len(self.out) >= self.max_concurrent:
+            return None
+        self.slots.resize(self.nodes())
+        phases = [phase for phase in PHASES if self.queues[phase].bring_forward(self.in_time)]
+        for phase in phases:
+            queue = self.queues[phase]
+            if self.slots.place(trial_id, shape(queue.first().cell, phase)):
+                return self._hand_out(trial_id, phase)
+        for phase in phases:
+            queue = self.queues[phase]
+            if self._may_wait(phase):
+                self.slots.wait(trial_id, shape(queue.first().cell, phase))
+                return self._hand_out(trial_id, phase)
+        # What waits for a fit waits in vain where the fit itself is not handed out any more.
+        if self.out or self.died:
+            return None
+        return finished
+
+    def ends_with_fit(self, trial_id: str) -> bool:
+        """Whether a trial whose fit is stored now ends, and the cell is queued for its attack."""
+        task = self.out[trial_id]
+        if task.phase != "fit":
+            return False
+        cell = task.cell
+        attack = Task(cell, "attack", None, self.cost_of["attack"](cell))
+        return fits_only(cell) or self._parts_of(cell) > 1 or not self.in_time(attack)
+
+    def attack_slots(self, cell: Cell) -> int:
+        """How many attacks like a cell's may run at once."""
+        self.slots.resize(self.nodes())
+        slots = self.slots.capacity(shape(cell, "attack"))
+        return slots if self.max_concurrent is None else min(slots, self.max_concurrent)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if result.get("fit_done") and trial_id in self.out:
+            cell = self.out[trial_id].cell
+            self.attacking[trial_id] = self.cost_of["attack"](cell)
+            self._release(cell.fit.key)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self.slots.give_back(trial_id)
+        task = self.out.pop(trial_id)
+        self.attacking.pop(trial_id, None)
+        self.out_in[task.phase] -= 1
+        if task.part is not None:
+            self._part_ended(task.cell)
+        elif error:
+            self.died.append(task)
+        elif result and result.get("fit_done"):
+            self._release(task.cell.fit.key)
+            self._queue(task.cell, "attack")
+        elif task.phase == "fit":
+            self._next_leads(task.cell.fit.key)
+
+    def _settle_deaths(self) -> None:
+        died, self.died = self.died, []
+        for task in died:
+            cell = task.cell
+            verdict = self.verdict(cell)
+            if verdict == "not known yet":
+                self.died.append(task)
+            elif verdict == "run again":
+                self._queue(cell, "attack" if cell.fit.key in self.stored else "fit")
+            else:
+                self.give_up(cell)
+                if task.phase == "fit":
+                    self._next_leads(cell.fit.key)
+
+    def _may_wait(self, phase: str) -> bool:
+        """Whether one more task of a phase may be handed out that there is no room for."""
+        if phase == "attack" and self.queues["fit"]:
+            fit, attack = (shape(self.queues[p].first().cell, p) for p in PHASES)
+            if bool(fit[1]) == bool(attack[1]):
+                return False  # Ray would not know that the fits waiting go first.
+        pending = sum(self.out[trial_id].phase == phase for trial_id in self.slots.pending)
+        if self.pending == 1:
+            return pending < 1
+        return pending < max(self.pending, self.out_in[phase] - pending)
+
+    def _hand_out(self, trial_id: str, phase: str) -> dict[str, Any]:
+        if phase == "attack":
+            self._divide_first()
+        task = self.queues[phase].pop()
+        self.out[trial_id] = task
+        self.out_in[phase] += 1
+        if phase == "attack":
+            self.attacking[trial_id] = task.cost
+        return {**self.config_of(task)}
+
+    def _divide_first(self) -> None:
+        """Replace the first attack of the queue by its parts, if it is to be divided."""
+        queue = self.queues["attack"]
+        task = queue.first()
+        count = 1 if task.part is not None else self._parts_of(task.cell)
+        if count > 1:
+            queue.pop()
+            self.parts_left[task.cell.key] = count
+            for number in range(count):
+                # At once: a cell that is begun should end, and the trial asked for is one of these.
+                part = Task(task.cell, "attack", Part(number, count), task.cost / count)
+                queue.push(part, at_once=True)
+
+    def _parts_of(self, cell: Cell) -> int:
+        """Into how many parts a cell's attack is to be divided; 1: it is not."""
+        if self.queues["fit"] or cell.key in self.parts_left or cell.precision is not None:
+            return 1  # Slots are for fits; what stops early has to go example by example.
+        most = cell.examples // SMALLEST_PART
+        slots = self.attack_slots(cell)
+        cost = self.cost_of["attack"](cell)
+        if min(most, slots) < 2 or _is_at_most(cost, self.queues["attack"].cost / slots):
+            return 1  # What is queued says it already: most often, and soonest.
+        share = self._attacks_left() / slots
+        if _is_at_most(cost, share):
+            return 1
+        return min(math.ceil(PARTS_A_SLOT * cost / share), most)
+
+    def _attacks_left(self) -> float:
+        """Cost of all attacks that have not ended; half of it of those under way."""
+        fitting = (task.cell for trial, task in self.out.items() if trial not in self.attacking)
+        siblings = (cell for waiting in self.waiting.values() for cell in waiting)
+        to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
+        return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
+
+    def _part_ended(self, cell: Cell) -> None:
+        """The last to end, well or not, leaves the cell to be handed out itself."""
+        self.parts_left[cell.key] -= 1
+        if self.parts_left[cell.key] == 0:
+            self._queue(cell, "attack")
+
+    def _queue(self, cell: Cell, phase: str) -> None:
+        """Queue a cell; at once and at no cost where its parts have done what there was to do."""
+        divided = cell.key in self.parts_left
+        cost = 0.0 if divided else self.cost_of[phase](cell)
+        self.queues[phase].push(Task(cell, phase, None, cost), at_once=divided)
+
+    def _release(self, fit: str) -> None:
+        self.stored.add(fit)
+        for cell in self.waiting.pop(fit, []):
+            self._queue(cell, "attack")
+
+    def _next_leads(self, fit: str) -> None:
+        """Have a sibling lead, where one waits: none does once the fit is stored."""
+        siblings = self.waiting.get(fit, [])
+        if siblings:
+            self._queue(siblings.pop(), "fit")
+        if not siblings:
+            self.waiting.pop(fit, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its searcher for Tuner.restore, which a sweep never uses.
+        return {}
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: what is left to do is read from the store."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: what is left to do is read from the store."""
+
+
+def fits_only(cell: Cell) -> bool:
+    """Whether a trial of this cell's fit ends with the fit: its attack wants other resources."""
+    return cell.resources.fit != cell.resources.attack
+
+
+def slots_held(cell: Cell, phase: str) -> float:
+    """How many attacks could run on what a cell's phase holds, of what is scarcer; 1 at least."""
+    pairs = zip(shape(cell, phase), shape(cell, "attack"), strict=True)
+    return max(1.0, *(held / wanted for held, wanted in pairs if wanted))
+
+
+def _is_at_most(cost: float, limit: float) -> bool:
+    return cost <= limit * (1 + 1e-9)  # A sum of equal costs is not quite a multiple of them.

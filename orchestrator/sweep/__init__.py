@@ -1,0 +1,7 @@
+"""The command `python -m orchestrator.sweep`.
+
+__main__.py  parse, plan, run, show       driver.py    one sweep, from lease to report
+dry_run.py   --dry-run in words           explain.py   --explain
+status.py    --status                     notify.py    --notify
+summary.py   what the sweep's own run in MLflow shows
+"""

@@ -1,0 +1,76 @@
+"""`--explain KEY`: what went into a cell's key, and why the cell would be run again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from orchestrator.plan.plan import Plan, PlannedCell
+from search_spaces.errors import BadInput, nearest
+from trainables.store import Store
+
+
+def explain(key: str, plan: Plan, store: Store) -> str:
+    """A text for people about a planned cell, or one that the store holds.
+
+    Raises BadInput for a key that is neither.
+    """
+    planned = {p.cell.key: p for p in plan.cells}
+    stored = store.cells_asked()
+    if key not in planned and key not in stored:
+        raise BadInput(f"no cell {key!r} in the plan or the store; {nearest(key, planned)}")
+    if key in planned:
+        return "\n".join(_planned(planned[key], store, stored))
+    return "\n".join(_stored_only(key, plan, store))
+
+
+def _planned(planned: PlannedCell, store: Store, stored: set[str]) -> Iterator[str]:
+    cell = planned.cell
+    yield f"{cell.key}: {planned.status}{f' ({planned.reason})' if planned.reason else ''}"
+    yield "its key covers:"
+    now = _covered(cell.model_dump(mode="json"))
+    yield from (f"  {name}: {value}" for name, value in now.items())
+    if planned.status != "todo":
+        return
+    others = sorted(other for other in stored if _readable(other) == _readable(cell.key))
+    if cell.key in stored:
+        yield "it was begun and not finished: what is stored of it is kept"
+    for other in others:
+        if other != cell.key:
+            yield f"it is not {other}, which the store holds:"
+            then = store.sound(store.read_cell, other)
+            yield from ["  it is damaged"] if then is None else _differences(_covered(then), now)
+
+
+def _stored_only(key: str, plan: Plan, store: Store) -> Iterator[str]:
+    then = _covered(store.read_cell(key))
+    yield f"{key}: in the store, not in this plan; its key covers:"
+    yield from (f"  {name}: {value}" for name, value in then.items())
+    for planned in plan.cells:
+        if _readable(planned.cell.key) == _readable(key):
+            yield f"this plan has {planned.cell.key} ({planned.status}) in its place:"
+            yield from _differences(then, _covered(planned.cell.model_dump(mode="json")))
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    for name in sorted({*then, *now}):
+        before, after = then.get(name, "absent"), now.get(name, "absent")
+        if before != after:
+            yield f"  {name}: {before} there, {after} here"
+
+
+def _covered(cell: dict[str, Any]) -> dict[str, Any]:
+    beside = {"examples": cell["examples"]}
+    if cell.get("precision") is not None:
+        beside["precision"] = cell["precision"]
+    return dict(_flat({**cell["identity"], **beside}))
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name in sorted(value):
+            yield from _flat(value[name], f"{path}.{name}" if path else name)
+    else:
+        yield path, value
+
+
+def _readable(key: str) -> str:
+    return key.rpartition("-")[0]

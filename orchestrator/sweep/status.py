@@ -1,0 +1,212 @@
+"""`python -m orchestrator.sweep --status`: how far a sweep is, from the store alone.
+
+What is done, failed and left is read from the store, what runs and how long it will take from what
+the driver keeps beside its heartbeat (run/lease.py). Changes nothing;
+imports neither torch nor Ray.
+"""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.follow.live import pace, packed, summary
+from orchestrator.follow.progress import RunningCell, Snapshot
+from orchestrator.plan.plan import Plan
+from orchestrator.report.comparison import as_markdown
+from orchestrator.report.from_store import read
+from orchestrator.report.results import Results
+from orchestrator.run.lease import DEAD_AFTER
+from trainables.process import is_gone, is_here
+from trainables.records import Driver
+from trainables.store import Store
+
+LOOK_EVERY = 0.5  # seconds
+LISTED = 20  # running cells named in the text
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """The sweep at a store. state: running, dead, or none; progress: None until it has begun.
+
+    `where` names its process, for people.
+    """
+
+    state: str
+    where: str = ""
+    progress: Snapshot | None = None
+
+
+def find_driver(store: Store) -> Sweeping:
+    """The store's driver: the living one, else one that died, else none.
+
+    Returns at once where the process can be looked at; another machine's is watched until its
+    heartbeat counts on, at most for `DEAD_AFTER` seconds.
+    """
+    drivers = store.drivers()
+    dead = [record for record in drivers.values() if is_gone(record)]
+    alive = [record for record in drivers.values() if is_here(record) and not is_gone(record)]
+    if not alive and len(dead) < len(drivers):
+        alive, silent = _watch(store, drivers)
+        dead += silent
+    for state, records in (("running", alive), ("dead", dead)):
+        for record in sorted(records, key=lambda record: record["state"] != "holding"):
+            return Sweeping(state, _where(record), _progress(record))
+    return Sweeping("none")
+
+
+def _watch(store: Store, drivers: dict[str, Driver]) -> tuple[list[Driver], list[Driver]]:
+    """Drivers elsewhere that count on, and those that are silent. One that left is in neither."""
+    elsewhere = {id: record for id, record in drivers.items() if not is_here(record)}
+    deadline = time.monotonic() + DEAD_AFTER
+    while elsewhere and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY)
+        now = store.drivers()
+        elsewhere = {id: record for id, record in elsewhere.items() if id in now}
+        moved = [now[id] for id in elsewhere if now[id]["count"] != elsewhere[id]["count"]]
+        if moved:
+            return moved, []
+    return [], list(elsewhere.values())
+
+
+@dataclass(frozen=True)
+class Status:
+    """A plan, what its cells found so far, and the store's driver."""
+
+    plan: Plan
+    store: Store
+    driver: Sweeping
+    results: Results
+
+    @property
+    def running(self) -> list[RunningCell]:
+        """Cells that run now and are in the plan."""
+        if self.driver.state != "running" or self.driver.progress is None:
+            return []
+        mine = {planned.cell.key for planned in self.plan.cells}
+        return [cell for cell in self.driver.progress.running_cells if cell.key in mine]
+
+    def totals(self) -> dict[str, int]:
+        """Cells by status, each counted once: one that failed and runs again is running."""
+        running = {cell.key for cell in self.running}
+        statuses = [
+            "running"
+            if planned.cell.key in running and planned.status != "done"
+            else planned.status
+            for planned in self.plan.cells
+        ]
+        names = ("done", "running", "failed", "todo", "not_applicable")
+        fits = set(self.plan.fits)
+        return {
+            "cells": len(statuses),
+            **{name: statuses.count(name) for name in names},
+            "fits": len(fits),
+            "fits_done": len(fits & self.plan.fits_done),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The documented object of `--status --json`."""
+        progress = self.driver.progress
+        return {
+            "space": self.plan.space.name,
+            "store": self.store.url,
+            "sweep": {
+                "state": self.driver.state,
+                "process": self.driver.where,
+                "progress": progress and progress.to_json(),
+            },
+            "last_sweep": self.store.read_times(self.plan.space.name),
+            "totals": self.totals(),
+            "cells": [
+                {
+                    "key": each.cell.key,
+                    **each.cell.axes(),
+                    "final": each.final,
+                    "examples": each.metrics["num_examples"],
+                    "examples_asked": each.cell.examples,
+                    "metrics": each.metrics,
+                }
+                for each in self.results.cells
+            ],
+        }
+
+    def to_text(self, width: int) -> str:
+        totals = self.totals()
+        facts = [
+            f"{totals['done']} of {totals['cells'] - totals['not_applicable']} cells done",
+            f"{totals['running']} running",
+            f"{totals['failed']} failed",
+            f"{totals['todo']} to do",
+            f"{totals['fits_done']} of {totals['fits']} fits",
+        ]
+        lines = [
+            f"space {self.plan.space.name} in {self.store.local_folder or self.store.url}",
+            *packed(facts, width),
+            *self._of_the_sweep(width),
+            *self._of_running_cells(),
+        ]
+        return "\n".join([*lines, "", as_markdown(self.results)]).rstrip()
+
+    def _of_the_sweep(self, width: int) -> list[str]:
+        driver, mine = self.driver, self.plan.space.name
+        progress = driver.progress
+        if driver.state == "none":
+            left = "run the command without --status for what is left"
+            return [f"no sweep runs here; {left}" if self.plan.todo else "no sweep runs here"]
+        if driver.state == "dead":
+            return [
+                f"the sweep here seems dead ({driver.where}); run the command without --status: it "
+                "goes on from there"
+            ]
+        if progress is None:
+            return [f"a sweep is starting here ({driver.where})"]
+        if progress.space != mine:
+            return [
+                f"the sweep that runs here is of another space, {progress.space} ({driver.where}):",
+                *packed(summary(progress), width),
+            ]
+        begun = f"a sweep runs here since {progress.started} ({driver.where})"
+        lines = [begun, *packed(pace(progress), width)]
+        if others := len(progress.running_cells) - len(self.running):
+            lines += [
+                f"{others} more of its cells are not in this plan: it was started with other "
+                "--only, --set or --seeds"
+            ]
+        return lines
+
+    def _of_running_cells(self) -> list[str]:
+        if not self.running:
+            return []
+        shown = self.running[:LISTED]
+        lines = [""]
+        for cell in shown:
+            of_total = f"{cell.finished}/{cell.total}" if cell.total else ""
+            state = f"{cell.phase:<8} {of_total:>9}  "
+            lines.append(f"  {state}{cell.key}")
+        if more := len(self.running) - len(shown):
+            lines.append(f"  and {more} more")
+        return lines
+
+
+def status(plan: Plan, store: Store) -> Status:
+    """The plan must be fresh: it has what is done and what failed."""
+    return Status(plan, store, find_driver(store), read(plan, store))
+
+
+def show(plan: Plan, store: Store, as_json: bool) -> str:
+    now = status(plan, store)
+    if as_json:
+        return json.dumps(now.to_json(), indent=2)
+    return now.to_text(shutil.get_terminal_size().columns)
+
+
+def _where(record: Driver) -> str:
+    return f"process {record['pid']} on {record['machine'].split()[0]}"
+
+
+def _progress(record: Driver) -> Snapshot | None:
+    try:
+        return Snapshot.from_json(record["progress"])
+    except (KeyError, ValueError):
+        return None
