@@ -1,4 +1,4 @@
-"""Products of matrices in float32: torch's own way, beside trainables/linear.py's.
+"""Products of matrices in float32: torch's own way, beside trainables/speed/linear.py's.
 
     python -m benchmarks.products [--rounds N] [--json FILE]
 
