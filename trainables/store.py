@@ -39,7 +39,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from search_spaces.cell import Cell
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, first_line
 from trainables.records import (
     Driver,
     Environment,
@@ -112,7 +112,7 @@ class Store:
         try:
             filesystem, path = _open(self.url)
         except Exception as error:
-            raise BadInput(f"--store {self.url}: cannot be opened: {_line(error)}") from None
+            raise BadInput(f"--store {self.url}: cannot be opened: {first_line(error)}") from None
         if not path.strip("/") or "\0" in path:
             raise BadInput(f"--store {self.url}: names no folder; write scheme://bucket/folder")
         return filesystem, path
@@ -148,7 +148,7 @@ class Store:
         try:
             self.try_to_write()
         except OSError as error:
-            raise BadInput(f"{_line(error)}; give another with --store") from None
+            raise BadInput(f"{first_line(error)}; give another with --store") from None
 
     def try_to_write(self) -> None:
         """Write and remove a small file. Raises StoreError where that fails."""
@@ -604,7 +604,9 @@ class Store:
         except (OSError, ValueError) as error:
             if done == "read" and isinstance(error, FileNotFoundError):
                 raise
-            raise StoreError(f"the store {self.url} cannot be {done}: {_line(error)}") from error
+            raise StoreError(
+                f"the store {self.url} cannot be {done}: {first_line(error)}"
+            ) from error
 
 
 def _open(url: str) -> tuple[fs.FileSystem, str]:
@@ -664,7 +666,7 @@ def _parsed(content: bytes) -> Any:
         record = json.loads(content)
     except (ValueError, RecursionError) as error:
         what = "text" if isinstance(error, UnicodeDecodeError) else "JSON"
-        raise ValueError(f"it is not {what}: {_line(error)}") from None
+        raise ValueError(f"it is not {what}: {first_line(error)}") from None
     if not isinstance(record, dict):
         raise ValueError(f"a {type(record).__name__} where an object should be")
     return record
@@ -676,7 +678,3 @@ def _lines(lines: Iterable[str]) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

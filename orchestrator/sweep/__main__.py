@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.assets.needed import check_attack_resources
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import called, how_to_go_on, run
+from orchestrator.cli.command import called, reports_bad_input, run, stopped
 from orchestrator.cli.damage import say_damage
 from orchestrator.plan.inputs import check_inputs
 from orchestrator.plan.plan import Plan
@@ -28,7 +28,6 @@ from orchestrator.tracking.options import (
     to_see,
 )
 from orchestrator.tracking.where import where
-from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -50,12 +49,9 @@ SWEEP_CELLS_DONE, SWEEP_CELLS, SWEEP_FAILED (in this run), SWEEP_SECONDS and SWE
 """
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return sweep(_parser().parse_args(argv))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return sweep(_parser().parse_args(argv))
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -90,7 +86,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         try:
             ending.code = _run(plan, store, assets, arguments, options, ending)
         except StoreFailed as error:
-            print(f"stopped: {error}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+            print(stopped(error), file=sys.stderr)
             ending.code = 1
     return ending.code
 

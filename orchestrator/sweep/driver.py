@@ -15,7 +15,7 @@ from functools import cache, partial
 
 from rich.console import Console
 
-from orchestrator.cli.command import how_to_go_on
+from orchestrator.cli.command import how_to_go_on, stopped
 from orchestrator.cli.damage import set_aside
 from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
@@ -250,7 +250,7 @@ def _run_missing(
         except RayDied as error:
             reason = str(error)
     if reason:
-        print(f"stopped: {reason}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+        print(stopped(reason), file=sys.stderr)
     elif budget is not None and budget.refused and (left := len(plan.todo) - view.progress.ended):
         cells = "1 cell" if left == 1 else f"{left} cells"
         print(f"budget of {budget.text} used: {cells} left; {how_to_go_on()}", file=sys.stderr)
