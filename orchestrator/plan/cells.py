@@ -27,7 +27,7 @@ from trainables.rows import check_columns
 from trainables.training import KINDS as TRAININGS
 
 NOT_HERE = "not downloaded yet"
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 
 
 class ThisMachine:
@@ -79,8 +79,8 @@ class ThisMachine:
             return {"all": NOT_HERE}
 
     def _unless_missing(
-        self, find: Callable[[], Result], else_: Result, needed: bool = True
-    ) -> Result:
+        self, find: Callable[[], Value], else_: Value, needed: bool = True
+    ) -> Value:
         try:
             return find()
         except NotDownloaded:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.follow.live import pace, packed, summary
+from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
 from orchestrator.plan.plan import Plan
 from orchestrator.report.comparison import as_markdown
@@ -164,7 +164,7 @@ class Status:
         if progress.space != mine:
             return [
                 f"the sweep that runs here is of another space, {progress.space} ({driver.where}):",
-                *packed(summary(progress), width),
+                *packed(overview(progress), width),
             ]
         begun = f"a sweep runs here since {progress.started} ({driver.where})"
         lines = [begun, *packed(pace(progress), width)]
