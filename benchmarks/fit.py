@@ -133,20 +133,19 @@ Step = Callable[[list[Any]], object]
 
 def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     from search_spaces.catalog import Catalog
-    from trainables.fit import _gradients
+    from trainables.fit import gradients
     from trainables.heads import build_head
     from trainables.heads.base import HeadSpec
-    from trainables.optimizer import AdamW, have_sparse_gradients
+    from trainables.speed.optimizer import AdamW
     from trainables.training.standard import standard_loss
 
     prompts = Catalog().dataset(DATASET).prompts
     head = build_head(kind, HeadSpec(folder, False, 4, prompts, MAX_LENGTH, pretrained=False))
     head.train()
-    have_sparse_gradients(head.model)
     optimizer = AdamW(head, LEARNING_RATE, WEIGHT_DECAY)
 
     def step(batch: list[Any]) -> None:
-        _gradients(head, optimizer, batch, standard_loss, {}, BATCH)
+        gradients(head, optimizer, batch, standard_loss, {}, BATCH)
         optimizer.step()
 
     return step, head.model

@@ -39,6 +39,7 @@ from transformers import (
 
 from search_spaces.catalog import Prompts
 from search_spaces.cell import Cell
+from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples, load_splits
@@ -48,7 +49,8 @@ prepare_textattack("embedded")
 import textattack  # noqa: E402
 from textattack.models.wrappers import HuggingFaceModelWrapper, ModelWrapper  # noqa: E402
 
-from benchmarks.attack import plain_masked_lm, textattacks_own  # noqa: E402
+from benchmarks.attack import plain_masked_lm  # noqa: E402
+from trainables.attacks.recipes import build_attack  # noqa: E402
 
 EVALUATION_BATCH = 64
 
@@ -214,7 +216,16 @@ def accuracy(predicted: Any) -> dict[str, float]:
 def attack(cell: Cell, victim: ModelWrapper, examples: list[Example]) -> list[str]:
     """How each example ended, by TextAttack's name."""
     settings, data = cell.attack_settings, cell.fit.data
-    recipe = textattacks_own(cell.attack_kind, victim, settings, data, plain_masked_lm())
+    with speed.off():
+        recipe = build_attack(
+            cell.attack_kind,
+            victim,
+            settings,
+            cell.attack_resources,
+            plain_masked_lm(),
+            data.columns,
+            data.attacked,
+        )
     dataset = textattack.datasets.Dataset([(e.texts[0], e.label) for e in examples])
     arguments = textattack.AttackArgs(
         num_examples=len(examples), random_seed=cell.fit.seed, disable_stdout=True, silent=True

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.side_by_side import Costs, described, in_turns, machine, spread, table
-from trainables.linear import linear
+from trainables.speed.linear import linear
 
 # Rows, inputs, outputs: a step of a small model, of a base one, and what attacks ask at a time.
 SHAPES = ((704, 384, 768), (256, 768, 3072), (32, 384, 384), (8, 384, 384))

@@ -30,17 +30,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest.mock import patch
 
+from commands import REPOSITORY, command, small, table
+
 from trainables.scratch import remove_leftovers
 
-REPOSITORY = Path(__file__).parent.parent
 KINDS = ("driver", "worker", "raylet", "agent", "mlflow", "store")
 KILLS_A_ROUND = 5
+SMALL = small("mlp_ft,project_cls", examples=6, train_examples=64)
 LIBRARIES_OWN = ("ray", "torchinductor_")  # logs and a cache, one for all processes of a user
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,project_cls",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=6", "--set", "fit.train_examples=64",
-]  # fmt: skip
 
 
 @dataclass
@@ -65,11 +62,10 @@ class Round:
         file.write_text(space.replace("name: embedded", f"name: {self.name}", 1))
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "orchestrator.sweep", "--space", str(file), *SMALL]
-        command += ["--store", str(self.store), "--tracking-uri", self.tracking_uri]
+        stored = ["--store", str(self.store), "--tracking-uri", self.tracking_uri]
         with open(self.folder / "out.txt", "a") as out:
             return subprocess.Popen(
-                command,
+                command("sweep", "--space", str(file), *SMALL, *stored),
                 cwd=REPOSITORY,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -102,7 +98,7 @@ class Round:
 
     def table(self) -> list[str]:
         out = (self.folder / "out.txt").read_text()
-        return [line for line in out.rpartition("### ")[2].splitlines() if line.startswith("|")]
+        return table(out.rpartition("### ")[2])
 
 
 def disturb(round: Round, kind: str, server: "Server", draw: random.Random) -> str:

@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from commands import run
 from test_sources import REVISION, put_in_hub_cache
 
 from orchestrator.assets import __main__ as command
@@ -35,16 +36,6 @@ from trainables.attacks.downloads import ARCHIVES, Archive
 
 GLUE, BERT = "nyu-mll/glue", "google-bert/bert-base-uncased"
 BIG = 256 * 2**20  # bytes of a file that is long enough in copying to be killed
-
-
-def run(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, **environment},
-    )
 
 
 def write_space(folder: Path, resources: str, *attacks: str) -> str:
@@ -80,13 +71,11 @@ def hub(tiny_bert: Path, tmp_path: Path) -> dict[str, str]:
 
 
 def fetch(space: str, to: Path, hub: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return run("orchestrator.assets", "fetch", "--space", space, "--to", str(to), **hub)
+    return run("assets", "fetch", "--space", space, "--to", str(to), **hub)
 
 
 def cells(space: str, source: str, hub: dict[str, str]) -> list[dict[str, str]]:
-    planned = run(
-        "orchestrator.sweep", "--space", space, "--assets", source, "--dry-run", "--json", **hub
-    )
+    planned = run("sweep", "--space", space, "--assets", source, "--dry-run", "--json", **hub)
     assert planned.returncode == 0, planned.stderr
     return json.loads(planned.stdout)["cells"]
 
@@ -98,7 +87,7 @@ def test_a_fetched_folder_gives_the_same_keys_as_the_hub(
     done = fetch(space, folder, hub)
     assert done.returncode == 0, done.stdout + done.stderr
     listed = {
-        source: run("orchestrator.assets", "list", "--space", space, "--assets", source, **hub)
+        source: run("assets", "list", "--space", space, "--assets", source, **hub)
         for source in ("hub", str(folder))
     }
     digests = {}
@@ -130,14 +119,14 @@ def test_verify_names_what_is_damaged_and_fetch_mends_only_that(
 ) -> None:
     space, folder = write_space(tmp_path, "embedded", "misspellings"), tmp_path / "assets"
     assert fetch(space, folder, hub).returncode == 0
-    verified = run("orchestrator.assets", "verify", str(folder))
+    verified = run("assets", "verify", str(folder))
     assert verified.returncode == 0 and "files of 2 assets are whole" in verified.stdout
     weights = folder / "models" / "bert-base-uncased" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
     (weights.parent / "config.json").unlink()
-    verified = run("orchestrator.assets", "verify", str(folder))
+    verified = run("assets", "verify", str(folder))
     assert verified.returncode == 1
     assert sorted(verified.stdout.splitlines()) == [
         "damaged: models/bert-base-uncased/model.safetensors has other content than was fetched",
@@ -147,7 +136,7 @@ def test_verify_names_what_is_damaged_and_fetch_mends_only_that(
     again = fetch(space, folder, hub)
     assert again.returncode == 0, again.stderr
     assert "datasets/sst2" in again.stdout and "is there" in again.stdout.splitlines()[0]
-    assert run("orchestrator.assets", "verify", str(folder)).returncode == 0
+    assert run("assets", "verify", str(folder)).returncode == 0
     now = (folder / "datasets/sst2/validation-00000-of-00001.parquet").stat().st_mtime_ns
     assert now == untouched
 
@@ -169,7 +158,7 @@ def test_a_fetch_that_is_killed_goes_on_and_no_half_file_is_taken_for_a_whole_on
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (model / "model.safetensors").exists()
-    verified = run("orchestrator.assets", "verify", str(folder))
+    verified = run("assets", "verify", str(folder))
     assert verified.returncode == 0 and "of 1 assets" in verified.stdout  # the data set
 
     again = fetch(space, folder, hub)
@@ -177,7 +166,7 @@ def test_a_fetch_that_is_killed_goes_on_and_no_half_file_is_taken_for_a_whole_on
     assert "is there" in again.stdout.splitlines()[0]
     assert (model / "model.safetensors").stat().st_size == BIG
     assert not list(folder.rglob("*.part"))
-    assert run("orchestrator.assets", "verify", str(folder)).returncode == 0
+    assert run("assets", "verify", str(folder)).returncode == 0
     for big in (snapshot, model):
         (big / "model.safetensors").unlink()  # pytest would keep them
 
@@ -188,7 +177,7 @@ def test_what_is_missing_is_listed_and_fetching_it_names_the_repository(
     space = write_space(tmp_path, "embedded", "misspellings")
     (weights,) = Path(hub["HF_HOME"]).glob("hub/models--*/snapshots/*/model.safetensors")
     weights.unlink()
-    listed = run("orchestrator.assets", "list", "--space", space, **hub)
+    listed = run("assets", "list", "--space", space, **hub)
     assert listed.returncode == 1
     (missing,) = (line for line in listed.stdout.splitlines() if "missing:" in line)
     assert missing.startswith("models/bert-base-uncased") and BERT in missing
@@ -227,7 +216,7 @@ def test_another_revision_takes_the_place_of_the_one_that_was_fetched(
     ]
     manifest = json.loads((folder / "assets.json").read_text())["assets"]
     assert manifest["datasets/sst2"]["origin"]["commit"] == "newer"
-    assert run("orchestrator.assets", "verify", str(folder)).returncode == 0
+    assert run("assets", "verify", str(folder)).returncode == 0
     assert cells(space, "hub", hub) == cells(space, str(folder), hub)
 
 
@@ -238,22 +227,22 @@ def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_pat
     content = part.read_bytes()
     part.unlink()
     arguments = ["--space", space, "--assets", str(folder), "--dry-run"]
-    planned = run("orchestrator.sweep", *arguments, **hub)
+    planned = run("sweep", *arguments, **hub)
     assert planned.returncode == 2 and "is one of 2 files, and 1 are there" in planned.stderr
     part.write_bytes(content)
     (part.parent / "train.parquet").write_bytes(content)
-    planned = run("orchestrator.sweep", *arguments, **hub)
+    planned = run("sweep", *arguments, **hub)
     assert planned.returncode == 2 and "holds both train.parquet and train-00000" in planned.stderr
     (cached,) = Path(hub["HF_HOME"]).glob("hub/datasets--*/snapshots/*/sst2/train-00001*")
     cached.unlink()
-    planned = run("orchestrator.sweep", "--space", space, "--store", str(tmp_path / "store"), **hub)
+    planned = run("sweep", "--space", space, "--store", str(tmp_path / "store"), **hub)
     assert planned.returncode == 2 and "is not whole in the local hub cache" in planned.stderr
 
 
 def test_the_space_that_ships_with_the_package_needs_nothing_fetched(tmp_path: Path) -> None:
-    listed = run("orchestrator.assets", "list")
+    listed = run("assets", "list")
     assert listed.returncode == 0 and "missing" not in listed.stdout
-    done = run("orchestrator.assets", "fetch", "--to", str(tmp_path / "assets"))
+    done = run("assets", "fetch", "--to", str(tmp_path / "assets"))
     assert done.returncode == 0 and "ships with the package" in done.stdout
     assert not (tmp_path / "assets").exists()
 
@@ -474,7 +463,7 @@ def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "tensorflow_hub.py").write_text(TENSORFLOW_HUB)
     done = run(
-        "orchestrator.sweep", "--space", paper_like, "--assets", str(folder),
+        "sweep", "--space", paper_like, "--assets", str(folder),
         "--store", str(tmp_path / "store"), NLTK_DATA="", HF_HOME=str(tmp_path / "no-cache"),
         HF_HUB_OFFLINE="1", PYTHONPATH=f"{tmp_path / 'modules'}:{PACKAGED.parent.parent}",
     )  # fmt: skip

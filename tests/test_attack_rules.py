@@ -15,8 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stored import record as stored_record
-from stored import write
+from stores import record as stored_record
+from stores import write
 
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.baseline import against
@@ -45,11 +45,11 @@ from textattack.shared import AttackedText, utils  # noqa: E402
 from textattack.transformations import Transformation  # noqa: E402
 
 from trainables.attacks import similarity  # noqa: E402
-from trainables.attacks.combinations import one_word_combinations  # noqa: E402
 from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
 from trainables.attacks.recipes import build_attack  # noqa: E402
-from trainables.attacks.texts import Text  # noqa: E402
 from trainables.attacks.unread import words_unread  # noqa: E402
+from trainables.speed.combinations import one_word_combinations  # noqa: E402
+from trainables.speed.texts import Text  # noqa: E402
 
 ATTACKS = ["textfooler", "textbugger", "bert_attack", "misspellings"]
 LOOSE = {"min_window_sim": -1.0, "min_sentence_sim": -1.0, "max_words_changed": 1.0}
@@ -448,7 +448,6 @@ def test_an_encoder_that_once_could_not_be_loaded_is_tried_again_in_the_next_cel
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError("the file is gone for a moment")
 
-    similarity._encoder.cache_clear()
     with monkeypatch.context() as patched:
         patched.setattr(similarity, "EmbeddedSentenceEncoder", gone)
         attack = attack_of("misspellings", LettersHead(("a good story",)), ["first"], "first")

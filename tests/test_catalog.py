@@ -1,12 +1,11 @@
 """The catalog as a user meets it: listed, shown, checked, extended from a folder of their own."""
 
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import run
 
 from orchestrator.catalog import main
 from orchestrator.plan.plan import make_plan
@@ -142,22 +141,14 @@ def test_a_user_adds_a_data_set_a_model_a_head_and_an_attack(
     space["attack"]["examples"] = 4
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
 
-    def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", module, "--space", "space.yaml", *arguments],
-            cwd=tmp_path, capture_output=True, text=True, timeout=300,
-            env={**os.environ, "PYTHONPATH": str(PACKAGED.parent.parent)},
-        )  # fmt: skip
-
-    done = run("orchestrator.sweep")
+    sweep = partial(run, "sweep", "--space", "space.yaml", cwd=tmp_path)
+    done = sweep()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| head | clean | delete |" in done.stdout and "| mean_pooled |" in done.stdout
-    before = run("orchestrator.sweep", "--dry-run").stdout
+    before = sweep("--dry-run").stdout
     assert "done           reviews-mine-mean_pooled" in before
     (tmp_path / "my_heads.py").write_text(OWN_HEAD + "\n# changed\n")
-    assert (
-        "todo           reviews-mine-mean_pooled" in run("orchestrator.sweep", "--dry-run").stdout
-    )
+    assert "todo           reviews-mine-mean_pooled" in sweep("--dry-run").stdout
     (tmp_path / "my_heads.py").unlink()
-    missing = run("orchestrator.sweep", "--dry-run")
+    missing = sweep("--dry-run")
     assert missing.returncode == 2 and "no module my_heads" in missing.stderr

@@ -17,13 +17,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from commands import REPOSITORY, environment, small
 
-REPOSITORY = Path(__file__).parent.parent
-SMALL = (
-    "--only dataset=sst2 --only model=bert-embedded --only head=mlp_ft,mvp "
-    "--only attack=misspellings --set attack.examples=2 "
-    "--set fit.train_examples=32 --set fit.max_epochs=1"
-)
+SMALL = " ".join(small("mlp_ft,mvp", "misspellings"))
 RUN_BY = {  # commands that no test runs as they stand, and what runs them instead
     "make sweep": "test_make_sweep_and_the_ui",
     "make ui": "test_make_sweep_and_the_ui",
@@ -72,10 +68,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = shlex.split(command)
     assert words[0] == "python", f"not a command this test knows: {command}"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
         [sys.executable, *words[1:]],
-        cwd=folder, capture_output=True, text=True, timeout=300, env=environment,
+        cwd=folder, capture_output=True, text=True, timeout=300, env=environment(),
     )  # fmt: skip
 
 
@@ -132,6 +127,7 @@ OURS = [
     "orchestrator/**/*.md",
     "benchmarks/*",
     "docs/*.md",
+    "tools/*.md",
 ]
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from commands import ONE_FIT, command, options, run, wait_for
 from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
@@ -33,6 +34,7 @@ from trainables.store import Store
 from trainables.trial import CellTrial
 
 PATIENCE = 300  # seconds
+ATTACKS = "textfooler,misspellings"
 
 
 class StandIn(CellTrial):
@@ -82,14 +84,14 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ray.shutdown()
 
 
-def two_cells(**settings: str) -> Plan:
-    """Of one fit."""
-    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=textfooler,misspellings"]
+def planned(attacks: str = ATTACKS, **settings: str) -> Plan:
+    """A cell an attack, all of one fit."""
+    only = [*ONE_FIT, f"attack={attacks}"]
     space = load("embedded", only=only, sets=[f"{path}={to}" for path, to in settings.items()])
     return make_plan(space, Assets("embedded"), Store("/nonexistent"))
 
 
-def run(
+def run_plan(
     plan: Plan,
     folder: Path,
     address: str | None = None,
@@ -103,7 +105,7 @@ def run(
         meanwhile(cell, record)
 
     store = Store(str(folder))
-    open_ray(plan.todo, PHASES, store, address, verbose=False)
+    open_ray(plan.todo, PHASES, store, RayOptions(address))
     run_cells(plan, store, "embedded", listener, options=RayOptions(address))
     return last
 
@@ -111,13 +113,6 @@ def run(
 def starts(folder: Path, attack: str) -> list[str]:
     file = folder / f"{attack}.starts"
     return [line.split()[0] for line in file.read_text().splitlines()] if file.exists() else []
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.slow
@@ -138,10 +133,9 @@ def test_a_sweep_outlives_any_number_of_lost_nodes(stand_ins: None, tmp_path: Pa
         elif len(nodes) > losses:
             (tmp_path / "wait").unlink(missing_ok=True)
 
-    plan = two_cells()
-    plan.cells[:] = [each for each in plan.cells if each.cell.attack == "textfooler"]
+    plan = planned("textfooler")
     try:
-        last = run(plan, tmp_path, cluster.address, lose_a_node)
+        last = run_plan(plan, tmp_path, cluster.address, lose_a_node)
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -154,8 +148,8 @@ def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
 ) -> None:
     leader = "textfooler"
     (tmp_path / f"{leader}.deadly").touch()
-    plan = two_cells()
-    last = run(plan, tmp_path)
+    plan = planned()
+    last = run_plan(plan, tmp_path)
     assert last["misspellings"]["phase"] == "done"
     assert last[leader]["phase"] == "failed"
     assert last[leader]["error"] == "its process died 4 times on living nodes"
@@ -164,17 +158,14 @@ def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
     assert "worker process has died" in (tmp_path / "cells" / key / "error.txt").read_text()
 
 
+@pytest.mark.skipif(psutil.cpu_count() == 1, reason="nothing is divided where nothing runs at once")
 def test_a_part_whose_process_dies_is_left_to_its_cell(stand_ins: None, tmp_path: Path) -> None:
     for number in range(RESTARTS + 2):
         (tmp_path / f"textfooler.{number}.deadly").touch()
-    plan = two_cells(**{"attack.examples": "100"})
-    plan.cells[:] = [each for each in plan.cells if each.cell.attack == "textfooler"]
+    plan = planned("textfooler", **{"attack.examples": "100"})
     heard: list[dict[str, Any]] = []
-    slots = psutil.cpu_count()
-    last = run(plan, tmp_path, meanwhile=lambda _, record: heard.append(record))
-    if slots == 1:
-        pytest.skip("needs two CPUs: nothing is divided on one")
-    of = min(2 * slots, 10)
+    last = run_plan(plan, tmp_path, meanwhile=lambda _, record: heard.append(record))
+    of = min(2 * psutil.cpu_count(), 10)
     first, *parts, end = starts(tmp_path, "textfooler")
     assert (first, end) == ("fit", "attack"), "a part's death is none of its cell's"
     assert sorted(parts) == sorted(f"part-{number}-of-{of}" for number in range(of))
@@ -186,7 +177,7 @@ def test_a_part_whose_process_dies_is_left_to_its_cell(stand_ins: None, tmp_path
 def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(
     stand_ins: None, tmp_path: Path
 ) -> None:
-    last = run(two_cells(**{"resources.fit": "{cpus: 2}"}), tmp_path)
+    last = run_plan(planned(**{"resources.fit": "{cpus: 2}"}), tmp_path)
     assert [record["phase"] for record in last.values()] == ["done", "done"]
     begun = starts(tmp_path, "textfooler") + starts(tmp_path, "misspellings")
     assert sorted(begun) == ["attack", "attack", "fit"]
@@ -194,7 +185,7 @@ def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(
 
 def test_what_this_machine_does_not_have_is_said_at_once(stand_ins: None, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="each fit wants 9 GPUs and this machine has 0; give --set"):
-        run(two_cells(**{"resources.fit": "{gpus: 9}"}), tmp_path)
+        run_plan(planned(**{"resources.fit": "{gpus: 9}"}), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -211,12 +202,10 @@ def name_and_addresses(process: psutil.Process) -> tuple[str, set[str]]:
 @contextlib.contextmanager
 def a_sweep(store: Path) -> Iterator["subprocess.Popen[str]"]:
     """From the command line, on a Ray of its own; its first fit is stored. It is killed at last."""
-    command = [
-        sys.executable, "-m", "orchestrator.sweep", "--store", str(store),
-        "--only", "dataset=sst2", "--only", "model=bert-embedded", "--set", "fit.train_examples=64",
-    ]  # fmt: skip
+    asked = options(["dataset=sst2", "model=bert-embedded"], ["fit.train_examples=64"])
+    words = command("sweep", "--store", str(store), *asked)
     with (store / "errors.txt").open("w") as errors:
-        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+        driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=errors, text=True)
     try:
         wait_for(lambda: driver.poll() is None and list(store.glob("fits/*/fit.json")))
         yield driver
@@ -252,13 +241,11 @@ def test_a_sweeps_own_ray_ends_with_its_driver(tmp_path: Path) -> None:
 
 
 def test_a_ray_that_does_not_start_is_said_in_a_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "orchestrator.sweep", "--store", str(tmp_path / "store")]
     with tempfile.NamedTemporaryFile() as no_folder:
-        there = {**os.environ, "RAY_TMPDIR": no_folder.name}
-        run = subprocess.run(command, capture_output=True, text=True, env=there)
-    assert run.returncode == 2
-    assert "error: Ray does not start on this machine (" in run.stderr
-    assert "Traceback" not in run.stderr
+        done = run("sweep", "--store", str(tmp_path / "store"), RAY_TMPDIR=no_folder.name)
+    assert done.returncode == 2
+    assert "error: Ray does not start on this machine (" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 LETS_RAYS_OBJECTS_GO_WHILE_RAY_ENDS = """
@@ -266,9 +253,10 @@ import gc, sys, time
 from concurrent.futures import ThreadPoolExecutor
 import ray
 from orchestrator.run.connect import close_ray, open_ray
+from orchestrator.run.options import RayOptions
 from trainables.store import Store
 
-open_ray([], [], Store(sys.argv[1]), None, verbose=False)
+open_ray([], [], Store(sys.argv[1]), RayOptions())
 gc.disable()
 for number in range(2000):
     in_a_circle = [ray.put(number)]

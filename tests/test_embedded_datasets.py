@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainables.embedded import make_datasets
-from trainables.embedded.grammar import Grammar, content_words, fix_articles, inflect, words
-from trainables.embedded.make_datasets import DATASETS, DatasetSpec, write_dataset
-from trainables.embedded.sentences_ag_news import NEWS
-from trainables.embedded.sentences_boolq import QUESTIONS
-from trainables.embedded.sentences_dbpedia_14 import ENTRIES
-from trainables.embedded.sentences_mrpc import PAIRS
-from trainables.embedded.sentences_sst2 import SENTENCES
+from tools.embedded.grammar import (
+    Grammar,
+    content_words,
+    fix_articles,
+    grammar_text,
+    inflect,
+    words,
+)
+from tools.embedded.make_datasets import DATASETS, DatasetSpec, write_dataset
+from trainables.assets import EMBEDDED
 
-SHIPPED = Path(make_datasets.__file__).parent / "datasets"
+SHIPPED = EMBEDDED / "datasets"
 COLUMNS = {
     "sst2": ["sentence"],
     "ag_news": ["text"],
@@ -35,16 +37,7 @@ SIZES = {
     "dbpedia_14": {"train": 700, "test": 294},
 }
 TEST = {name: list(splits)[-1] for name, splits in SIZES.items()}
-GRAMMARS = {
-    name: Grammar(text, lambda context, _: context)
-    for name, text in [
-        ("sst2", SENTENCES),
-        ("ag_news", NEWS),
-        ("boolq", QUESTIONS),
-        ("mrpc", PAIRS),
-        ("dbpedia_14", ENTRIES),
-    ]
-}
+GRAMMARS = {name: Grammar(grammar_text(name), lambda context, _: context) for name in SIZES}
 
 every_dataset = pytest.mark.parametrize("name", sorted(COLUMNS))
 

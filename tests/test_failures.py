@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from commands import ONE_FIT
 
 from orchestrator.plan.plan import Plan, PlannedCell, make_plan
 from orchestrator.plan.rates import Rates
@@ -23,16 +24,16 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
 from trainables.data import Example, attacked_examples
-from trainables.fit import _gradients, load_data
+from trainables.files import StoreError
+from trainables.fit import gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
-from trainables.optimizer import AdamW
-from trainables.store import Store, StoreError
+from trainables.speed.optimizer import AdamW
+from trainables.store import Store
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
 SMALL = ["fit.train_examples=16", "attack.examples=8"]
-ONE = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft"]
 BAD = """
 from pathlib import Path
 from textattack.constraints import Constraint
@@ -72,7 +73,9 @@ def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Cel
     space["axes"]["attack"] = ["picky"]
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     plan = make_plan(
-        load(str(tmp_path / "space.yaml"), only=ONE, sets=SMALL), ASSETS, Store(str(tmp_path / "x"))
+        load(str(tmp_path / "space.yaml"), only=ONE_FIT, sets=SMALL),
+        ASSETS,
+        Store(str(tmp_path / "x")),
     )
     (cell,) = plan.todo
     yield cell, bad
@@ -180,7 +183,7 @@ def test_a_batch_too_large_for_memory_is_halved_and_stays_so() -> None:
 def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> None:
     batch = [Example(i, (text,), i % 2) for i, text in enumerate(["good film", "bad", "dull plot"])]
 
-    def gradients(memory_for: int) -> tuple[float, int, list[torch.Tensor]]:
+    def gradients_with(memory_for: int) -> tuple[float, int, list[torch.Tensor]]:
         torch.manual_seed(0)
         head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20)).eval()
         optimizer = AdamW(head, 0.1, 0.0)
@@ -190,23 +193,23 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
                 raise torch.OutOfMemoryError("CUDA out of memory (as a small GPU would say)")
             return standard_loss(head, encoded, labels, given)
 
-        loss, at_once = _gradients(head, optimizer, batch, loss_of, {}, 8)
+        loss, at_once = gradients(head, optimizer, batch, loss_of, {}, 8)
         return loss, at_once, [p.grad for p in head.parameters() if p.grad is not None]
 
-    whole_loss, whole, expected = gradients(8)
-    part_loss, parts, found = gradients(1)
+    whole_loss, whole, expected = gradients_with(8)
+    part_loss, parts, found = gradients_with(1)
     assert (whole, parts) == (8, 1)
     assert part_loss == pytest.approx(whole_loss, abs=1e-6)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
     with pytest.raises(torch.OutOfMemoryError):
-        gradients(0)
+        gradients_with(0)
 
 
 def test_a_disk_that_fills_up_is_said_in_a_line_and_a_rerun_completes(tmp_path: Path) -> None:
     """No file may grow over 1 MB: the weights do not fit."""
     plan = make_plan(
-        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL),
+        load("embedded", only=[*ONE_FIT, "attack=misspellings"], sets=SMALL),
         ASSETS,
         Store(str(tmp_path / "store")),
     )
@@ -236,7 +239,7 @@ def test_an_object_store_that_goes_away_is_said_in_a_line_and_a_rerun_completes(
 ) -> None:
     store = Store(s3.url("goes-away"))
     plan = make_plan(
-        load("embedded", only=[*ONE, "attack=misspellings"], sets=SMALL), ASSETS, store
+        load("embedded", only=[*ONE_FIT, "attack=misspellings"], sets=SMALL), ASSETS, store
     )
     (cell,) = plan.todo
     progress = Worker(store, ASSETS).run(cell)

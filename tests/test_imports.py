@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from trainables.imports import much_stays
+from trainables.speed.imports import gc_paused
 
 
 class Circle:
@@ -23,7 +23,7 @@ def as_before() -> Iterator[None]:
 
 def test_what_is_made_in_the_block_stays_and_what_was_garbage_before_goes() -> None:
     before = weakref.ref(Circle())
-    with much_stays():
+    with gc_paused():
         within = weakref.ref(Circle())
     after = weakref.ref(Circle())
     gc.collect()
@@ -35,7 +35,7 @@ def test_what_is_made_in_the_block_stays_and_what_was_garbage_before_goes() -> N
 def test_the_collector_is_left_as_it_was(on: bool) -> None:
     if not on:
         gc.disable()
-    with pytest.raises(ImportError), much_stays():
+    with pytest.raises(ImportError), gc_paused():
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled() == on

@@ -1,6 +1,7 @@
-"""Products of matrices by oneDNN: torch's own numbers, whatever a row's company."""
+"""Matrix multiplication by oneDNN: torch's own numbers, whatever the other rows are."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from trainables.linear import linear, use_onednn
+from trainables import speed
+from trainables.speed.linear import linear, use_onednn
 
 IN, OUT = 48, 32
 
@@ -40,9 +42,10 @@ def test_results_and_gradients_are_torchs(
     x = drawn(*shape, 2, IN)[..., 0, :] if strided else drawn(*shape, IN)
     of = {"x": x, "weight": drawn(OUT, IN)} | ({"bias": drawn(OUT)} if bias else {})
     found, gradients = [], []
-    for function in (linear, F.linear):
+    for plain in (False, True):
         inputs = {k: v.clone().requires_grad_(k in learned) for k, v in of.items()}
-        result = function(**inputs)
+        with speed.off() if plain else nullcontext():
+            result = linear(**inputs)
         wanted = [tensor for tensor in inputs.values() if tensor.requires_grad]
         found.append(result.detach())
         gradients.append(torch.autograd.grad(result.square().sum(), wanted) if wanted else ())

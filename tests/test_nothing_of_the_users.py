@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from finished_store import SMALL, write_finished
+from commands import run, small
+from stores import SMALL, write_finished
 from test_assets_command import fetch, hub, write_space  # noqa: F401
 
 from orchestrator.report import __main__ as report
@@ -25,7 +26,7 @@ from trainables.scratch import PREFIX, remove_leftovers, scratch
 from trainables.store import Store
 
 HEX = "0123456789abcdef" * 2
-ONE_MORE = [*SMALL[:-6], "--set", "attack.examples=3", *SMALL[-4:]]
+ONE_MORE = small(examples=3)
 
 
 def strangers(folder: Path, key: str, log: str, fit: str) -> dict[Path, bytes]:
@@ -63,13 +64,6 @@ def unchanged(files: dict[Path, bytes]) -> bool:
     return True
 
 
-def run(module: str, *arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"orchestrator.{module}", *arguments],
-        cwd=cwd, capture_output=True, text=True, timeout=600, env={**os.environ, **env},
-    )  # fmt: skip
-
-
 def test_every_command_leaves_strangers_files_in_a_store_and_in_the_temporary_folder(
     tmp_path: Path, short: Path
 ) -> None:
@@ -90,14 +84,13 @@ def test_every_command_leaves_strangers_files_in_a_store_and_in_the_temporary_fo
     for name in ("attacks/*/examples.jsonl", "fits/*/weights.safetensors"):
         for path in set(store.glob(name)) - set(theirs):
             path.unlink()  # There is something to run, too.
-    asked = [*SMALL[:4], "--only", "head=mlp_ft", "--only", "attack=misspellings"]
-    settings = SMALL[SMALL.index("--set") :]
+    asked = small(attack="misspellings")
     for module in ("sweep", "sweep", "report", "track", "transfer"):
         words = ["sync"] if module == "track" else []
-        done = run(module, *words, *asked, *settings, "--store", ".", **at_home)
+        done = run(module, *words, *asked, "--store", ".", **at_home)
         assert done.returncode == 0, f"{module}: {done.stdout}{done.stderr}"
         assert unchanged(theirs), module
-    status = run("sweep", *asked, *settings, "--store", ".", "--status", **at_home)
+    status = run("sweep", *asked, "--store", ".", "--status", **at_home)
     assert "1 of 1 cells done" in status.stdout and not status.stderr
 
 

@@ -1,13 +1,16 @@
 """AdamW on the rows that were met: the steps of torch's AdamW on the whole table."""
 
+import weakref
+
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from trainables import speed
 from trainables.heads.label_words import LabelWordProjection
-from trainables.optimizer import AdamW, have_sparse_gradients
+from trainables.speed.optimizer import AdamW
 
 WORDS, WIDTH, CLASSES = 12, 5, 3
 texts = st.lists(st.integers(0, WORDS - 1), min_size=1, max_size=6)
@@ -34,14 +37,22 @@ class Tied(nn.Module):
         scores: Tensor = self.words(self.layer(hidden))
         return scores[:CLASSES]
 
+    @property
+    def model(self) -> "Tied":
+        """As a head has one."""
+        return self
 
-def train(model: Tied, optimizer: AdamW | torch.optim.AdamW, batches: list[list[int]]) -> None:
+
+def train(model: Tied, optimizer: AdamW, batches: list[list[int]]) -> None:
     for number, ids in enumerate(batches):
         optimizer.zero_grad()
-        if isinstance(optimizer, AdamW):
-            optimizer.settle(torch.tensor(ids))
         F.cross_entropy(model(ids), torch.tensor(number % CLASSES)).backward()
         optimizer.step()
+
+
+def plain_adamw(model: Tied, rate: float, decay: float) -> AdamW:
+    with speed.off("optimizer"):
+        return AdamW(model, rate, decay)
 
 
 @settings(max_examples=40, deadline=None)
@@ -51,9 +62,7 @@ def train(model: Tied, optimizer: AdamW | torch.optim.AdamW, batches: list[list[
 )
 def test_steps_are_those_of_torchs_adamw(rounds: list[list[list[int]]], decay: float) -> None:
     ours, theirs = Tied(), Tied()
-    have_sparse_gradients(ours)
-    our_adamw = AdamW(ours, 0.05, decay)
-    their_adamw = torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=decay)
+    our_adamw, their_adamw = AdamW(ours, 0.05, decay), plain_adamw(theirs, 0.05, decay)
     for batches in rounds:
         train(ours, our_adamw, batches)
         train(theirs, their_adamw, batches)
@@ -62,28 +71,65 @@ def test_steps_are_those_of_torchs_adamw(rounds: list[list[list[int]]], decay: f
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
-def test_only_words_that_were_met_are_stepped() -> None:
+def test_turned_off_it_is_torchs_adamw_to_the_bit() -> None:
+    ours, theirs = Tied(), Tied()
+    batches = [[1, 2], [3, 3], [11]]
+    train(ours, plain_adamw(ours, 0.05, 0.5), batches)
+    their_adamw = torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=0.5, fused=True)
+    for number, ids in enumerate(batches):
+        their_adamw.zero_grad()
+        F.cross_entropy(theirs(ids), torch.tensor(number % CLASSES)).backward()
+        their_adamw.step()
+    for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_only_words_that_were_met_in_training_are_stepped() -> None:
     model = Tied()
-    have_sparse_gradients(model)
     optimizer = AdamW(model, 0.05, 0.5)
     train(model, optimizer, [[7, 7], [8]])
+    optimizer.settle()
+    model.eval()([9])
     (table,) = optimizer.tables.values()
     assert sorted(table.rows.tolist()) == [1, 2, 4, 7, 8]
 
 
+def test_a_word_looked_up_for_the_first_time_has_all_its_decay() -> None:
+    ours, theirs = Tied(), Tied()
+    our_adamw, their_adamw = AdamW(ours, 0.05, 0.5), plain_adamw(theirs, 0.05, 0.5)
+    for model, optimizer in ((ours, our_adamw), (theirs, their_adamw)):
+        train(model, optimizer, [[7], [8], [7]])
+    assert not torch.allclose(ours.embedding.weight[9], theirs.embedding.weight[9])
+    torch.testing.assert_close(ours([9]), theirs([9]))
+
+
 def test_a_table_that_is_used_whole_is_stepped_whole() -> None:
     ours, theirs = Tied(whole_vocabulary=True), Tied(whole_vocabulary=True)
-    have_sparse_gradients(ours)
     batches = [[1, 2], [3]]
     our_adamw = AdamW(ours, 0.05, 0.5)
     train(ours, our_adamw, batches)
     our_adamw.settle()
-    train(theirs, torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=0.5), batches)
+    train(theirs, plain_adamw(theirs, 0.05, 0.5), batches)
     assert not our_adamw.tables
     torch.testing.assert_close(ours.embedding.weight, theirs.embedding.weight)
 
 
-def test_a_model_without_an_embedding_table_is_left_as_it_is() -> None:
-    model = nn.EmbeddingBag(WORDS, WIDTH)
-    have_sparse_gradients(model)
-    assert not model.sparse
+def test_nothing_of_it_stays_on_the_model() -> None:
+    model = Tied()
+    optimizer = AdamW(model, 0.05, 0.5)
+    train(model, optimizer, [[7]])
+    gone = weakref.ref(optimizer)
+    del optimizer
+    assert gone() is None
+    assert not model.embedding._forward_pre_hooks
+
+
+def test_a_model_without_an_embedding_table_is_stepped_as_it_is() -> None:
+    class OtherTable(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = nn.EmbeddingBag(WORDS, WIDTH)
+
+    head = OtherTable()
+    AdamW(head, 0.05, 0.5)
+    assert not head.model.sparse

@@ -46,6 +46,12 @@ def test_a_wheel_holds_the_yaml_and_the_embedded_assets(in_wheel: set[str]) -> N
     assert needed <= in_wheel
 
 
+def test_a_wheel_holds_no_program_that_makes_the_embedded_assets(in_wheel: set[str]) -> None:
+    makers = {path.name for path in (REPOSITORY / "tools").rglob("make_*.py")}
+    assert makers and not makers & {name.rsplit("/", 1)[-1] for name in in_wheel}
+    assert not [n for n in in_wheel if n.startswith("trainables/embedded/") and n.endswith(".py")]
+
+
 def test_a_wheel_holds_nothing_that_is_not_the_product(in_wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in in_wheel if ".dist-info/" not in name}
     assert tops == {"orchestrator", "trainables", "search_spaces"}

@@ -1,11 +1,6 @@
 """A cell may stop attacking early: by a rule that many looks do not break, and reproducibly."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from contextlib import suppress
 from math import comb
 from pathlib import Path
@@ -13,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import kill_when, options, run, start
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -274,31 +270,17 @@ def test_a_cell_that_was_attacked_in_full_before_has_the_same_result(
 
 # The command line
 
-COMMAND = [
-    sys.executable, "-m", "orchestrator.sweep",
-    *(word for only in SPACE["only"] for word in ("--only", only)),
-    *(word for setting in SPACE["sets"] for word in ("--set", setting)),
-]  # fmt: skip
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+ASKED = options(SPACE["only"], SPACE["sets"])
 
 
 @pytest.mark.slow
 def test_a_killed_sweep_resumed_gives_the_result_of_one_undisturbed(
     early: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    command = [*COMMAND, "--store", str(tmp_path), "--precision", str(PRECISION)]
-    process = subprocess.Popen(
-        command, env=ENVIRONMENT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    deadline = time.monotonic() + 400
-    while len(list(tmp_path.glob("attacks/*/*.json"))) < 3:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    asked = [*ASKED, "--store", str(tmp_path), "--precision", str(PRECISION)]
+    kill_when(lambda: len(list(tmp_path.glob("attacks/*/*.json"))) >= 3, start("sweep", *asked))
     before = logs(tmp_path)
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    done = run("sweep", *asked)
     assert done.returncode == 0, done.stderr
     after = logs(tmp_path)
     assert {name: after[name] for name in before} == before
@@ -307,16 +289,14 @@ def test_a_killed_sweep_resumed_gives_the_result_of_one_undisturbed(
         resumed = Store(str(tmp_path)).read_result(result["key"])
         assert resumed["sample"] == result["sample"]
         assert resumed["interval"] == result["interval"]
-    again = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    again = run("sweep", *asked)
     assert "nothing to do: all 2 cells" in again.stdout
 
 
 @pytest.mark.parametrize("precision", ["0", "0.7", "nan", "nearly"])
 def test_a_precision_that_is_none_is_refused(precision: str, tmp_path: Path) -> None:
-    refused = subprocess.run(
-        [*COMMAND, "--store", str(tmp_path / "store"), "--precision", precision],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
+    asked = [*ASKED, "--store", str(tmp_path / "store"), "--precision", precision]
+    refused = run("sweep", *asked)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1 and "precision" in refused.stderr
     assert not (tmp_path / "store").exists()

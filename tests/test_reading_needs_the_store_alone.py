@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from stored import write
+from stores import write
 
 from orchestrator.plan.plan import make_plan
 from orchestrator.report import __main__ as report

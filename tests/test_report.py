@@ -3,13 +3,13 @@
 import csv
 import io
 import json
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import EXAMPLES, Status, write
+from commands import options, run
+from stores import EXAMPLES, Status, write
 
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
@@ -230,9 +230,7 @@ def test_the_papers_figures_stand_beside_ours_or_beside_not_run(tmp_path: Path) 
     assert shown == [["80.0", "–"], ["28.0", "–"], ["82.0", "–"], ["42.0", "–"]]
 
 
-def report(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "orchestrator.report", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+report = partial(run, "report")
 
 
 def stored(folder: Path) -> tuple[Store, list[str]]:
@@ -240,8 +238,7 @@ def stored(folder: Path) -> tuple[Store, list[str]]:
     store = Store(str(folder / "store"))
     for cell in plan(store, only=ONE).todo:
         write(cell, store, ROBUST)
-    only = [word for choice in ONE for word in ("--only", choice)]
-    return store, [*only, "--set", f"attack.examples={EXAMPLES}", "--store", store.url]
+    return store, [*options(ONE, [f"attack.examples={EXAMPLES}"]), "--store", store.url]
 
 
 def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) -> None:
@@ -264,8 +261,7 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
 def test_from_mlflow_alone_the_report_is_the_same(tmp_path: Path) -> None:
     store, asked = stored(tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    sync = [sys.executable, "-m", "orchestrator.track", "sync", *asked, "--tracking-uri", uri]
-    done = subprocess.run(sync, capture_output=True, text=True, timeout=200)
+    done = run("track", "sync", *asked, "--tracking-uri", uri)
     assert done.returncode == 0, done.stderr
     from_store = report(*asked, "--out", str(tmp_path / "one"))
     logged = report("--tracking-uri", uri, "--out", str(tmp_path / "two"), "--baseline", store.url)

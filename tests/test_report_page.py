@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,18 +23,19 @@ from orchestrator.report.page.changes import apply, edits
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
 from orchestrator.report.plots.style import looks, spread
-from orchestrator.report.results import CellResult, Outcomes, Record, Results, Transfer
+from orchestrator.report.results import CellResult, Outcomes, Results, Transfer
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.metrics import attack_metrics
+from trainables.records import ExampleRecord
 from trainables.store import Store
 
 HOSTILE = "a </script><img src=x onerror='window.hacked=1'> film\u2028 & <!-- <b>"
 BINARY = ("dataset=sst2", "head=mlp_ft,project_cls,mvp", "attack=textfooler,misspellings")
 
 
-def record(cell: Cell, id: int) -> Record:
+def record(cell: Cell, id: int) -> ExampleRecord:
     """mvp withstands 3 of 4 attacks, the others 1 of 4; example 5 is hostile, 6 was wrong."""
     robust = id % 4 < (3 if cell.fit.head == "mvp" else 1)
     status = "skipped" if id == 6 else "failed" if robust else "successful"
@@ -49,7 +49,7 @@ def record(cell: Cell, id: int) -> Record:
     }  # fmt: skip
 
 
-def error(cell: Cell, id: int) -> Record:
+def error(cell: Cell, id: int) -> ExampleRecord:
     return {"id": id, "status": "error", "label": 1, "original_text": "odd", "error": HOSTILE}
 
 
@@ -60,7 +60,7 @@ def planned(only: tuple[str, ...] = ()) -> list[Cell]:
 def made(
     cells: list[Cell],
     examples: int = 8,
-    of: Callable[[Cell, int], Record] = record,
+    of: Callable[[Cell, int], ExampleRecord] = record,
     final: bool = True,
 ) -> Results:
     """Results as they are read from a store or MLflow."""
@@ -99,10 +99,7 @@ def written(folder: Path) -> Path:
         result = {"key": cell.key, **cell.axes(), "fit": cell.fit.key, "metrics": metrics}
         store.write_result(cell.key, {**result, "sample": sorted(records)})
     out = folder / "report"
-    command = [sys.executable, "-m", "orchestrator.report", "--store", store.url]
-    done = subprocess.run(
-        [*command, *only, *sized, "--out", str(out)], capture_output=True, text=True, timeout=300
-    )
+    done = run("report", "--store", store.url, *only, *sized, "--out", str(out))
     assert done.returncode == 0, done.stderr
     return out / "index.html"
 
@@ -181,7 +178,7 @@ def test_plots_and_tables_lie_beside_the_page_as_files(index: Path) -> None:
 def test_the_full_embedded_grid_is_under_5_megabytes() -> None:
     """Texts of 100 words, of which each cell's attack changes every fourth in its own way."""
 
-    def long(cell: Cell, id: int) -> Record:
+    def long(cell: Cell, id: int) -> ExampleRecord:
         words = [f"word{number}of{id}" for number in range(100)]
         other = [w if n % 4 else f"{cell.key[-4:]}{n}" for n, w in enumerate(words)]
         texts = {"original_text": " ".join(words), "perturbed_text": " ".join(other)}

@@ -5,13 +5,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
-from unittest.mock import patch
 from zlib import crc32
 
 import numpy as np
 import pytest
 import torch
 
+from trainables import speed
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example
 from trainables.heads.base import Head, Texts
@@ -23,16 +23,13 @@ from textattack.shared import AttackedText  # noqa: E402
 from benchmarks.attack import (  # noqa: E402
     ATTACKS,
     SIZES,
-    TEXTATTACKS_OWN,
-    PlainSentenceEncoder,
     fine_tuned,
     load_rows,
     make_attack,
 )
 from trainables.attacks import offline  # noqa: E402
-from trainables.attacks.engine import Victim, _record, attack_examples, seed_example  # noqa: E402
-from trainables.attacks.pieces import Tokenizer  # noqa: E402
-from trainables.attacks.texts import Text  # noqa: E402
+from trainables.attacks.engine import Victim, attack_examples, record_of, seed_example  # noqa: E402
+from trainables.speed.texts import Text  # noqa: E402
 
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 Found = dict[str, Any]
@@ -61,23 +58,29 @@ def labelled(head: Head, count: int, start: int = 0) -> list[Example]:
     ]
 
 
-class EachAlone(PlainSentenceEncoder):
+class EachAlone:
     """The package's encoder, a sentence at a time: on some CPUs numpy's BLAS gives equal sentences
     of a batch unequal last bits, and which of them is the most similar is chance then."""
 
+    def __init__(self) -> None:
+        with speed.off():
+            self.package = offline.sentence_encoder()
+
     def encode(self, sentences: list[str]) -> Any:
-        return np.concatenate([self.model.encode([sentence]) for sentence in sentences])
+        return np.concatenate([self.package.encode([sentence]) for sentence in sentences])
 
 
 def theirs(name: str, head: Head, examples: Sequence[Example], **changed: Any) -> list[Found]:
     """What TextAttack finds, example by example, each with the seed that ours has."""
-    with patch.dict(TEXTATTACKS_OWN, EmbeddedSentenceEncoder=EachAlone):
-        attack = make_attack(name, Victim(head), own=True, **changed)
+    attack = make_attack(name, Victim(head), own=True, **changed)
+    for part in attack.constraints:
+        if isinstance(part, offline.EmbeddedSentenceEncoder):
+            part.model = EachAlone()
     found = []
     for example in examples:
         seed_example(0, "ag_news", example.id, name)
         result = attack.attack(AttackedText(example.texts[0]), example.label)
-        found.append(_record(example, result))
+        found.append(record_of(example, result))
     return found
 
 
@@ -188,9 +191,10 @@ def described(result: Any) -> Any:
 def test_sentences_encode_as_the_package_does_and_alike_in_any_company() -> None:
     texts = [row.texts[0] for row in load_rows().test[:10]]
     sentences = [texts[0], *(swapped(texts[0], n) for n in range(30)), *texts, "", "é à la carte"]
-    encode = offline._sentence_encoder().encode
+    encode = offline.sentence_encoder().encode
     found = torch.tensor(encode(sentences))
-    package = torch.tensor(PlainSentenceEncoder().encode(sentences))
+    with speed.off():
+        package = torch.tensor(offline.sentence_encoder().encode(sentences))
     torch.testing.assert_close(found, package, atol=1e-6, rtol=0)
     some = [3, 40, 12]
     assert torch.equal(torch.tensor(encode([sentences[n] for n in some])), found[some])
@@ -203,14 +207,15 @@ def swapped(text: str, number: int) -> str:
 
 
 def test_the_encoders_tokenizer_finds_the_packages_pieces() -> None:
-    package = PlainSentenceEncoder().model._tokenizer
-    faster = Tokenizer(package)
+    faster = offline.sentence_encoder().tokenizer
     draw = random.Random(0)
     letters = "aaabbcdeeilnorst AEIOX ..,-'\"0129!%$~`^@ \t\né¨"
     texts = ["".join(draw.choices(letters, k=draw.randint(0, 60))) for _ in range(1500)]
     texts += [row.texts[0] for row in load_rows().test[:300]] + ["aaaa aaaaaaa", "lolololol lol"]
     for text in texts:
-        assert faster.encode(text) == package.encode(text, add_bos=True, add_eos=True), text
+        found = faster.encode(text)
+        with speed.off("pieces"):
+            assert faster.encode(text) == found, text
 
 
 def forget() -> None:

@@ -1,14 +1,13 @@
 """Data and models from the three sources: the package, the hub's cache, a folder of real rows."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import run
 
 from search_spaces.catalog import PACKAGED
 from trainables.assets import EMBEDDED
@@ -17,14 +16,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 TINY = ["--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1"]
 
 
-def sweep(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator.sweep", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        env={**os.environ, **environment},
-    )
+sweep = partial(run, "sweep")
 
 
 def put_in_hub_cache(cache: Path, repository: str, files: dict[str, Path]) -> None:

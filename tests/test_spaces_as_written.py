@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from finished_store import write_finished
 from hypothesis import given
 from hypothesis import strategies as st
+from stores import write_finished
 
 from orchestrator.assets.needed import needed
 from orchestrator.plan.plan import Plan, make_plan

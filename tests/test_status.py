@@ -1,17 +1,15 @@
 """`--status`, asked from another process while a real sweep runs, after it died, and at its end."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import write
+from commands import kill, options, run, small, start, table, wait_for
+from stores import write
 
 from orchestrator.follow.progress import Progress
 from orchestrator.plan.plan import make_plan
@@ -24,17 +22,11 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
 
-PATIENCE = 300.0  # seconds
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=24", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
+SMALL = small(examples=24)
 
 
 def sweep(store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "orchestrator.sweep", *arguments, "--store", str(store)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    return run("sweep", *arguments, "--store", str(store))
 
 
 def asked(store: Path, *arguments: str) -> Any:
@@ -43,26 +35,9 @@ def asked(store: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def table(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("| mlp_ft")]
-
-
-def wait_for(condition: Callable[[], Any], driver: "subprocess.Popen[bytes]") -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert driver.poll() is None and time.monotonic() < deadline
-        time.sleep(0.2)
-    return found
-
-
 @pytest.mark.slow
 def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
-    driver = subprocess.Popen(
-        [sys.executable, "-m", "orchestrator.sweep", *SMALL, "--store", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    driver = start("sweep", *SMALL, "--store", str(tmp_path))
     try:
 
         def in_mid_run() -> Any:
@@ -73,8 +48,7 @@ def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
         now = wait_for(in_mid_run, driver)
         running = sweep(tmp_path, *SMALL, "--status")
     finally:
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.wait()
+        kill(driver)
     assert now["sweep"]["state"] == "running" and f"process {driver.pid}" in now["sweep"]["process"]
     assert now["totals"]["done"] + now["totals"]["running"] + now["totals"]["todo"] == 2
     progress = now["sweep"]["progress"]
@@ -83,14 +57,14 @@ def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
     (part, *_) = [cell for cell in now["cells"] if not cell["final"]]
     assert 0 < part["examples"] < part["examples_asked"] == 24
     assert "a sweep runs here since" in running.stdout
-    (row,) = table(running.stdout)
+    (row,) = table(running.stdout, "| mlp_ft")
     assert "\\*" in row and NOT_FINAL_NOTE in running.stdout
 
     dead = sweep(tmp_path, *SMALL, "--status")
     assert dead.returncode == 0
     assert f"seems dead (process {driver.pid} on" in dead.stdout
     assert "it goes on from there" in dead.stdout
-    assert len(table(dead.stdout)) == 1
+    assert len(table(dead.stdout, "| mlp_ft")) == 1
 
     done = sweep(tmp_path, *SMALL)
     assert done.returncode == 0, done.stderr
@@ -101,7 +75,7 @@ def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
 
 
 FOUR = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textfooler,misspellings"]
-OTHERS = [argument for choice in FOUR for argument in ("--only", choice)]
+OTHERS = options(FOUR)
 
 
 @pytest.fixture
@@ -123,7 +97,7 @@ def test_without_a_sweep_it_says_what_is_done_failed_and_left(
     assert done.returncode == 0, done.stderr
     assert "1 of 4 cells done  ·  0 running  ·  1 failed  ·  2 to do" in done.stdout
     assert "no sweep runs here; run the command without --status" in done.stdout
-    (row,) = table(done.stdout)
+    (row,) = table(done.stdout, "| mlp_ft")
     assert row == "| mlp_ft | 100.0 | 40.0 | 33.3\\* | 3–20 | 1 |"
 
 
@@ -165,10 +139,7 @@ def test_progress_that_cannot_be_told_does_not_stop_the_heart(
     with Lease(store) as mine:
         before = store.drivers()[mine.id]["count"]
         mine.progress = broken
-        deadline = time.monotonic() + 30
-        while store.drivers()[mine.id]["count"] < before + 3:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for(lambda: store.drivers()[mine.id]["count"] >= before + 3)
         assert find_driver(store).state == "running" and find_driver(store).progress is None
 
 
@@ -221,9 +192,7 @@ def test_it_needs_neither_torch_nor_ray_and_leaves_the_store_as_it_is(
 def test_bad_input_is_one_line_and_exit_code_2(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
-    done = sweep(tmp_path, "--status", *arguments)
-    if arguments[0] == "--store":
-        command = [sys.executable, "-m", "orchestrator.sweep", "--status", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True)
+    where = [] if arguments[0] == "--store" else ["--store", str(tmp_path)]
+    done = run("sweep", "--status", *arguments, *where)
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1

@@ -13,11 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
-from finished_store import SMALL, write_finished
+from commands import REPOSITORY, environment, small, wait_for
+from stores import SMALL, write_finished
 from test_schedule import all_that_is_handed_out, fit_first, sixteen_cells
 
 from orchestrator.assets.__main__ import main as assets_command
@@ -35,17 +38,9 @@ from orchestrator.track import main as sync_command
 from search_spaces.errors import BadInput
 from trainables.scratch import remove_leftovers
 
-REPOSITORY = Path(__file__).parent.parent
-ONE = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--only", "attack=misspellings", "--set", "attack.examples=4",
-    "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-
-
-def sweep(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator.sweep", *arguments]
+ONE = small(attack="misspellings", examples=4)
+ENVIRONMENT = environment()
+sweep = partial(commands.command, "sweep")
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
@@ -503,10 +498,7 @@ def test_out_of_memory_is_told_as_such_and_nothing_else_is() -> None:
 @pytest.mark.slow
 def test_a_trial_that_rays_memory_monitor_ends_says_so(tmp_path: Path) -> None:
     monitor = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "100"}
-    done = subprocess.run(
-        sweep(*ONE, "--store", str(tmp_path)), capture_output=True, text=True, timeout=300,
-        env={**ENVIRONMENT, **monitor},
-    )  # fmt: skip
+    done = commands.run("sweep", *ONE, "--store", str(tmp_path), **monitor)
     assert done.returncode == 1
     assert re.search(r"^failed: .*out of memory \(.* used / .*--max-concurrent", done.stderr, re.M)
 
@@ -621,10 +613,7 @@ def stopped(
     output, errors = process.communicate(timeout=60)
     for text in ("Traceback", "***", "Exception ignored"):
         assert text not in output + errors, output + errors
-    deadline = time.monotonic() + 60
-    while any(map(is_running, below)):
-        assert time.monotonic() < deadline, "Ray's processes outlive the sweep"
-        time.sleep(0.1)
+    wait_for(lambda: not any(map(is_running, below)))
     assert not list((store / "drivers").glob("*"))
     assert not list(scratch.glob("robustness-sweep-*"))
     return process.returncode, shlex.join(command), errors.splitlines()
@@ -709,10 +698,7 @@ def test_a_second_signal_ends_a_sweep_at_once(tmp_path: Path, scratch_folder: Pa
     process.send_signal(signal.SIGINT)
     assert "stopping: Ctrl-C" in process.communicate(timeout=10)[1]
     assert process.returncode == 130
-    deadline = time.monotonic() + 60
-    while any(map(is_running, below)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_for(lambda: not any(map(is_running, below)))
 
 
 @pytest.mark.slow
@@ -751,10 +737,7 @@ INTERRUPTS = "import os, signal; os.kill(os.getpid(), signal.{name}); import tim
 )
 def test_a_signal_during_imports_is_a_line_too(name: str, module: str, tmp_path: Path) -> None:
     (tmp_path / f"{module}.py").write_text(INTERRUPTS.format(name=name))
-    done = subprocess.run(
-        sweep("--dry-run"), capture_output=True, text=True,
-        env={**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"},
-    )  # fmt: skip
+    done = commands.run("sweep", "--dry-run", PYTHONPATH=f"{tmp_path}:{REPOSITORY}")
     assert done.returncode == 128 + signal.Signals[name]
     assert done.stderr == f"stopped before anything was begun ({name})\n"
 

@@ -3,40 +3,27 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
+from commands import ONE_FIT, kill_when, options, small, start, table
 
 from orchestrator.plan.plan import make_plan
 from orchestrator.run.cells import run_cells
 from orchestrator.run.connect import open_ray
+from orchestrator.run.options import LOCAL
 from orchestrator.run.slots import PHASES
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
 
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,mvp",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1",
-]  # fmt: skip
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator.sweep", *arguments]
-
-
-def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=400)
-
-
-def table(output: str) -> list[str]:
-    return [line for line in output.splitlines() if line.startswith("|")]
+SMALL = small("mlp_ft,mvp", examples=4, train_examples=64)
+sweep = partial(commands.run, "sweep")
 
 
 def attack_records(store: Path) -> dict[tuple[str, int], str]:
@@ -103,9 +90,9 @@ def test_its_end_says_where_the_time_went(undisturbed: tuple[Path, str]) -> None
 def test_a_long_attack_is_divided_over_idle_slots_with_the_same_records(tmp_path: Path) -> None:
     import ray
 
-    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=misspellings"]
+    only = [*ONE_FIT, "attack=misspellings"]
     sets = ["attack.examples=30", "fit.train_examples=64", "fit.max_epochs=1"]
-    one = [*(f"--only={each}" for each in only), *(f"--set={each}" for each in sets)]
+    one = options(only, sets)
     done = sweep(*one, "--max-concurrent", "1", "--store", str(tmp_path / "undivided"))
     assert done.returncode == 0, done.stderr
 
@@ -113,7 +100,7 @@ def test_a_long_attack_is_divided_over_idle_slots_with_the_same_records(tmp_path
     plan = make_plan(load("embedded", only=only, sets=sets), Assets("embedded"), store)
     heard: list[dict[str, Any]] = []
     try:
-        open_ray(plan.todo, PHASES, store, None, verbose=False)
+        open_ray(plan.todo, PHASES, store, LOCAL)
         run_cells(plan, store, "embedded", lambda _, record: heard.append(record))
     finally:
         ray.shutdown()
@@ -160,18 +147,8 @@ def test_the_same_command_again_does_nothing_and_says_so(undisturbed: tuple[Path
 
 def test_a_killed_driver_loses_nothing(undisturbed: tuple[Path, str], tmp_path: Path) -> None:
     _, output = undisturbed
-    process = subprocess.Popen(
-        command(*SMALL, "--store", str(tmp_path)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 200
-    while not list(tmp_path.glob("attacks/*/*.json")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process = start("sweep", *SMALL, "--store", str(tmp_path))
+    kill_when(lambda: list(tmp_path.glob("attacks/*/*.json")), process)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("fits/*/fit.json")}
     attacked = attack_records(tmp_path)
     assert kept and attacked
@@ -187,8 +164,7 @@ def test_a_killed_driver_loses_nothing(undisturbed: tuple[Path, str], tmp_path: 
 
 
 def test_failed_cells_are_named_with_their_tracebacks_and_run_again(tmp_path: Path) -> None:
-    one = [word.replace("head=mlp_ft,mvp", "head=mlp_ft") for word in SMALL]
-    broken = [*one, "--set", "fit.learning_rate=1e30"]
+    broken = [*small(examples=4, train_examples=64), "--set", "fit.learning_rate=1e30"]
     done = sweep(*broken, "--store", str(tmp_path))
     assert done.returncode == 1
     failed = re.findall(r"^failed: (\S+): .*the loss became.*traceback: (.*)\)$", done.stderr, re.M)
@@ -224,8 +200,7 @@ def test_a_cell_runs_without_ray_and_gives_the_same_result(
 
 def test_the_report_reads_the_store_alone(undisturbed: tuple[Path, str]) -> None:
     store, output = undisturbed
-    command = [sys.executable, "-m", "orchestrator.report", *SMALL, "--store", str(store)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = commands.run("report", *SMALL, "--store", str(store))
     assert done.returncode == 0, done.stderr
     assert table(done.stdout) == table(output)
 
@@ -301,10 +276,7 @@ def test_a_space_file_can_neither_lead_elsewhere_nor_run_code(
 ) -> None:
     axes = f"axes:\n  {line}\n  model: [bert-embedded]\n  head: [mvp]\n  attack: [textfooler]\n"
     file = space_file(tmp_path, f"name: mine\nassets: embedded\n{axes}")
-    done = subprocess.run(
-        command("--space", file, "--dry-run"), capture_output=True, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )  # fmt: skip
+    done = commands.run("sweep", "--space", file, "--dry-run", cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "owned").exists()

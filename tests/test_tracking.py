@@ -18,7 +18,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from finished_store import SMALL, write_finished
+from commands import run
+from stores import SMALL, write_finished
 from tracking_server import (
     PASSWORD,
     USER,
@@ -68,13 +69,6 @@ def network(server: Server) -> Iterator[Network]:
     network.close()
 
 
-def command(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", f"orchestrator.{name}", *arguments],
-        capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
-    )  # fmt: skip
-
-
 def shown() -> Summary:
     axes = {"dataset": ["sst2"], "head": ["mlp_ft"], "attack": ["textfooler", "misspellings"]}
     return Summary("| the | table |", {"report/report.md": b"| the | table |"}, axes)
@@ -98,11 +92,11 @@ def test_track_sync_uploads_once_and_then_has_nothing_to_do(
 ) -> None:
     cells, store = finished
     arguments = ["sync", *SMALL, "--store", store.url, "--tracking-uri", server.uri]
-    first = command("track", *arguments)
+    first = run("track", *arguments)
     assert (first.returncode, first.stderr) == (0, "")
     assert "uploaded 2 of 2 finished cells of embedded" in first.stdout
     check_all_is_there_once(server.uri, "embedded", cells, store)
-    second = command("track", *arguments)
+    second = run("track", *arguments)
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout.startswith("nothing to do")
     check_all_is_there_once(server.uri, "embedded", cells, store)
@@ -241,7 +235,7 @@ def test_the_sweeps_run_has_the_plan_the_space_and_the_environment(tmp_path: Pat
     cells, store = write_finished(tmp_path)
     store.write_environment("embedded", environment())
     uri = f"sqlite:///{tmp_path}/runs.db"
-    done = command("track", "sync", *SMALL, "--store", store.url, "--tracking-uri", uri)
+    done = run("track", "sync", *SMALL, "--store", store.url, "--tracking-uri", uri)
     assert done.returncode == 0, done.stderr
     check_all_is_there_once(uri, "embedded", cells, store)
     logged = read_runs("embedded", uri)
@@ -305,9 +299,9 @@ def test_what_a_user_may_not_write_is_said_before_anything_is_run(
     accounts.create_user("reader", "another-Secret-12")
     arguments = [*SMALL, "--store", str(tmp_path), "--tracking-uri", server.uri]
     reader = {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": "another-Secret-12"}
-    forbidden = command("sweep", *arguments, **reader)
+    forbidden = run("sweep", *arguments, **reader)
     assert_one_line(forbidden, "does not let this user write", "another-Secret-12")
-    unknown = command("sweep", *arguments, MLFLOW_TRACKING_PASSWORD="wrong-Secret-34")
+    unknown = run("sweep", *arguments, MLFLOW_TRACKING_PASSWORD="wrong-Secret-34")
     assert_one_line(unknown, "wants another user or password", "wrong-Secret-34")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -319,9 +313,9 @@ def test_a_token_comes_from_the_environment_and_is_kept_nowhere(
     gate = Network(server, token="tok-Secret-56")
     arguments = [*SMALL, "--store", store.url, "--tracking-uri", gate.uri]
     nobody = {"MLFLOW_TRACKING_USERNAME": "", "MLFLOW_TRACKING_PASSWORD": ""}
-    refused = command("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-wrong-78", **nobody)
+    refused = run("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-wrong-78", **nobody)
     assert_one_line(refused, "wants another user or password", "tok-wrong-78")
-    done = command("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-Secret-56", **nobody)
+    done = run("track", "sync", *arguments, MLFLOW_TRACKING_TOKEN="tok-Secret-56", **nobody)
     gate.close()
     assert done.returncode == 0, done.stderr
     check_all_is_there_once(server.uri, "embedded", cells, store)
@@ -358,7 +352,7 @@ def test_a_server_that_is_not_mlflow_is_one_line(handler: Any, tmp_path: Path) -
     web = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     Thread(target=web.serve_forever, daemon=True).start()
     uri = f"http://127.0.0.1:{web.server_port}"
-    done = command("sweep", *SMALL, "--store", str(tmp_path), "--tracking-uri", uri)
+    done = run("sweep", *SMALL, "--store", str(tmp_path), "--tracking-uri", uri)
     web.shutdown()
     web.server_close()
     assert_one_line(done, "does not answer as MLflow does", "\n\n")
@@ -390,7 +384,7 @@ def test_the_command_line_never_repeats_a_password(tmp_path: Path) -> None:
         "http://me:hush-1@127.0.0.1:9",
         f"postgresql://me:hush-1@127.0.0.1:{free_port()}/x",
     ):
-        assert_one_line(command("sweep", *arguments, uri), "127.0.0.1", "hush-1")
+        assert_one_line(run("sweep", *arguments, uri), "127.0.0.1", "hush-1")
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from finished_store import SMALL, write_finished
+from stores import SMALL, write_finished
 from tracking_server import check_all_is_there_once, free_port
 
 from orchestrator import track

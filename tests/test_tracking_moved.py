@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_store import SMALL, write_finished
+from commands import wait_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stores import SMALL, write_finished
 from tracking_server import check_all_is_there_once, free_port
 
 from orchestrator import track
@@ -280,7 +281,7 @@ def test_a_store_that_one_may_only_read_is_read_and_served(
     ) as ui:  # fmt: skip
         try:
             assert ui.stdout is not None and ui.stdout.readline() == "4\n"
-            wait_for(f"http://127.0.0.1:{port}/health", ui)
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/health"), ui)
             run = next(run for run in runs_of_server(port) if "cell_key" in run.data.tags)
             address = f"http://127.0.0.1:{port}/get-artifact?path=examples.json"
             with urllib.request.urlopen(f"{address}&run_uuid={run.info.run_id}") as answer:
@@ -304,11 +305,6 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def wait_for(url: str, process: "subprocess.Popen[str]") -> None:
-    while not answers(url):
-        assert process.poll() is None
 
 
 # What people add

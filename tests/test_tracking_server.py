@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from commands import ONE_FIT, command, options, run
 from tracking_server import PASSWORD, USER, Server, check_all_is_there_once, free_port
 
 from orchestrator.cli.arguments import add_plan_arguments, open_plan
@@ -23,10 +24,10 @@ from trainables.store import Store
 pytestmark = pytest.mark.slow
 DATABASE_PASSWORD = "staple-Database-7"
 AWAY = 30  # seconds
-SMALL = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft",
-    "--set", "attack.examples=4", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
+
+
+SIZE = ["attack.examples=4", "fit.train_examples=32", "fit.max_epochs=1"]
+SMALL = options(ONE_FIT, SIZE)
 
 
 def postgres_programs() -> Path | None:
@@ -95,9 +96,10 @@ def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @contextmanager
 def sweep_running(arguments: list[str], output: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    command = [sys.executable, "-m", "orchestrator.sweep", *arguments]
     with output.open("wb") as file:
-        sweep = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        sweep = subprocess.Popen(
+            command("sweep", *arguments), stdout=file, stderr=file, start_new_session=True
+        )
     try:
         yield sweep
     finally:
@@ -178,10 +180,10 @@ def test_a_server_that_never_comes_back_is_filled_later_by_the_command_the_sweep
         server.kill()
         assert sweep.wait(timeout=600) == 0, output.read_text()
     last = output.read_text().strip().splitlines()[-1]
-    said, _, command = last.partition("; upload later with: ")
+    said, _, advised = last.partition("; upload later with: ")
     assert said == "1 finished cell is not uploaded to MLflow"
     server.start()
-    words = [sys.executable, *shlex.split(command)[1:]]
+    words = [sys.executable, *shlex.split(advised)[1:]]
     for answer in ("uploaded 1 of 2 finished cells", "nothing to do"):
         done = subprocess.run(words, capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout.startswith(answer), done.stdout + done.stderr
@@ -192,12 +194,11 @@ def test_a_server_that_never_comes_back_is_filled_later_by_the_command_the_sweep
 
 def check_password_in_a_database_uri(database: str, planned: list[str]) -> None:
     """The same cells into the database itself, without a server."""
-    words = [sys.executable, "-m", "orchestrator.track", "sync", *planned, "--tracking-uri"]
-    done = subprocess.run([*words, database], capture_output=True, text=True)
+    done = run("track", "sync", *planned, "--tracking-uri", database)
     assert done.returncode == 0 and "mlflow:***@127.0.0.1" in done.stdout
     assert DATABASE_PASSWORD not in done.stdout + done.stderr
     wrong = database.replace(DATABASE_PASSWORD, "wrong-Database-8")
-    refused = subprocess.run([*words, wrong], capture_output=True, text=True)
+    refused = run("track", "sync", *planned, "--tracking-uri", wrong)
     assert refused.returncode == 2 and "password authentication failed" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert "wrong-Database-8" not in refused.stderr

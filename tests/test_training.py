@@ -16,7 +16,7 @@ from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
 from trainables.data import Example
-from trainables.fit import _batches
+from trainables.fit import batches
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.probe import probe
@@ -219,10 +219,10 @@ def test_batches_of_like_length_hold_every_row_once_an_epoch(
 ) -> None:
     rows = [Example(id, ("a" * length,), 0) for id, length in enumerate(lengths)]
     fit = FitSettings(batch_size=size, max_epochs=epochs, group_by_length=True)
-    batches = list(_batches(rows, fit, random.Random(0)))
-    assert batches == list(_batches(rows, fit, random.Random(0)))
+    found = list(batches(rows, fit, random.Random(0)))
+    assert found == list(batches(rows, fit, random.Random(0)))
     for epoch in range(epochs):
-        of_it = batches[epoch * len(batches) // epochs : (epoch + 1) * len(batches) // epochs]
+        of_it = found[epoch * len(found) // epochs : (epoch + 1) * len(found) // epochs]
         assert sorted(e.id for batch in of_it for e in batch) == list(range(len(rows)))
         if len(rows) <= 50 * size:  # one window: no batch reaches into the lengths of another
             spans = sorted(sorted(len(e.texts[0]) for e in batch) for batch in of_it)

@@ -2,15 +2,15 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import commands
 import pytest
 import torch
+from commands import kill_when, options, start
 
 from orchestrator.plan.plan import make_plan
 from orchestrator.report.from_store import read
@@ -32,16 +32,11 @@ from trainables.transfer import adversarial, replay
 ASSETS = Assets("embedded")
 ONLY = ["dataset=mrpc", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textbugger,misspellings"]
 SETS = ["attack.examples=6", "fit.train_examples=400", "fit.max_epochs=2"]
-SMALL = [*(f"--only={only}" for only in ONLY), *(f"--set={value}" for value in SETS)]
-
-
-def command(module: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"orchestrator.{module}", *arguments]
+SMALL = options(ONLY, SETS)
 
 
 def run(module: str, store: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    words = command(module, *SMALL, "--store", str(store), *arguments)
-    return subprocess.run(words, capture_output=True, text=True, timeout=400)
+    return commands.run(module, *SMALL, "--store", str(store), *arguments)
 
 
 def records(store: Path) -> dict[str, Any]:
@@ -187,18 +182,7 @@ def test_a_killed_transfer_goes_on_where_it_was(
     all_at_once, _ = transferred
     store = copy(swept, tmp_path / "store")
     arguments = [*SMALL, "--store", str(store), "--max-concurrent", "1"]
-    process = subprocess.Popen(
-        command("transfer", *arguments),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 200
-    while not list(store.glob("fits/*/transfer.json")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when(lambda: list(store.glob("fits/*/transfer.json")), start("transfer", *arguments))
     kept = {path: path.stat().st_mtime_ns for path in store.glob("fits/*/transfer.json")}
     resumed = run("transfer", store)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr

@@ -5,23 +5,20 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from finished_store import write_finished
-from mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
+from commands import small
+from stores import write_finished
 
 from orchestrator import track
 from orchestrator.tracking.runs import run_name
 from search_spaces.cell import Cell
+from tools.pictures.mlflow_page import CHROMIUM, MlflowPage, browser, new_page, server
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium"),
     pytest.mark.skipif(find_spec("playwright") is None, reason="needs the package playwright"),
 ]
-ASKED = [
-    "--only", "dataset=sst2", "--only", "model=bert-embedded", "--only", "head=mlp_ft,mvp",
-    "--only", "attack=textfooler,misspellings",
-    "--set", "attack.examples=2", "--set", "fit.train_examples=32", "--set", "fit.max_epochs=1",
-]  # fmt: skip
+ASKED = small("mlp_ft,mvp")
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,13 @@
 On 200 examples over the four attacks, by the command line, on a real Ray of eight CPUs.
 """
 
-import os
-import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import ONE_FIT, command, kill_when, options
 from ray.cluster_utils import Cluster
 
 from orchestrator.plan.plan import make_plan
@@ -20,7 +17,6 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
 
-ONLY = ("dataset=sst2", "model=bert-embedded", "head=mlp_ft")
 SETS = ("attack.examples=50", "fit.train_examples=400")
 pytestmark = pytest.mark.slow
 
@@ -33,14 +29,12 @@ def address() -> Iterator[str]:
 
 
 def begin(store: Path, address: str, workers: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "orchestrator.sweep", "--store", str(store)]
-    command += [part for only in ONLY for part in ("--only", only)]
-    command += [part for setting in SETS for part in ("--set", setting)]
-    command += ["--ray-address", address, "--max-concurrent", str(workers)]
+    where = ["--store", str(store), "--ray-address", address, "--max-concurrent", str(workers)]
     output = subprocess.PIPE
     return subprocess.Popen(
-        command, stdout=output, stderr=output, text=True, start_new_session=True
-    )
+        command("sweep", *options(ONE_FIT, SETS), *where),
+        stdout=output, stderr=output, text=True, start_new_session=True,
+    )  # fmt: skip
 
 
 def sweep(store: Path, address: str, workers: int) -> None:
@@ -51,7 +45,7 @@ def sweep(store: Path, address: str, workers: int) -> None:
 
 def records(store: Path) -> dict[tuple[str, int], dict[str, Any]]:
     """Every example's record by attack and id, without times."""
-    plan = make_plan(load("embedded", ONLY, SETS), Assets("embedded"), Store(str(store)))
+    plan = make_plan(load("embedded", ONE_FIT, SETS), Assets("embedded"), Store(str(store)))
     found = {}
     for planned in plan.cells:
         cell = planned.cell
@@ -80,12 +74,7 @@ def test_the_number_of_workers_changes_nothing(
 
 def test_neither_does_a_death_in_between(address: str, one_worker: Path, tmp_path: Path) -> None:
     process = begin(tmp_path, address, 2)
-    deadline = time.monotonic() + 600
-    while len(list(tmp_path.glob("attacks/*/*.json"))) < 20:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    kill_when(lambda: len(list(tmp_path.glob("attacks/*/*.json"))) >= 20, process)
     assert len(records(tmp_path)) < 200
     sweep(tmp_path, address, 8)
     assert records(tmp_path) == records(one_worker)

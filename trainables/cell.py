@@ -4,6 +4,9 @@
 moment it exists; run again after any kind of death, it does only what is missing.
 
     python -m trainables.cell results/cells/<key>/cell.json --store results --assets embedded
+
+With `--plain` it does so without trainables/speed, in a store of its own at `results/plain`. To
+attack the same weights there, copy the fit's folder from `results/fits` to `results/plain/fits`.
 """
 
 import argparse
@@ -21,10 +24,11 @@ from typing import Any, NamedTuple, cast
 
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput, first_line
+from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
-from trainables.imports import import_large
+from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
 from trainables.records import (
@@ -37,8 +41,10 @@ from trainables.records import (
     is_of_weights,
     weights_name,
 )
-from trainables.store import DamagedFile, Store, StoreError
+from trainables.speed.imports import import_large
+from trainables.store import Store
 
+PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
 FIRST_ERRORS = 3  # so many, and nothing but errors, tell of a broken attack
@@ -337,6 +343,11 @@ def main() -> int:
     parser.add_argument("cell", type=Path, help="a cell.json, as the store keeps one a cell")
     parser.add_argument("--store", default="results", help="folder or URL (default: results)")
     parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help=f"without what only makes it faster; the results go to STORE/{PLAIN}",
+    )
     arguments = parser.parse_args()
     try:
         cell = Cell.model_validate_json(arguments.cell.read_text())
@@ -346,7 +357,12 @@ def main() -> int:
     try:
         assets = Assets(arguments.assets)
         assets.check()
-        for progress in Worker(Store(arguments.store), assets).run(cell):
+        store = Store(arguments.store)
+        if arguments.plain:
+            speed.turn_off()
+            # Keys do not cover it and last bits may differ, so results would pass for others.
+            store = Store(store.place(PLAIN))
+        for progress in Worker(store, assets).run(cell):
             print(json.dumps(progress), flush=True)
     except BadInput as error:
         print(error, file=sys.stderr)

@@ -21,8 +21,8 @@ from trainables.data import Example, Splits, load_splits, training_rows
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
-from trainables.optimizer import AdamW, have_sparse_gradients
 from trainables.records import CurvePoint, Evaluation, FitMeasured, TrialReport
+from trainables.speed.optimizer import AdamW
 from trainables.training import KINDS as TRAININGS
 
 EVALUATION_BATCH = 64
@@ -85,7 +85,6 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fi
 
         probe(head, train, splits.validation)
     shuffle = random.Random(fit.seed)
-    have_sparse_gradients(head.model)
     optimizer = AdamW(head, settings.learning_rate, settings.weight_decay)
     curve: list[CurvePoint] = []
     best, best_accuracy, since_best = head.snapshot(), -1.0, 0
@@ -93,9 +92,9 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fi
     losses: list[float] = []
     training, at_once = fit.training_entry.settings, settings.batch_size
 
-    for batch in _batches(train, settings, shuffle):
+    for batch in batches(train, settings, shuffle):
         head.train()
-        loss, at_once = _gradients(head, optimizer, batch, loss_of, training, at_once)
+        loss, at_once = gradients(head, optimizer, batch, loss_of, training, at_once)
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss became {loss} after {seen} examples")
         optimizer.step()
@@ -136,7 +135,7 @@ def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fi
     yield Fitted(head, record)
 
 
-def _gradients(
+def gradients(
     head: Head,
     optimizer: AdamW,
     batch: list[Example],
@@ -157,7 +156,6 @@ def _gradients(
                 part = batch[start : start + at_once]
                 labels = torch.tensor([example.label for example in part], device=head.device)
                 encoded = head.encode([example.texts for example in part])
-                optimizer.settle(encoded.inputs.get("input_ids"))
                 loss = loss_of(head, encoded, labels, settings) * (len(part) / len(batch))
                 loss.backward()
                 total += loss.item()
@@ -169,7 +167,7 @@ def _gradients(
         torch.cuda.empty_cache()
 
 
-def _batches(
+def batches(
     train: Sequence[Example], settings: FitSettings, shuffle: random.Random
 ) -> Iterator[list[Example]]:
     """Batches of all epochs, in a seeded order.
@@ -184,10 +182,10 @@ def _batches(
         if settings.group_by_length:
             windows = (order[i : i + 50 * size] for i in range(0, len(order), 50 * size))
             order = [e for window in windows for e in sorted(window, key=_characters)]
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        epoch = [order[start : start + size] for start in range(0, len(order), size)]
         if settings.group_by_length:
-            shuffle.shuffle(batches)
-        yield from batches
+            shuffle.shuffle(epoch)
+        yield from epoch
 
 
 def _characters(example: Example) -> int:

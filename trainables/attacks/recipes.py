@@ -6,12 +6,9 @@ masked language model) from a named set. Import after `prepare_textattack`.
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
 from typing import Any
-from unittest.mock import patch
 
 from textattack import Attack
-from textattack.attack_recipes import textfooler_jin_2019
 from textattack.constraints.grammaticality import PartOfSpeech
 from textattack.constraints.overlap import MaxWordsPerturbed
 from textattack.constraints.pre_transformation import (
@@ -25,27 +22,30 @@ from textattack.constraints.semantics.sentence_encoders import UniversalSentence
 from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 from textattack.search_methods import GreedySearch, GreedyWordSwapWIR
-from textattack.shared import WordEmbedding, utils
+from textattack.shared import WordEmbedding
 from textattack.transformations import (
     CompositeTransformation,
     WordSwapEmbedding,
     WordSwapHomoglyphSwap,
+    WordSwapMaskedLM,
     WordSwapNeighboringCharacterSwap,
     WordSwapQWERTY,
     WordSwapRandomCharacterDeletion,
     WordSwapRandomCharacterInsertion,
 )
 
+from trainables import speed
 from trainables.attacks import KINDS
 from trainables.attacks.downloads import SENTENCE_ENCODER, WORD_VECTORS
-from trainables.attacks.faster import BertAttackSwap
 from trainables.attacks.offline import (
     EmbeddedPartOfSpeech,
     EmbeddedSentenceEncoder,
     word_vectors,
 )
+from trainables.attacks.patches import textfooler_stop_words, word_vectors_in
 from trainables.attacks.resources import given
 from trainables.kinds import load_kind
+from trainables.speed.bert_attack import BertAttackSwap
 
 Settings = dict[str, Any]
 Parts = tuple[Any, Sequence[Any], Any]  # transformation, constraints, search method
@@ -129,7 +129,8 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
 def bert_attack(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
     """Li et al. 2020 (BERTAttackLi2020)."""
     model, tokenizer = masked_lm
-    transformation = BertAttackSwap(
+    swap = BertAttackSwap if speed.is_on("bert_attack") else WordSwapMaskedLM
+    transformation = swap(
         method="bert-attack",
         masked_language_model=model,
         tokenizer=tokenizer,
@@ -178,35 +179,13 @@ class HomoglyphSwap(WordSwapHomoglyphSwap):
             super().__init__()
 
 
-@cache
-def textfooler_stop_words() -> frozenset[str]:
-    """TextFooler's own stop words, which TextAttack keeps inside its recipe's function."""
-    kept: list[set[str]] = []
-
-    class Kept(Exception):
-        pass
-
-    def keep(stopwords: set[str]) -> None:
-        kept.append(stopwords)
-        raise Kept
-
-    # The recipe is built up to its stop words: what it would download before them is left out.
-    with (
-        patch.object(textfooler_jin_2019, "WordSwapEmbedding"),
-        patch.object(textfooler_jin_2019, "StopwordModification", keep),
-        suppress(Kept),
-    ):
-        textfooler_jin_2019.TextFoolerJin2019.build(None)
-    return frozenset(kept[0])
-
-
 def _vectors(resources: str) -> Any:
     if resources == "embedded":
         return word_vectors()
     folder = given(WORD_VECTORS)
     if folder is None:
         return WordEmbedding.counterfitted_GLOVE_embedding()
-    with patch.object(utils, "download_from_s3", lambda _: str(folder)):
+    with word_vectors_in(folder):
         return WordEmbedding.counterfitted_GLOVE_embedding()
 
 

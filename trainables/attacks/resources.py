@@ -8,7 +8,6 @@ neither TextAttack nor torch when it is imported.
 
 import atexit
 import contextlib
-import io
 import os
 import shutil
 import sys
@@ -16,13 +15,13 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from search_spaces.errors import BadInput, nearest
 from trainables.assets import EMBEDDED, digest, model_files
 from trainables.attacks.downloads import MASKED_LM, MASKED_LM_HUB, NLTK_DATA
-from trainables.imports import all_or_nothing, much_stays
+from trainables.attacks.patches import quiet_import
 from trainables.scratch import scratch
+from trainables.speed.imports import all_or_nothing, gc_paused
 
 NAMES = ("embedded", "textattack")
 _folder: Path | None = None  # that holds what TextAttack would download
@@ -63,7 +62,7 @@ def prepare_textattack(resources: str, folder: Path | None = None) -> None:
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     nltk_data = EMBEDDED / "nltk_data" if resources == "embedded" else given(NLTK_DATA)
-    with much_stays(), all_or_nothing():
+    with gc_paused(), all_or_nothing():
         if nltk_data is None:
             import textattack  # noqa: F401
         else:
@@ -84,25 +83,8 @@ def _import_textattack(nltk_data: Path) -> None:
     copy = str(_private_copy(nltk_data))
     if copy not in nltk.data.path:
         nltk.data.path.insert(0, copy)
-    download = nltk.download
-    nltk.download = lambda *_, **__: True
-    try:
-        with (
-            scratch("textattack") as cache,
-            # TextAttack notes there what it has downloaded, under a lock: a folder for each
-            # process, so none waits for another, and the user's own cache hears of no download
-            # that never was.
-            patch.dict(os.environ, {"TA_CACHE_DIR": os.environ.get("TA_CACHE_DIR", cache)}),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            import textattack  # noqa: F401
-            from textattack.shared.utils import install
-
-            if cache == install.TEXTATTACK_CACHE_DIR:
-                install.TEXTATTACK_CACHE_DIR = os.path.expanduser("~/.cache/textattack")
-    finally:
-        nltk.download = download
+    with quiet_import():
+        import textattack  # noqa: F401
 
 
 @cache
@@ -127,7 +109,7 @@ def masked_language_model(resources: str) -> tuple[Any, Any]:
         return str(given(MASKED_LM) or MASKED_LM_HUB), None
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-    from trainables.linear import use_onednn
+    from trainables.speed.linear import use_onednn
 
     folder = EMBEDDED / "bert"
     model = AutoModelForMaskedLM.from_pretrained(folder, torch_dtype="float32")

@@ -8,11 +8,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+from textattack.shared import AttackedText
 
-from trainables.attacks.texts import Text
+from trainables import speed
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
 from trainables.records import Attacked
+from trainables.speed.texts import Text
 
 SAME_SCORE = 1e-4  # alone, a text has other last bits than in company
 
@@ -58,8 +60,9 @@ def check_success(
     return perturbed
 
 
-def text_of(columns: Sequence[str], texts: Sequence[str]) -> Text:
+def text_of(columns: Sequence[str], texts: Sequence[str]) -> AttackedText:
     """The columns of an example as the attacks take them."""
+    kind = Text if speed.is_on("texts") else AttackedText
     if len(columns) == 1:
-        return Text(texts[0])
-    return Text(OrderedDict(zip(columns, texts, strict=True)))
+        return kind(texts[0])
+    return kind(OrderedDict(zip(columns, texts, strict=True)))

@@ -52,11 +52,11 @@ class Similarity:
             return None
 
 
-@cache
 def _encoder(resources: str) -> SentenceEncoder:
     return EmbeddedSentenceEncoder() if resources == "embedded" else _textattacks_own()
 
 
+@cache
 def _textattacks_own() -> SentenceEncoder:
     encoder = UniversalSentenceEncoder()
     encoder.encode(["loads the model"])  # which it does at the first use only

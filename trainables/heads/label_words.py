@@ -13,7 +13,7 @@ from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, load_model
 from trainables.heads.inputs import load_tokenizer
-from trainables.heads.last_layer import reading_at
+from trainables.speed.last_layer import reading_at
 
 
 class LabelWordProjection(nn.Module):

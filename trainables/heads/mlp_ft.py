@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
-from trainables.heads.last_layer import reading_at
+from trainables.speed.last_layer import reading_at
 
 
 class MlpFt(Head):

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from search_spaces.errors import BadInput
+from trainables import speed
 from trainables.heads.base import Batch, HeadSpec, Texts
 from trainables.heads.inputs import LINE_BREAK, Frame, tokenize_columns
 from trainables.heads.label_words import LabelWordHead
@@ -43,6 +44,8 @@ class Mvp(LabelWordHead):
         tokenize = causal_template if spec.causal else masked_template
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
         self.shares_text = spec.causal and self.model.config.model_type in MODEL_TYPES
+        if spec.causal and not self.shares_text:
+            speed.not_taken("templates", f"{type(self.model).__name__} is of no kind it knows")
 
     def encode(self, texts: Texts) -> Batch:
         """All texts under the first template, then all under the second, and so on.
@@ -58,7 +61,7 @@ class Mvp(LabelWordHead):
             taken = len(frame.before) + len(frame.after) + len(template.ids)
             room = max(self.max_length - taken, 0)
             cut_texts.append([frame.join(text_columns, room) for text_columns in columns])
-        if self.shares_text:
+        if self.shares_text and speed.is_on("templates"):
             templates = [template.ids for template in self.templates]
             packed = pack(cut_texts, templates, self.tokenizer.pad_token_id)
             if packed is not None:
@@ -76,7 +79,8 @@ class Mvp(LabelWordHead):
     def score(self, batch: Batch) -> Tensor:
         # Templates differ in length, so each is padded by itself; but for training, where what is
         # done to the embeddings (adversarial.py) is done to the whole batch.
-        alone = not torch.is_grad_enabled() and not self.shares_text
+        apart = speed.is_on("templates") and not self.shares_text
+        alone = apart and not torch.is_grad_enabled()
         parts = batch.split(len(self.templates)) if alone else [batch]
         hidden = torch.cat([self.hidden_at_place(part) for part in parts])
         if hidden.dim() == 3:

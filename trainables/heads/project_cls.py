@@ -9,7 +9,7 @@ from transformers import AutoModelForMaskedLM
 
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
-from trainables.heads.last_layer import reading_at
+from trainables.speed.last_layer import reading_at
 
 
 class ProjectCls(Head):

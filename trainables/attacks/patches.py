@@ -1,0 +1,104 @@
+"""What we change in TextAttack 0.3.11, and why. Nothing of it lasts longer than a block.
+
+- `quiet_import`: importing it downloads NLTK data, prints, writes into the user's cache and changes
+  the environment.
+- `word_vectors_in`: counter-fitted vectors can be downloaded only, not read from a folder.
+- `textfooler_stop_words`: they are a local variable of the function that builds the recipe.
+- `replaced`: the engine counts and limits the time of an attack's parts.
+
+Imports TextAttack only when it is called.
+"""
+
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trainables.scratch import scratch
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """In this block an object or module has another attribute of that name."""
+    before = vars(owner).get(name)
+    its_own = name in vars(owner)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        if its_own:
+            setattr(owner, name, before)
+        else:
+            delattr(owner, name)
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """In this block TextAttack can be imported without a download or output.
+
+    TextAttack notes in its cache what it has downloaded, under a lock: a folder for each process,
+    so none waits for another, and the user's own cache hears of no download that never was.
+    """
+    import nltk
+
+    with (
+        scratch("textattack") as cache,
+        _own_environment("TA_CACHE_DIR", cache),
+        replaced(nltk, "download", lambda *_, **__: True),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        yield
+        from textattack.shared.utils import install
+
+        if cache == install.TEXTATTACK_CACHE_DIR:
+            install.TEXTATTACK_CACHE_DIR = os.path.expanduser("~/.cache/textattack")
+
+
+@contextmanager
+def word_vectors_in(folder: Path) -> Iterator[None]:
+    """In this block TextAttack takes its word vectors from a folder."""
+    from textattack.shared import utils
+
+    with replaced(utils, "download_from_s3", lambda _: str(folder)):
+        yield
+
+
+@cache
+def textfooler_stop_words() -> frozenset[str]:
+    """TextFooler's own stop words. The recipe is built up to them, without its word vectors."""
+    from textattack.attack_recipes import textfooler_jin_2019
+
+    kept: list[set[str]] = []
+
+    class Kept(Exception):
+        pass
+
+    def keep(stopwords: set[str]) -> None:
+        kept.append(stopwords)
+        raise Kept
+
+    with (
+        replaced(textfooler_jin_2019, "WordSwapEmbedding", lambda **_: None),
+        replaced(textfooler_jin_2019, "StopwordModification", keep),
+        suppress(Kept),
+    ):
+        textfooler_jin_2019.TextFoolerJin2019.build(None)
+    return frozenset(kept[0])
+
+
+@contextmanager
+def _own_environment(name: str, default: str) -> Iterator[None]:
+    """In this block the variable is set. After it the environment is as before: TextAttack sets
+    HF_HOME."""
+    before = dict(os.environ)
+    os.environ.setdefault(name, default)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

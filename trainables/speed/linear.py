@@ -1,0 +1,106 @@
+"""Matrix multiplication by oneDNN: torch has it beside MKL and does not use it in float32.
+
+On an AMD Zen 5, MKL does half of what oneDNN does; without AVX-512 they are alike. What is found
+for a row does not depend on how many other rows or threads there are.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from trainables import speed
+
+
+def use_onednn(model: nn.Module) -> None:
+    """Let the linear layers of `model`, GPT-2's too, multiply by `linear`. Weights stay."""
+    if not (_has_onednn() or torch.cuda.is_available()):
+        speed.not_taken("linear", "torch has no oneDNN here")
+    faster = {nn.Linear: Linear, Conv1D: TransposedLinear}
+    for module in model.modules():
+        module.__class__ = faster.get(type(module), type(module))
+
+
+class Linear(nn.Linear):
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+class TransposedLinear(Conv1D):
+    """GPT-2's: its weight is [inputs, outputs]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight.t(), self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """As torch.nn.functional.linear: x [..., inputs], weight [outputs, inputs], bias [outputs].
+
+    By oneDNN where torch has it and all is float32 on the CPU.
+    """
+    if not _suits(x, weight):
+        return F.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    if torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (x, weight, bias)
+    ):
+        found = _Linear.apply(rows, weight, bias)
+    else:
+        found = _product(_filled_up(rows), weight, bias)[: len(rows)]
+    return found.view(*x.shape[:-1], len(weight))
+
+
+def _filled_up(rows: Tensor) -> Tensor:
+    """With rows of zeros up to one of few numbers of rows, an eighth more at most from 128 on.
+
+    oneDNN compiles a kernel for each number of rows, in 0.4 ms or more, and what it keeps of each
+    lies among the results and leaves holes in the memory, which none of the next fits in.
+    """
+    step = 2 ** max(4, len(rows).bit_length() - 4)
+    missing = -len(rows) % step
+    return F.pad(rows, (0, 0, 0, missing)) if missing else rows
+
+
+def _has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+def _suits(x: Tensor, weight: Tensor) -> bool:
+    return (
+        _has_onednn()
+        and speed.is_on("linear")
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and x.numel() > 0
+    )
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = weight.contiguous()  # oneDNN reads a part of a larger matrix a number at a time
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return found
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        return _product(_filled_up(rows), weight, bias)[: len(rows)]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight = ctx.saved_tensors
+        of_rows, of_weight, of_bias = ctx.needs_input_grad
+        for_bias = gradient.sum(0) if of_bias else None
+        if torch.is_grad_enabled():  # a training that wants second derivatives: torch has them
+            return gradient @ weight, gradient.t() @ rows, for_bias
+        filled = _filled_up(gradient.contiguous())
+        return (
+            _product(filled, weight.t())[: len(rows)] if of_rows else None,
+            _product(filled.t(), _filled_up(rows).t()) if of_weight else None,
+            for_bias,
+        )

