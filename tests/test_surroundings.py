@@ -447,7 +447,7 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "--notify: the command ended with code 3",
-        "--notify: the command has not ended within 0 s and was ended",
+        "--notify: the command did not end within 0 s and was killed",
     ]
 
 
