@@ -22,6 +22,7 @@ from commands import REPOSITORY, environment, small
 SMALL = " ".join(small("mlp_ft,mvp", "misspellings"))
 RUN_BY = {  # commands that no test runs as they stand, and what runs them instead
     "make sweep": "test_make_sweep_and_the_ui",
+    "make demo": "test_make_sweep_and_the_ui",
     "make ui": "test_make_sweep_and_the_ui",
     "make test": ".ci/run",
     "make chaos N=20": "test_chaos.py, in short",
@@ -172,6 +173,9 @@ def test_the_heads_lead_to_the_protocol() -> None:
 def test_make_sweep_and_the_ui(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    done = subprocess.run(["make", "demo"], cwd=clone, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 of 4 cells done" in done.stdout and "demo/report/embedded/index.html" in done.stdout
     done = subprocess.run(["make", "sweep"], cwd=clone, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "420 of 420 cells done (60 do not apply)" in done.stdout

@@ -24,11 +24,12 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
 from trainables.data import Example, attacked_examples
+from trainables.files import StoreError
 from trainables.fit import gradients, load_data
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
 from trainables.speed.optimizer import AdamW
-from trainables.store import Store, StoreError
+from trainables.store import Store
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
@@ -193,7 +194,7 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
             return standard_loss(head, encoded, labels, given)
 
         loss, at_once = gradients(head, optimizer, batch, loss_of, {}, 8)
-        return loss, at_once, [p.grad for p in head.parameters() if p.grad is not None]
+        return loss, at_once, [p.grad.to_dense() for p in head.parameters() if p.grad is not None]
 
     whole_loss, whole, expected = gradients_with(8)
     part_loss, parts, found = gradients_with(1)

@@ -18,8 +18,9 @@ from orchestrator.plan.plan import make_plan
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.files import DamagedFile, Files, StoreError
 from trainables.metrics import attack_metrics
-from trainables.store import DamagedFile, Store, StoreError
+from trainables.store import Store
 
 
 @pytest.fixture(params=["disk", "s3", "fsspec"])
@@ -103,16 +104,16 @@ def test_a_merge_may_be_interrupted_anywhere(
     class Killed(BaseException):
         pass
 
-    class Interrupted(Store):
+    class Interrupted(Files):
         def __init__(self, url: str, left: int) -> None:
             super().__init__(url)
-            self.__dict__["left"] = left
+            self.left = left
 
-        def _delete(self, name: str) -> None:
-            self.__dict__["left"] -= 1
-            if self.__dict__["left"] < 0:
+        def delete(self, name: str) -> None:
+            self.left -= 1
+            if self.left < 0:
                 raise Killed
-            super()._delete(name)
+            super().delete(name)
 
     folder = tmp_path_factory.mktemp("merge")
     store = Store(str(folder))
@@ -121,17 +122,18 @@ def test_a_merge_may_be_interrupted_anywhere(
         store.add_attacked("log", each)
     for left in (interrupted_after, again):
         with suppress(Killed):
-            Interrupted(str(folder), left).merge_log("log", store.attacked("log"))
+            files = Interrupted(str(folder), left)
+            Store(str(folder), files).merge_log("log", store.attacked("log"))
         assert store.attacked("log") == records
     store.merge_log("log", store.attacked("log"))
     assert [path.name for path in (folder / "attacks" / "log").iterdir()] == ["examples.jsonl"]
 
 
 def test_a_fit_is_there_only_when_its_weights_are(store: Store) -> None:
-    store._write("fits/fit/weights.safetensors", b"half of them")
+    store.files.write("fits/fit/weights.safetensors", b"half of them")
     assert not store.has_fit("fit")
     store.write_fit("fit", b"all of them", fit("fit"))
-    store._write("fits/fit/weights.safetensors", b"all of the")
+    store.files.write("fits/fit/weights.safetensors", b"all of the")
     with pytest.raises(DamagedFile, match=r"weights\.safetensors.* is damaged \(not the weights"):
         store.read_weights("fit")
 
@@ -154,17 +156,17 @@ def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None
         writer.send_signal(signal.SIGKILL)
         writer.wait()
     store = Store(url)
-    assert not store.has_fit("fit") and store._files("") == []
+    assert not store.has_fit("fit") and store.files.below("") == []
     store.write_fit("fit", b"weights", fit("fit"))
     assert store.read_weights("fit") == b"weights"
 
 
 def test_a_listing_that_lags_loses_no_example(s3: Any) -> None:
-    class Lagging(Store):
-        def _names(self, folder: str) -> list[str]:
+    class Lagging(Files):
+        def names(self, folder: str) -> list[str]:
             return []
 
-    store = Lagging(s3.url("lagging"))
+    store = Store(s3.url("lagging"), Lagging(s3.url("lagging")))
     store.add_attacked("log", record(5))
     assert store.attacked("log") == {}
     assert store.attacked("log", look_for=[4, 5, 6]) == {5: record(5)}

@@ -28,6 +28,7 @@ from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
+from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
 from trainables.records import (
@@ -41,7 +42,7 @@ from trainables.records import (
     weights_name,
 )
 from trainables.speed.imports import import_large
-from trainables.store import DamagedFile, Store, StoreError
+from trainables.store import Store
 
 PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking

@@ -209,7 +209,7 @@ class Environment(TypedDict):
 
     python: NotRequired[SkipValidation[str]]
     platform: NotRequired[SkipValidation[str]]
-    versions: NotRequired[SkipValidation[dict[str, str]]]
+    versions: NotRequired[dict[str, Text]]
     hardware: NotRequired[SkipValidation[Hardware]]
     git: NotRequired[Commit | None]
 

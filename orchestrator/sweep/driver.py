@@ -35,10 +35,11 @@ from orchestrator.tracking.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
+from trainables.files import StoreError
 from trainables.records import TrialReport
 from trainables.scratch import remove_leftovers
 from trainables.speed.imports import gc_paused
-from trainables.store import Store, StoreError
+from trainables.store import Store
 
 WORKERS_END_WITHIN = 1.0  # seconds
 ENDS_WITHIN = 3.0  # seconds that a start which failed waits for the tracker

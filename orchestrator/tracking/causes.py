@@ -8,7 +8,7 @@ from orchestrator.cli.addresses import masked
 from orchestrator.tracking.client import proxy_of
 from orchestrator.tracking.database import is_locked, schema_advice, why_not_opened
 from orchestrator.tracking.where import Where, without
-from trainables.store import DamagedFile
+from trainables.files import DamagedFile
 
 NO_SPACE = ("No space left", "disk is full", "Disk quota exceeded")
 NOT_WRITABLE = ("attempt to write a readonly database", "unable to open database file")

@@ -1,5 +1,12 @@
 """Attacks: TextAttack's recipes by name, their offline resources, and the engine that runs them.
 
+recipes.py     the four attacks                   engine.py      attack example by example
+resources.py   what attacks need, by named set    offline.py     the embedded ones
+downloads.py   TextAttack's own, from where       patches.py     what we change in TextAttack
+rules.py       what holds for every success       similarity.py  how alike two texts are
+unread.py      text beyond what the model reads   deadline.py    the time limit of an example
+stopwatch.py   where the time goes
+
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
 of this table, or the user's own as `package.module:function`.
 """

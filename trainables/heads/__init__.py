@@ -1,5 +1,10 @@
 """Heads: how class scores are read off a language model, one file a kind.
 
+base.py         what every head is              mlp_ft.py       a classification head
+project_cls.py  a linear layer on CLS           cls_prompt.py   label words at CLS, no template
+mvp.py          label words at a prompt's mask  label_words.py  scores of label words
+inputs.py       texts to token ids              shared_text.py  several prompts after one text
+
 A catalog file names a kind of this table, or a class of the user's own as `package.module:Class`.
 """
 

@@ -1,5 +1,7 @@
 """Kinds of training: the loss whose gradient a step of fine-tuning follows, one file a kind.
 
+standard.py   cross-entropy     adversarial.py   the same on perturbed embeddings
+
 Each is a function `(head, batch, labels, settings) -> loss`; a catalog file names one of this
 table, or the user's own as `package.module:function`.
 """

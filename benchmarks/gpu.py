@@ -1,0 +1,242 @@
+"""A first look at a GPU: is it right, is it repeatable, what do a step and a query take?
+
+    python -m benchmarks.gpu --json gpu.json            some four minutes on a GPU
+    python -m benchmarks.gpu --small                    on a CPU: does the script run
+
+Base-size BERT, RoBERTa and GPT-2 with random weights and the packaged tokenizers, on rows of the
+packaged AG News. Prints one JSON object a line: scores minus those of the CPU; whether two equal
+fits are equal to the bit; milliseconds of a step of 8 examples and of queries, in float32, TF32 and
+bfloat16; attacks. Needs neither Ray nor MLflow.
+"""
+
+import argparse
+import contextlib
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from search_spaces.catalog import Catalog, attack_settings, prompts_of
+from trainables.assets import EMBEDDED, Assets
+from trainables.attacks.resources import masked_language_model, prepare_textattack
+from trainables.data import Example, Splits, load_splits
+from trainables.fit import gradients
+from trainables.heads import build_head
+from trainables.heads.base import Head, HeadSpec
+from trainables.speed.optimizer import AdamW
+from trainables.training.standard import standard_loss
+
+MODELS, HEADS, DATASET = ("bert", "roberta", "gpt2"), ("mlp_ft", "mvp"), "ag_news"
+ATTACKS = ("textfooler", "textbugger", "bert_attack", "misspellings")
+STEPS = 20  # of the two fits that are compared
+BATCH, MAX_LENGTH = 8, 512
+
+
+@dataclass
+class Bench:
+    """The device, the size of the models, and what was found so far."""
+
+    small: bool
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    found: list[dict[str, Any]] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def say(self, **found: Any) -> None:
+        self.found.append(found)
+        print(json.dumps(found), flush=True)
+
+    def milliseconds(self, do: Callable[[], object]) -> float:
+        """The median of a few runs, after some that warm up."""
+        taken = []
+        for number in range(2 if self.small else 18):
+            self.wait()
+            began = time.perf_counter()
+            do()
+            self.wait()
+            taken.append(1e3 * (time.perf_counter() - began))
+            if number < (1 if self.small else 3):
+                taken.clear()
+        return round(statistics.median(taken), 2)
+
+    def wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def head(self, model: str, name: str, device: str | None = None) -> Head:
+        catalog = Catalog()
+        data, entry = catalog.dataset(DATASET), catalog.head(name)
+        language_model = catalog.model(f"{model}-embedded")
+        prompts = prompts_of(data, entry, language_model)
+        torch.manual_seed(0)
+        spec = HeadSpec(
+            self.folders[model],
+            language_model.kind == "causal",
+            len(data.labels),
+            None if isinstance(prompts, str) else prompts,
+            MAX_LENGTH,
+            pretrained=False,
+        )
+        return build_head(entry.kind, spec).to(device or self.device)
+
+
+def write_model(folder: Path, model: str, small: bool) -> None:
+    """A model's configuration at base size, with the packaged tokenizer and no weights."""
+    shutil.copytree(EMBEDDED / model, folder, dirs_exist_ok=True)
+    (folder / "model.safetensors").unlink()
+    layers, width = (2, 96) if small else (12, 768)
+    config = AutoConfig.from_pretrained(EMBEDDED / model)
+    config.vocab_size = max(config.vocab_size, 200 if small else 50265)
+    heads = width // (32 if small else 64)
+    if config.model_type == "gpt2":
+        config.n_layer, config.n_embd, config.n_head, config.n_positions = (
+            layers,
+            width,
+            heads,
+            1024,
+        )
+    else:
+        config.num_hidden_layers, config.hidden_size = layers, width
+        config.num_attention_heads, config.intermediate_size = heads, 4 * width
+        config.max_position_embeddings = 514
+    config.save_pretrained(folder)
+
+
+def precisions(device: str) -> dict[str, Callable[[], AbstractContextManager[object]]]:
+    if device == "cpu":
+        return {"float32": contextlib.nullcontext}
+    bfloat16 = partial(torch.autocast, "cuda", torch.bfloat16)
+    return {"float32": contextlib.nullcontext, "tf32": tf32, "bfloat16": bfloat16}
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def step(head: Head, optimizer: AdamW, batch: list[Example]) -> None:
+    head.train()
+    gradients(head, optimizer, batch, standard_loss, {}, BATCH)
+    optimizer.step()
+
+
+def look_at_scores(bench: Bench, rows: Splits, model: str, name: str) -> None:
+    texts = [example.texts for example in rows.test[:8]]
+    head = bench.head(model, name)
+    together, on_cpu = head.predict(texts, 8), bench.head(model, name, "cpu").predict(texts, 8)
+    bench.say(
+        model=model,
+        head=name,
+        largest_difference_from_cpu=float((together - on_cpu).abs().max()),
+        of_texts_alone=float((head.predict(texts, 1) - together).abs().max()),
+    )
+
+
+def look_at_equal_fits(bench: Bench, rows: Splits, model: str, name: str) -> None:
+    ends = []
+    for _ in range(2):
+        head = bench.head(model, name)
+        optimizer = AdamW(head, 1e-4, 0.01)
+        torch.manual_seed(1)
+        for number in range(STEPS):
+            step(head, optimizer, list(rows.train[BATCH * number : BATCH * (number + 1)]))
+        optimizer.settle()
+        ends.append(head.snapshot())
+    equal = all(torch.equal(ends[0][weight], ends[1][weight]) for weight in ends[0])
+    bench.say(model=model, head=name, steps=STEPS, two_equal_fits_are_equal=equal)
+
+
+def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
+    texts = [example.texts for example in rows.test[:32]] * 8
+    for precision, within in precisions(bench.device).items():
+        with within():
+            head = bench.head(model, name)
+            optimizer = AdamW(head, 1e-5, 0.01)
+            batch = list(rows.train[:BATCH])
+            if bench.device == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            taken = {"step_ms": bench.milliseconds(lambda: step(head, optimizer, batch))}  # noqa: B023
+            if bench.device == "cuda":
+                taken["step_peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 2)
+            for count in (1, 8) if bench.small else (1, 8, 32, 256):
+                asked = texts[:count]
+                taken[f"query_{count}_ms"] = bench.milliseconds(
+                    lambda: head.predict(asked, len(asked))  # noqa: B023
+                )
+            bench.say(model=model, head=name, precision=precision, **taken)
+
+
+def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
+    """Means over five examples whose labels are what the untrained victim says."""
+    from trainables.attacks.engine import Victim, attack_examples
+    from trainables.attacks.recipes import build_attack
+
+    catalog = Catalog()
+    data, head = catalog.dataset(DATASET), bench.head("bert", name)
+    first = rows.test[:6]
+    labels = head.predict([example.texts for example in first], 8).argmax(dim=1).tolist()
+    victims = [Example(e.id, e.texts, label) for e, label in zip(first, labels, strict=True)]
+    for attack in ATTACKS:
+        entry = catalog.attack(attack)
+        made = build_attack(
+            entry.kind,
+            Victim(head),
+            attack_settings(entry, data, "mvp", "embedded"),
+            "embedded",
+            masked_language_model("embedded"),
+            data.columns,
+            data.attacked,
+        )
+        _, *records = attack_examples(made, victims, data.columns, 0, DATASET, attack)
+        finished = [record for record in records if record["status"] != "error"]
+        bench.say(
+            attack=attack,
+            head=name,
+            errors=len(records) - len(finished),
+            queries=statistics.mean(record["queries"] for record in finished),
+            seconds=round(statistics.mean(record["seconds"] for record in finished), 3),
+            victim_seconds=round(statistics.mean(r["victim_seconds"] for r in finished), 3),
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="two narrow layers")
+    parser.add_argument("--json", type=Path, help="keep what is found in this file")
+    arguments = parser.parse_args()
+    bench = Bench(arguments.small)
+    prepare_textattack("embedded")
+    data = Catalog().dataset(DATASET)
+    rows = load_splits(DATASET, data, Assets("embedded").dataset_files(DATASET, data))
+    name = torch.cuda.get_device_name() if bench.device == "cuda" else "cpu"
+    bench.say(device=name, torch=torch.__version__)
+    with tempfile.TemporaryDirectory() as folder:
+        for model in MODELS:
+            bench.folders[model] = Path(folder) / model
+            write_model(bench.folders[model], model, bench.small)
+        for model in MODELS:
+            for head in HEADS:
+                look_at_scores(bench, rows, model, head)
+                look_at_equal_fits(bench, rows, model, head)
+                take_times(bench, rows, model, head)
+        for head in HEADS:
+            take_times_of_attacks(bench, rows, head)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(bench.found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Files at a local path or URL: written whole or not at all; what goes wrong is said in one line.
+
+A URL is any that pyarrow or fsspec opens (s3://, gs://, ...). No name leads out of it.
+"""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import count
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from pyarrow import fs
+
+from search_spaces.errors import BadInput
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+PART = ".part"  # ends the name of a file that is not whole yet
+AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
+
+
+class StoreError(BadInput, OSError):
+    """The store cannot be written or read any more; the message is one line for people."""
+
+
+class DamagedFile(StoreError):
+    """A file of the store that is not what it should be; `name` is its name in the store."""
+
+    def __init__(self, name: str, place: str, why: str) -> None:
+        super().__init__(f"{place} is damaged ({why})")
+        self.name, self.why = name, why
+
+
+class Files:
+    """The files of a store."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @cached_property
+    def _opened(self) -> tuple[fs.FileSystem, str]:
+        if not self.url:
+            raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
+        if "://" not in self.url:
+            return fs.LocalFileSystem(), self._absolute()
+        if "@" in urlsplit(self.url).netloc:
+            raise BadInput(
+                "--store: leave keys out of the URL, they would be written down with the results; "
+                "give them by the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
+            )
+        try:
+            filesystem, path = _open(self.url)
+        except Exception as error:
+            raise BadInput(f"--store {self.url}: cannot be opened: {first_line(error)}") from None
+        if not path.strip("/") or "\0" in path:
+            raise BadInput(f"--store {self.url}: names no folder; write scheme://bucket/folder")
+        return filesystem, path
+
+    def _absolute(self) -> str:
+        try:
+            path = os.path.abspath(self.url)
+            path.encode()
+        except FileNotFoundError:
+            raise BadInput("the current folder was deleted; change to one that is there") from None
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"--store {path!a}: a folder whose name is not UTF-8 text, which not every library "
+                "reads; rename it"
+            ) from None
+        return path
+
+    @property
+    def local_folder(self) -> str | None:
+        """The folder on this machine, or None for a store elsewhere."""
+        filesystem, path = self._opened
+        return path if isinstance(filesystem, fs.LocalFileSystem) else None
+
+    def place(self, name: str) -> str:
+        """Where a file of the store lies, for people to open."""
+        if self.local_folder is not None:
+            return f"{self.local_folder}/{name}"
+        url, question, options = self.url.partition("?")
+        return f"{url.rstrip('/')}/{name}{question}{options}"
+
+    def path(self, name: str) -> tuple[fs.FileSystem, str]:
+        filesystem, base = self._opened
+        return filesystem, f"{base}/{_safe(name)}".rstrip("/")
+
+    def exists(self, name: str) -> bool:
+        filesystem, path = self.path(name)
+        with self._named_errors("read"):
+            return filesystem.get_file_info(path).type == fs.FileType.File
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises FileNotFoundError, DamagedFile where it cannot be one."""
+        filesystem, path = self.path(name)
+        if self.local_folder is not None:
+            if not os.path.lexists(path):
+                raise FileNotFoundError(path)
+            if not os.path.isfile(path):
+                raise self.damaged(name, "it is no file")
+            if not os.access(path, os.R_OK):
+                raise self.damaged(name, "this user may not read it")
+        with self._named_errors("read"), filesystem.open_input_stream(path) as file:
+            return file.read()
+
+    def damaged(self, name: str, why: str) -> DamagedFile:
+        """The error that a file is not what it should be."""
+        return DamagedFile(name, self.place(name), why)
+
+    def write(self, name: str, content: bytes) -> None:
+        filesystem, path = self.path(name)
+        with self._named_errors("written"):
+            if isinstance(filesystem, fs.LocalFileSystem):
+                self._clear_way(name)
+                _write_local(path, content)
+            else:
+                with filesystem.open_output_stream(path) as file:
+                    file.write(content)
+
+    def _clear_way(self, name: str) -> None:
+        """Rename what stands where a file of ours, or the folder of its key, should be."""
+        parts = name.split("/")
+        folder = "/".join(parts[:2])
+        ways = [(folder, os.path.isdir)] if len(parts) == 3 else []
+        for standing, is_right in [*ways, (name, os.path.isfile)]:
+            path = self.path(standing)[1]
+            if os.path.lexists(path) and not is_right(path):
+                self.rename_aside(standing)
+
+    def rename_aside(self, name: str) -> str:
+        """Give a file or folder a name that is still free; returns that."""
+        filesystem, path = self.path(name)
+        names = set(self.entries(name.rpartition("/")[0]))
+        short = name.rpartition("/")[2]
+        aside = next(a for n in count(1) if (a := f"{short}.damaged-{n}") not in names)
+        with self._named_errors("read"):
+            if self.local_folder is not None:
+                os.rename(path, f"{path.rpartition('/')[0]}/{aside}")
+            else:
+                filesystem.move(path, f"{path.rpartition('/')[0]}/{aside}")
+        return aside
+
+    def delete(self, name: str) -> None:
+        filesystem, path = self.path(name)
+        with self._named_errors("written"):
+            filesystem.delete_file(path)
+
+    def in_folders(self, folder: str) -> list[tuple[str, str]]:
+        """The files two levels below the store: names of their folder and of themselves."""
+        parts = (name.split("/") for name in self.below(folder))
+        return [(each[1], each[2]) for each in parts if len(each) == 3]
+
+    def below(self, folder: str) -> list[str]:
+        """All files below a folder, by their names in the store."""
+        filesystem, path = self.path(folder)
+        if self.local_folder is not None and not os.path.isdir(path):
+            return []
+        selector = fs.FileSelector(path, recursive=True, allow_not_found=True)
+        with self._named_errors("read"):
+            infos = filesystem.get_file_info(selector)
+        files = [info.path for info in infos if info.type == fs.FileType.File]
+        return [file[len(path) - len(folder) :].lstrip("/") for file in files]
+
+    def names(self, folder: str) -> list[str]:
+        """Names of the files in a folder."""
+        return [name for name, type in self.entries(folder).items() if type == fs.FileType.File]
+
+    def entries(self, folder: str) -> dict[str, fs.FileType]:
+        """Names of the files and folders in a folder, with their types."""
+        filesystem, path = self.path(folder)
+        if self.local_folder is not None and not os.path.isdir(path):
+            return {}
+        selector = fs.FileSelector(path, allow_not_found=True)
+        with self._named_errors("read"):
+            return {info.base_name: info.type for info in filesystem.get_file_info(selector)}
+
+    @contextmanager
+    def _named_errors(self, done: str) -> Iterator[None]:
+        """Have what the disk or the network says raised as StoreError; FileNotFoundError of what
+        was to be read as it is."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if done == "read" and isinstance(error, FileNotFoundError):
+                raise
+            raise StoreError(
+                f"the store {self.url} cannot be {done}: {first_line(error)}"
+            ) from error
+
+
+def _open(url: str) -> tuple[fs.FileSystem, str]:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(f"another machine's folder ({parts.netloc}); write file:///folder")
+        return fs.LocalFileSystem(), unquote(parts.path)
+    try:
+        return fs.FileSystem.from_uri(url)
+    except ValueError:  # A scheme that pyarrow does not know.
+        import fsspec
+
+        filesystem, path = fsspec.core.url_to_fs(url)
+        return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+
+
+def _write_local(path: str, content: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{uuid.uuid4().hex}{PART}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _safe(name: str) -> str:
+    """The name, unless it would lead out of the store. Keys and names come from users' files."""
+    if name and (any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name):
+        raise BadInput(f"{name!r} is not the name of a file in a store: it would lead out of it")
+    return name
+
+
+def at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+    """What `do` gives for each item, in order; several are done at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return list(threads.map(do, items))
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
