@@ -2,27 +2,27 @@
 
     python -m benchmarks.attack [--small] [--json FILE]
 
-The same victims, attack settings, resources and examples (AG News as it ships). Sides:
+The same victims, attack settings, resources and examples (the embedded AG News). Sides:
 
-engine    trainables/attacks; on several cores as a sweep has it, a worker a core, each with a part
+engine    trainables/attacks; on several cores as in a sweep: one worker per core, each with a part
           of the examples
 attacker  textattack.Attacker with its own HuggingFaceModelWrapper, which pads to the victim's
-          maximum length (96), its own classes wherever ours are faster twins, and models as
-          transformers has them
-unpadded  the same, but with our Victim for a wrapper: texts by length, padded to the longest, and
-          our victim's products of matrices
+          maximum length (96), its own classes wherever we have faster ones, and transformers'
+          models as they are
+unpadded  the same, but with our Victim as the wrapper: texts sorted by length, padded to the
+          longest of a batch, and our matrix multiplication
 
-On several cores the last two have as many threads: `Attacker`'s own workers are for GPUs only.
-The sides take turns within each round, so that what else the machine does hits all; a figure is
-the median of the rounds, with lowest and highest. On one core of a busy machine CPU time is the one
-to read; on several it is the wall clock, as CPU time has threads in it that wait for each other. An
-attack that draws at random draws anew in each side, from its own seed. Of the engine it is also
-told which part the time goes to.
+On several cores the last two have as many threads: `Attacker`'s own workers are for GPUs only. The
+sides take turns within each round, so that other load affects all of them; a figure is the median
+of the rounds, with lowest and highest. On one core of a busy machine read CPU time; on several
+cores read wall-clock time, because CPU time includes threads that wait for each other. Each side
+draws its random numbers from its own seed. For the engine, the time is also split by part.
 
 BERT-Attack is measured at 4 candidates a word. TextAttack scores every combination of a word's
-pieces, with the recipe's 8 as many as 8 to the number of pieces, and then does not use the scores.
+pieces (with the recipe's 8 candidates, 8 to the power of the number of pieces) and then does not
+use the scores.
 
-The small victim is BERT as it ships, fine-tuned; the larger ones have random weights and a few
+The small victim is the embedded BERT, fine-tuned; the larger ones have random weights and a few
 steps of training. Examples get the labels that the victim gives them, so that none is skipped.
 """
 
@@ -341,8 +341,8 @@ def where_time_goes(name: str, head: Any, examples: Sequence[Example]) -> dict[s
 def table(results: Sequence[Measured]) -> str:
     """Examples a second as Markdown; the ratio is that of CPU seconds an example."""
     lines = [
-        "| victim | cores | attack | side | examples/s (min–max) | ms CPU an example (min–max) "
-        "| engine × faster (CPU) | (wall) | queries an example |",
+        "| victim | cores | attack | side | examples/s (min–max) | CPU ms per example (min–max) "
+        "| engine × faster (CPU) | (wall) | queries per example |",
         "| --- | --: | --- | --- | --: | --: | --: | --: | --: |",
     ]
     engine: Any = None
@@ -355,8 +355,8 @@ def table(results: Sequence[Measured]) -> str:
         lines.append(
             f"| {r.victim} | {r.cores} | {r.attack} | {r.side} "
             f"| {1 / statistics.median(r.wall):.2f} ({1 / max(r.wall):.2f}–{1 / min(r.wall):.2f}) "
-            f"| {1000 * statistics.median(r.cpu):.0f} "
-            f"({1000 * min(r.cpu):.0f}–{1000 * max(r.cpu):.0f}) "
+            f"| {1000 * statistics.median(r.cpu):,.0f} "
+            f"({1000 * min(r.cpu):,.0f}–{1000 * max(r.cpu):,.0f}) "
             f"| {cpu:.1f} | {wall:.1f} | {r.queries:.0f} |"
         )
     return "\n".join(lines)

@@ -2,14 +2,15 @@
 
     python -m benchmarks.fast_paths [--paths optimizer] [--rounds N] [--json FILE]
 
-Whole fits of the embedded space (sst2, packaged models), from the head as it is built to the record
-of the fit, and attacks on the last of them. Sides take turns in one process of one thread, and what
-is counted is its CPU time: other work on the machine does not count. A figure is the time without
-the path by the time with it, the median of all rounds with lowest and highest.
+Whole fits of the embedded space (sst2, packaged models), from building the head to the record of
+the fit, and attacks on the last of them. Sides take turns in one process with one thread, and its
+CPU time is measured, so other load on the machine does not count. A figure is the time without the
+path divided by the time with it: the median of all rounds, with lowest and highest.
 
 `same bits`: whether fits end with the same weights, and attacks with the same records.
 
-BERT-Attack has 3 candidates a word, as TextAttack's own class tries all combinations of pieces.
+BERT-Attack has 3 candidates a word, because TextAttack's own class tries all combinations of
+pieces.
 """
 
 import argparse

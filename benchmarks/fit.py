@@ -4,8 +4,8 @@
 
 mvp, 4 templates, a vocabulary of 50,265 words:
   ours       trainables/heads/mvp.py under trainables/fit.py's step
-  formula    the masked language model's logits at every place, of which those at the mask are taken
-             and of these the label words', then max and mean; torch's AdamW
+  formula    the masked language model's logits at every position, of which the label words' at the
+             mask are selected, then max and mean; torch's AdamW
 mlp_ft:
   ours       trainables/heads/mlp_ft.py under the same step
   trainer    AutoModelForSequenceClassification under the Trainer of transformers, which pads a
@@ -14,9 +14,9 @@ mlp_ft:
 All have the same rows of AG News in the same batches of 8, random weights, float32, no gradient
 clipping. The full run is of base size (12 layers of 768), the small one has 2 layers of 384.
 
-Each side runs in a process of its own, for memory is that process's highest; sides take turns, and
-a figure is the median of the rounds with lowest and highest. A round's steps are those after the
-first two. `logits` is the largest tensor of scores over words that the model makes in a step.
+Each side runs in a process of its own, so memory is that process's peak; sides take turns, and a
+figure is the median of the rounds with lowest and highest. The first two steps of a round do not
+count. `logits` is the largest tensor of vocabulary logits in a step.
 """
 
 import argparse

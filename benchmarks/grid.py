@@ -1,23 +1,22 @@
-"""A slice of the embedded grid: a sweep, against a script that runs one process a cell.
+"""A slice of the embedded grid: a sweep, against a script that runs one process per cell.
 
     python -m benchmarks.grid [--small] [--json FILE]
 
 sweep    python -m orchestrator.sweep
-script   benchmarks/one_cell.py for each cell, by xargs as many at once as the sweep has slots:
+script   benchmarks/one_cell.py for each cell, run by xargs, as many at once as the sweep has slots:
          the Trainer of transformers fits, textattack.Attacker attacks
 
 The slice is {sst2, ag_news, dbpedia_14} × bert-embedded × {mlp_ft, mvp} × 4 attacks: 24 cells on 6
-fits, like the whole grid 4 cells a fit. Both sides have the space's own settings, the same rows,
+fits; like the whole grid, 4 cells per fit. Both sides have the space's own settings, the same rows,
 attacked examples, resources and threads. The sides take turns; a figure is the median of the
 rounds, with lowest and highest.
 
-`in fits` and `in attacks` are seconds added up over all of them, as each side times its own; the
-script's attacks have the loading of what an attack needs in them.
-The sweep starts Ray and MLflow, keeps every example and makes its report; what that costs however
-few cells there are is told by a sweep of one tiny cell (`fixed`), in turn with the others.
-Accuracies are there to see that both sides do the same work: initialisation and order of the rows
-are drawn otherwise, so they agree but for chance. Of a cell's 5 examples one is 20 points; the
-fits' accuracy on the whole test set says more.
+`in fits` and `in attacks` are seconds summed over all of them, as each side measures its own; the
+script's attacks include loading what an attack needs. The sweep starts Ray and MLflow, keeps every
+example and writes its report; a sweep of one tiny cell (`fixed`), in turn with the others, measures
+this fixed cost. Accuracies show that both sides do the same work: initialisation and row order are
+drawn differently, so they agree up to chance. One of a cell's 5 examples is 20 points; the fits'
+accuracy on the whole test set says more.
 """
 
 import argparse
@@ -180,7 +179,7 @@ def whole_grid(found: dict[str, list[Costs]], cells: int) -> dict[str, list[floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A sweep, beside one process a cell.")
+    parser = argparse.ArgumentParser(description="A sweep against one process per cell.")
     parser.add_argument("--small", action="store_true", help="2 cells, 600 rows, one round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slots", type=int, default=2, help="cells at once, on either side")

@@ -1,19 +1,19 @@
-"""One cell as a script of one's own would do it: the Trainer fits, textattack.Attacker attacks.
+"""One cell as a hand-written script runs it: the Trainer fits, textattack.Attacker attacks.
 
     python -m benchmarks.one_cell cell.json     (as benchmarks/grid.py writes it; result: cell.out)
 
-The other side of benchmarks/grid.py. A process a cell: nothing is shared with other cells, and
-nothing of trainables/heads, fit.py or attacks/engine.py is used. What both sides have in common is
-what is compared on: rows, settings, attack resources.
+The other side of benchmarks/grid.py. One process per cell: nothing is shared with other cells,
+and nothing of trainables/heads, fit.py or attacks/engine.py is used. Both sides have the same rows,
+settings and attack resources.
 
 mlp_ft is AutoModelForSequenceClassification under TextAttack's HuggingFaceModelWrapper, which pads
 to the maximum length. mvp is the formula of its paper over the masked language model's logits, all
 of its vocabulary at all places; its batches are padded to their longest text.
 """
 
+import argparse
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -263,7 +263,9 @@ def run(cell: Cell) -> dict[str, Any]:
 
 
 def main() -> None:
-    file = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cell", type=Path, help="cell.json; the result is written beside it")
+    file = parser.parse_args().cell
     found = run(Cell.model_validate_json(file.read_text()))
     file.with_suffix(".out").write_text(json.dumps(found) + "\n")
 

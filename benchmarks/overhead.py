@@ -2,20 +2,22 @@
 
     python -m benchmarks.overhead [--small] [--json FILE]
 
-Cells of next to no size (no_op.py): sst2, a linear head on hashed words trained on 16 rows, four
-attacks that propose nothing, on 5 examples each; 75 seeds make 75 fits and 300 cells. With S slots,
+Cells with almost no compute (no_op.py): sst2, a linear head on hashed words trained on 16 rows,
+four attacks that propose nothing, on 5 examples each; 75 seeds make 75 fits and 300 cells. With S
+slots,
 
     overhead of a cell = ((W − F) S − (C − C_F)) / (n − n_F)
 
-where W is the sweep's wall clock, C what its records say was computed (seconds of fits and of
-examples), n its cells; F, C_F and n_F are those of a sweep of one cell a slot, so that the start
-and the imports, which come once a sweep and once a slot, are left out.
+where W is the sweep's wall-clock time, C the compute in its records (seconds of fits and of
+examples), n its number of cells; F, C_F and n_F are those of a sweep with one cell per slot. So the
+costs paid once per sweep (start) and once per slot (imports) are left out.
 
-Where it goes: `before` the first cell is begun, `between` that and the last result, and `after`
-it (the report, and what MLflow has yet to be told), by the dates of the store's files. `alone` is
-the same cells one after another in one process without Ray and MLflow (trainables/cell.py): what a
-cell takes there beyond its compute is the worker's own, the rest is the orchestrator's. CPU seconds
-are those of the sweep's whole tree of processes: on a busy machine they are the ones to read.
+Where it goes: `before` the first cell starts, `between` that and the last result, and `after` it
+(the report, and what is still to be uploaded to MLflow), by the times of the store's files. `alone`
+runs the same cells one after another in one process without Ray and MLflow (trainables/cell.py):
+what a cell takes there beyond its compute is the worker's share, the rest is the orchestrator's.
+CPU seconds are those of the sweep's whole process tree: on a busy machine they are the ones to
+read.
 """
 
 import argparse
@@ -37,7 +39,7 @@ from trainables.cell import Worker
 from trainables.store import Store
 
 ATTACKS = 4
-WANTED = 0.3  # seconds a cell
+TARGET = 0.3  # seconds per cell
 SPACE = """\
 name: overhead
 assets: embedded
@@ -129,13 +131,13 @@ def overheads(found: dict[str, list[Costs]], slots: int) -> dict[str, list[float
     return {
         "overhead": [w - c for w, c in zip(by_phase["wall_s"], compute, strict=True)],
         "before the first cell (planning)": by_phase["before_s"],
-        "between first and last": [
+        "between the first and the last": [
             b - c for b, c in zip(by_phase["between_s"], compute, strict=True)
         ],
-        "of that in a worker alone": worker,
-        "after the last (report, MLflow)": by_phase["after_s"],
-        "compute, not in the above": compute,
-        "CPU seconds, with compute": [
+        "of this, in the worker itself": worker,
+        "after the last cell (report, MLflow)": by_phase["after_s"],
+        "compute, not included above": compute,
+        "CPU seconds, including compute": [
             (w["cpu_s"] - f["cpu_s"]) / (w["cells"] - f["cells"]) for w, f, _ in rounds
         ],
     }
@@ -165,12 +167,12 @@ def main() -> None:
     cells = found["sweep"][0]["cells"]
     walls = {side: spread([costs["wall_s"] for costs in found[side]]) for side in found}
     print(f"{described(where)}; {cells} cells, {slots} slots\n")
-    print(f"wall clock: sweep {walls['sweep']} s, one cell a slot {walls['fixed']} s\n")
-    print(table([{"": n, "seconds a cell": spread(v, 3)} for n, v in seconds.items()]))
-    wanted = statistics.median(seconds["overhead"]) <= WANTED
-    print(f"\nwanted: at most {WANTED} s a cell: {'yes' if wanted else 'no'}")
+    print(f"wall clock: sweep {walls['sweep']} s, one cell per slot {walls['fixed']} s\n")
+    print(table([{"": n, "seconds per cell": spread(v, 3)} for n, v in seconds.items()]))
+    met = statistics.median(seconds["overhead"]) <= TARGET
+    print(f"\ntarget: at most {TARGET} s per cell; met: {'yes' if met else 'no'}")
     if arguments.json:
-        said = {"machine": where, "slots": slots, "rounds": found, "seconds a cell": seconds}
+        said = {"machine": where, "slots": slots, "rounds": found, "seconds per cell": seconds}
         arguments.json.write_text(json.dumps(said, indent=1) + "\n")
 
 

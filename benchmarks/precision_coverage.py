@@ -1,15 +1,15 @@
-"""How often intervals miss, when one looks after every example; and what stopping early saves.
+"""How often intervals miss when checked after every example, and what stopping early saves.
 
-    python benchmarks/precision_coverage.py [--runs 1000]
+    python -m benchmarks.precision_coverage [--runs 1000]
 
-Draws the outcomes of a cell in a random order and looks after every example. Two intervals for the
-figure over all N examples are compared: `ours` is trainables/precision.py's, `fixed` is Clopper and
-Pearson's for draws without replacement (2.5 % in each tail of the hypergeometric distribution),
-which holds for one look at a number of examples that was fixed before.
+Draws the outcomes of a cell in random order and checks the interval after every example. Two
+intervals for the figure over all N examples are compared: `ours` is trainables/precision.py's,
+`fixed` is Clopper and Pearson's for draws without replacement (2.5 % in each tail of the
+hypergeometric distribution), which is valid for one look at a number of examples fixed in advance.
 
 The first table has the runs in which an interval ever missed the figure. The second has how many
-of the N examples are attacked until the interval's half width is at most the precision, and in
-brackets the runs in which the interval misses there, where one stops.
+of the N examples are attacked until the interval's half-width is at most the precision, and in
+brackets the runs in which the interval misses at that point.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Products of matrices in float32: torch's own way, beside trainables/speed/linear.py's.
+"""Matrix multiplication in float32: torch's against trainables/speed/linear.py's.
 
     python -m benchmarks.products [--rounds N] [--json FILE]
 
-One thread. ONEDNN_MAX_CPU_ISA=AVX2 before it shows what a CPU without AVX-512 would gain.
+One thread. With ONEDNN_MAX_CPU_ISA=AVX2 set it shows what a CPU without AVX-512 gains.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.side_by_side import Costs, described, in_turns, machine, spread, table
 from trainables.speed.linear import linear
 
-# Rows, inputs, outputs: a step of a small model, of a base one, and what attacks ask at a time.
+# Rows, inputs, outputs: a training step of a small model, of a base model, and an attack's queries.
 SHAPES = ((704, 384, 768), (256, 768, 3072), (32, 384, 384), (8, 384, 384))
 ENOUGH = 0.2  # seconds a measurement
 Product = Callable[[Tensor, Tensor], Tensor]
@@ -39,7 +39,7 @@ def speed(product: Product, shape: tuple[int, int, int], _round: int) -> Costs:
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Products of matrices: torch's, beside ours.")
+    parser = argparse.ArgumentParser(description="Matrix multiplication: torch's against ours.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()

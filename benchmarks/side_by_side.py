@@ -1,8 +1,8 @@
-"""What a command costs, its whole tree of processes with it; and medians with lowest and highest.
+"""What a command and its child processes cost; and medians with lowest and highest.
 
-Seconds of wall clock and CPU, and memory. A tree is sampled: its CPU seconds are the last that
-were seen of each process, which leaves out what one did in its last moments (0.2 s at most).
-Memory is seen every 2 s: `pss` counts pages that processes share once, `rss` once for each.
+Seconds of wall clock and CPU, and memory. The process tree is sampled: its CPU seconds are the last
+that were seen of each process, which misses at most its last 0.2 s. Memory is sampled every 2 s:
+`pss` counts a shared page once, `rss` once per process.
 """
 
 import contextlib
@@ -145,10 +145,10 @@ def in_turns(sides: Mapping[str, Callable[[int], Costs]], rounds: int) -> dict[s
 
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Median (lowest–highest); only the value where there is one."""
-    middle = f"{statistics.median(values):.{digits}f}"
+    middle = f"{statistics.median(values):,.{digits}f}"
     if len(values) == 1:
         return middle
-    return f"{middle} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    return f"{middle} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,20 +1,21 @@
 """How well the real plan and the real searcher use a cluster, in simulated time.
 
-    python benchmarks/simulated_cluster.py [--small] [--json FILE]
+    python -m benchmarks.simulated_cluster [--small] [--json FILE]
 
-The paper's grid is planned as `--dry-run` plans it (with more seeds: 30,000 cells), its searcher
-hands the cells out, and a discrete-event cluster "runs" them: no Ray, no models, no waiting. The
-cluster starts what is pending in the order it was handed out, each on a random node with room, as
-Ray would and not as the searcher thinks. Starting a trial takes no time here.
+The paper's grid is planned as `--dry-run` plans it (with more seeds: 30,000 cells), the real
+searcher hands the cells out, and a discrete-event cluster "runs" them: no Ray, no models, no
+waiting. The cluster starts pending trials in the order in which they were handed out, each on a
+random node with room, as Ray does, whatever the searcher expects. Starting a trial takes no time
+here.
 
 Durations are drawn, seeded, from what fits and attacks cost on one GPU in the paper's setting: a
 mean by model, data set and head (fits; 10 minutes to 6 hours) or by model, data set and attack
 (attacks; 2 minutes to 2 hours), times a log-normal factor (sigma 0.3) that the searcher does not
-know. It knows the rates of a sweep of one seed, drawn likewise, as from a store.
+know. It knows the rates of a sweep with one seed, drawn in the same way, as if read from a store.
 
-The bound is the larger of total work / all slots, of whichever resource is scarcer, and the longest
-fit with the smallest part that an attack on it is divided into. No schedule is shorter; the best
-may be longer.
+The bound is the larger of two: total work divided by all slots, for the scarcer resource; and the
+longest fit plus the smallest part that an attack on it is divided into. No schedule is shorter; the
+best one may be longer.
 """
 
 import argparse
@@ -96,13 +97,13 @@ CASES = [
     Case("16 GPUs", gpu_nodes(16), SEEDS),
     Case("64 GPUs", gpu_nodes(64), SEEDS),
     Case("256 GPUs", gpu_nodes(256), SEEDS),
-    Case("16 GPUs and 512 CPUs beside", [*gpu_nodes(16, 8), *[(16, 0)] * 32], 20, attack_gpus=0),
+    Case("16 GPUs and 512 more CPUs", [*gpu_nodes(16, 8), *[(16, 0)] * 32], 20, attack_gpus=0),
     Case("64 GPUs, each lost once a day", gpu_nodes(64), 20, lifetime=24),
 ]
 SMALL = [
     Case("4 GPUs", gpu_nodes(4), 1),
     Case("16 GPUs", gpu_nodes(16), 3),
-    Case("4 GPUs and 128 CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 3, attack_gpus=0),
+    Case("4 GPUs and 128 more CPUs", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 3, attack_gpus=0),
     Case("16 GPUs, each lost once a day", gpu_nodes(16), 3, lifetime=24),
 ]
 
@@ -390,7 +391,7 @@ def table(outcomes: list[Outcome]) -> str:
     ]
     for o in outcomes:
         lines.append(
-            f"| {o.name} | {o.cells:,} | {o.fits:,} | {o.bound:.1f} | {o.makespan:.1f} "
+            f"| {o.name} | {o.cells:,} | {o.fits:,} | {o.bound:,.1f} | {o.makespan:,.1f} "
             f"| {o.ratio:.3f} | {o.gpus_busy:.1%} | {o.cpus_busy:.1%} | {o.nodes_lost} "
             f"| {o.planning_seconds:.1f} | {o.searcher_seconds:.1f} | {o.peak_memory:.0f} |"
         )
