@@ -10,13 +10,12 @@ before it begins. Exit codes: 0 all is well, 1 `check` found something, 2 bad in
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from itertools import product
 
 from orchestrator.assets.needed import check_attack_resources
 from orchestrator.cli.arguments import Parser, not_empty
-from orchestrator.cli.command import called, run
+from orchestrator.cli.command import called, reports_bad_input, run
 from orchestrator.plan.inputs import Asked, Inputs, repeated_rows
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
@@ -32,21 +31,18 @@ from trainables.training import KINDS as TRAININGS
 KINDS = {"head": HEADS, "training": TRAININGS, "attack": ATTACKS}
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        arguments = _parser().parse_args(argv)
-        space = load(arguments.space)
-        catalog, assets = space.catalog, Assets(arguments.assets or space.assets, local_only=True)
-        assets.check()
-        if arguments.command == "list":
-            print("\n".join(_list(catalog)))
-        elif arguments.command == "show":
-            print(_show(catalog, arguments.name))
-        else:
-            return _check(space, assets)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    arguments = _parser().parse_args(argv)
+    space = load(arguments.space)
+    catalog, assets = space.catalog, Assets(arguments.assets or space.assets, local_only=True)
+    assets.check()
+    if arguments.command == "list":
+        print("\n".join(_list(catalog)))
+    elif arguments.command == "show":
+        print(_show(catalog, arguments.name))
+    else:
+        return _check(space, assets)
     return 0
 
 

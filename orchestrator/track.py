@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import called, run
+from orchestrator.cli.command import called, reports_bad_input, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.follow.time_spent import read_times
 from orchestrator.plan.plan import Plan
@@ -22,17 +22,13 @@ from orchestrator.tracking.runs import Summary
 from orchestrator.tracking.tracker import open_tracker
 from orchestrator.tracking.upload import Uploader
 from orchestrator.tracking.where import where
-from search_spaces.errors import BadInput
 from trainables.store import Store
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        arguments = _parser().parse_args(argv)
-        return _ui(arguments) if arguments.command == "ui" else _sync(arguments)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    arguments = _parser().parse_args(argv)
+    return _ui(arguments) if arguments.command == "ui" else _sync(arguments)
 
 
 def _sync(arguments: argparse.Namespace) -> int:

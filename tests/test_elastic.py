@@ -184,7 +184,7 @@ def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(
 
 
 def test_what_this_machine_does_not_have_is_said_at_once(stand_ins: None, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="each fit wants 9 GPUs and this machine has 0; give --set"):
+    with pytest.raises(BadInput, match="each fit needs 9 GPUs and this machine has 0; give --set"):
         run_plan(planned(**{"resources.fit": "{gpus: 9}"}), tmp_path)
     assert not list(tmp_path.iterdir())
 

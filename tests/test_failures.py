@@ -273,4 +273,4 @@ def test_a_store_that_was_taken_over_stops_the_sweep(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     lease = Lease(store)
     lease.lost.set()
-    assert "another sweep took" in Stop(store, lease).reason()
+    assert "another sweep took over" in Stop(store, lease).reason()

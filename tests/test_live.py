@@ -8,7 +8,7 @@ from rich.console import Console
 
 from orchestrator.follow import live
 from orchestrator.follow.eta import Left
-from orchestrator.follow.live import Drawing, View
+from orchestrator.follow.live import ScaledView, View
 from orchestrator.follow.progress import Progress, RunningCell, Snapshot
 from orchestrator.plan.plan import Plan, make_plan
 from search_spaces.space import load
@@ -66,7 +66,7 @@ def test_a_pipe_gets_a_summary_from_time_to_time(monkeypatch: pytest.MonkeyPatch
         while "running" not in output.getvalue():
             view._left.wait(0.01)
     (line, *_) = output.getvalue().splitlines()
-    assert "0 of 3 cells done" in line and "time left unknown yet" in line
+    assert "0 of 3 cells done" in line and "time left not known yet" in line
 
 
 def test_a_terminal_gets_the_state_of_all_cells() -> None:
@@ -100,7 +100,7 @@ def test_a_terminal_of_any_width_shows_whole_facts_and_as_many_cells_as_fit(
     console = Console(
         file=output, force_terminal=True, color_system=None, width=width, height=height
     )
-    console.print(Drawing(a_snapshot(running)))
+    console.print(ScaledView(a_snapshot(running)))
     lines = [line.rstrip() for line in output.getvalue().splitlines()]
     assert len(lines) < height and max(map(len, lines)) <= width
     for fact in (

@@ -15,7 +15,7 @@ from ray.tune.search import Searcher
 from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
 from orchestrator.plan.plan import make_plan
 from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths, Verdict
-from orchestrator.run.schedule import SMALLEST_PART, FitFirst, Task
+from orchestrator.run.schedule import SMALLEST_PART, FitFirst, TrialTask
 from orchestrator.run.slots import Shape, Slots
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources, Resources, load
@@ -112,7 +112,7 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
             undecided.add(cell.key)
         return verdict
 
-    def attack(task: Task, whole: bool) -> None:
+    def attack(task: TrialTask, whole: bool) -> None:
         """Attack what is missing of a task's examples, some of it if the process dies then."""
         asked: Sequence[int] = range(examples)
         if task.part is not None:
@@ -133,13 +133,13 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
         pending=pending,
         max_concurrent=at_once,
     )
-    running: dict[str, Task] = {}
+    running: dict[str, TrialTask] = {}
     for count in range(10_000):
         suggested: Any = searcher.suggest(f"t{count}")
         if suggested == Searcher.FINISHED:
             break
         if suggested is not None:
-            task = Task(**suggested)
+            task = TrialTask(**suggested)
             assert (task.phase == "attack") == (task.cell.fit.key in fitted)
             beside = [each for each in running.values() if each.cell == task.cell]
             assert all(each.part is not None for each in [*beside, *[task] * bool(beside)])
@@ -210,7 +210,7 @@ def test_no_slot_is_idle_for_long_at_the_end(
         if suggested == Searcher.FINISHED:
             break
         if suggested is not None:
-            task = Task(**suggested)
+            task = TrialTask(**suggested)
             key = task.cell.key
             takes = left[key] if task.part is None else of[key] / task.part.of
             left[key] -= takes

@@ -56,7 +56,7 @@ def test_a_sweep_is_seen_running_then_dead_then_done(tmp_path: Path) -> None:
     assert "attack" in {cell["phase"] for cell in progress["running_cells"]}
     (part, *_) = [cell for cell in now["cells"] if not cell["final"]]
     assert 0 < part["examples"] < part["examples_asked"] == 24
-    assert "a sweep runs here since" in running.stdout
+    assert "a sweep has been running here since" in running.stdout
     (row,) = table(running.stdout, "| mlp_ft")
     assert "\\*" in row and NOT_FINAL_NOTE in running.stdout
 

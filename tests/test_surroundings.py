@@ -30,7 +30,7 @@ from orchestrator.run import limits
 from orchestrator.run.budget import Budget, duration
 from orchestrator.run.deaths import memory_as_cause
 from orchestrator.run.ray_folder import SOCKET_PATH, WITHIN, RayFolder
-from orchestrator.run.schedule import Queue, Task
+from orchestrator.run.schedule import Queue, TrialTask
 from orchestrator.sweep import notify
 from orchestrator.sweep.__main__ import main
 from orchestrator.sweep.notify import Ending, notified
@@ -341,7 +341,7 @@ def test_what_would_not_end_in_time_is_not_begun_and_what_would_is() -> None:
     seconds = {"textfooler": 4000.0, "misspellings": 600.0}
     cells = sixteen_cells()
 
-    def in_time(task: Task) -> bool:
+    def in_time(task: TrialTask) -> bool:
         return budget.allows(1.0 if task.phase == "fit" else seconds.get(task.cell.attack, 100.0))
 
     searcher = fit_first(
@@ -377,7 +377,9 @@ def test_a_fit_goes_on_to_an_attack_only_where_that_ends_in_time() -> None:
 
 def test_the_order_of_a_queue_is_kept_but_for_what_is_brought_forward() -> None:
     queue, (one, two, three, *_) = Queue(), sixteen_cells()
-    tasks = [Task(cell, "attack", None, cost) for cell, cost in ((one, 3), (two, 2), (three, 1))]
+    tasks = [
+        TrialTask(cell, "attack", None, cost) for cell, cost in ((one, 3), (two, 2), (three, 1))
+    ]
     for task in tasks:
         queue.push(task)
     assert queue.bring_forward(lambda task: task.cost < 3)
@@ -445,7 +447,7 @@ def test_a_notice_that_fails_or_hangs_is_a_line_and_changes_nothing(
     lines = capsys.readouterr().err.splitlines()
     assert lines == [
         "--notify: the command ended with code 3",
-        "--notify: the command has not ended within 0 s and was ended",
+        "--notify: the command did not end within 0 s and was killed",
     ]
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from search_spaces.cell import Cell, Fit
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, first_line
 from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
@@ -94,7 +94,11 @@ class Worker:
             self._fitted = None
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
-            yield {"phase": "failed", "error": _line(error), "spent": self._so_far()}
+            yield {
+                "phase": "failed",
+                "error": first_line(error, with_type=True),
+                "spent": self._so_far(),
+            }
 
     def _run_part(self, cell: Cell, part: Part) -> Iterator[TrialReport]:
         end: TrialReport = {"phase": "part_done"}
@@ -110,7 +114,7 @@ class Worker:
             end |= {"finished": len(asked), "total": len(asked), "attacked": len(missing)}
         except Exception as error:
             self._fitted = None
-            end["error"] = _line(error)
+            end["error"] = first_line(error, with_type=True)
         yield {**end, "spent": self._so_far()}
 
     def _fit(self, cell: Cell) -> Iterator[TrialReport]:
@@ -320,11 +324,6 @@ def _check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) ->
             f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so it is not the "
             f"examples; the last: {errors[-1]['error']}"
         )
-
-
-def _line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 def use_threads(count: int) -> None:

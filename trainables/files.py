@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, first_line
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -240,7 +240,3 @@ def at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

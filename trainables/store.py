@@ -31,8 +31,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from search_spaces.cell import Cell
-from search_spaces.errors import BadInput
-from trainables.files import PART, DamagedFile, Files, at_once, digest, first_line
+from search_spaces.errors import BadInput, first_line
+from trainables.files import PART, DamagedFile, Files, at_once, digest
 from trainables.records import (
     Driver,
     Environment,

@@ -13,7 +13,6 @@ Exit codes: 0 all is well, 1 something is missing or damaged, 2 bad input.
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from orchestrator.assets import manifest
 from orchestrator.assets.manifest import Fetched, File, Manifest
 from orchestrator.assets.needed import Asset, Located, needed
 from orchestrator.cli.arguments import Parser, not_empty
-from orchestrator.cli.command import called, run
+from orchestrator.cli.command import called, reports_bad_input, run
 from search_spaces.errors import BadInput
 from search_spaces.space import Space, load
 from trainables.assets import Assets, NotDownloaded
@@ -31,19 +30,16 @@ from trainables.scratch import remove_leftovers
 WIDTH = 60  # of the names' column
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        arguments = _parser().parse_args(argv)
-        if arguments.command == "verify":
-            return _verify(Path(arguments.folder))
-        space = load(arguments.space, arguments.only)
-        source = arguments.assets or space.assets
-        if arguments.command == "list":
-            return _list(space, Assets(source, local_only=True))
-        return _fetch(space, Assets(source), Path(arguments.to).absolute())
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "verify":
+        return _verify(Path(arguments.folder))
+    space = load(arguments.space, arguments.only)
+    source = arguments.assets or space.assets
+    if arguments.command == "list":
+        return _list(space, Assets(source, local_only=True))
+    return _fetch(space, Assets(source), Path(arguments.to).absolute())
 
 
 def _list(space: Space, assets: Assets) -> int:

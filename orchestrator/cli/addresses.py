@@ -1,4 +1,4 @@
-"""Network addresses: whether anybody answers there, and URIs without their passwords."""
+"""Network addresses: whether a server answers there, and URIs without their passwords."""
 
 import re
 import socket
@@ -7,7 +7,7 @@ CONNECT_TIMEOUT = 5.0  # seconds
 
 
 def connection_error(host: str, port: int) -> OSError | None:
-    """Why nobody answers at an address, or None where somebody does."""
+    """Why a connection to an address fails, or None if it succeeds."""
     try:
         socket.create_connection((host, port), timeout=CONNECT_TIMEOUT).close()
     except OSError as error:

@@ -15,7 +15,7 @@ from trainables.store import Store
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, as all bad input is said."""
+    """Reports wrong arguments in one line, like all other bad input."""
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see --help")
@@ -24,16 +24,16 @@ class Parser(argparse.ArgumentParser):
 def number_of(what: str) -> Callable[[str], int]:
     """Reads an argument that is a whole number of something, 1 or more."""
 
-    def read(text: str) -> int:
+    def parse(text: str) -> int:
         if not (text.isascii() and text.isdecimal()) or int(text) < 1:
             raise argparse.ArgumentTypeError(f"{text!r} is not a number of {what}, 1 or more")
         return int(text)
 
-    return read
+    return parse
 
 
 def not_empty(text: str) -> str:
-    """Reads an argument for which an empty value is none."""
+    """Reads an argument that must not be empty."""
     if not text:
         raise argparse.ArgumentTypeError("is empty (a variable that is not set?)")
     return text
@@ -48,11 +48,11 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="PATH=VALUE",
         help="change a setting, e.g. fit.learning_rate=1e-4; repeatable")  # fmt: skip
     add("--precision", type=float, metavar="SHARE",
-        help="stop a cell where its accuracy under attack is known to ± this")  # fmt: skip
+        help="stop a cell once its accuracy under attack is known to ± this")  # fmt: skip
     add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
     add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
     add("--assets", type=not_empty, metavar="embedded|hub|FOLDER",
-        help="where data and models lie (the space's)")  # fmt: skip
+        help="where data and models are (the space's)")  # fmt: skip
 
 
 def open_plan(
@@ -60,7 +60,7 @@ def open_plan(
 ) -> tuple[Plan, Store, Assets]:
     """The plan that the arguments ask for, with its store and assets. Raises BadInput.
 
-    provisional: plan for what the hub has without asking it. reading: the store is enough.
+    provisional: do not ask the hub for what is not downloaded yet. reading: nothing is to be run.
     """
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     space = load(
@@ -75,7 +75,7 @@ def open_plan(
 
 
 def _check_is_folder(store: Store) -> None:
-    """Raises BadInput where a store that is to be a folder is something else."""
+    """Raises BadInput if the path of a store is not that of a folder."""
     folder = store.local_folder
     try:
         if folder is None or stat.S_ISDIR(os.stat(folder).st_mode):

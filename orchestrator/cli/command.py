@@ -1,7 +1,7 @@
 """What the commands of this package share as processes: output, signals, and how they end.
 
-`run(main)` stands at the end of each command's module. `main` itself can be called by anybody, in
-any process, and does none of this.
+Each command's module ends with `run(main)`. `main` itself can be called in any process and does
+none of this; `@reports_bad_input` makes it print bad input as one line.
 """
 
 import os
@@ -9,12 +9,16 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
 from orchestrator.cli import stopping
 from orchestrator.cli.addresses import masked
 from orchestrator.cli.output import outlive_reader
+from search_spaces.errors import BadInput
+
+P = ParamSpec("P")
 
 SCRIPT = "robustness-sweep"  # as pyproject.toml installs `orchestrator.__main__:main`
 
@@ -22,7 +26,7 @@ SCRIPT = "robustness-sweep"  # as pyproject.toml installs `orchestrator.__main__
 def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
     """Run a command in this process, which ends with its exit code.
 
-    goes_on: whether the same command goes on from where it was stopped, and has something to keep.
+    goes_on: whether the same command, when it is run again, continues where it was stopped.
     """
     outlive_reader()
     _have_a_home()
@@ -47,9 +51,23 @@ def run(main: Callable[[], int], goes_on: bool = False) -> NoReturn:
     sys.exit(code)
 
 
+def reports_bad_input(main: Callable[P, int]) -> Callable[P, int]:
+    """A command's `main` that prints bad input as one line and then returns exit code 2."""
+
+    @wraps(main)
+    def reporting(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return reporting
+
+
 def _have_a_home() -> None:
-    """Libraries ask for the home folder and fail where there is none; one that cannot be written
-    does for them. A user id without a name, in a container say, has none unless it is set."""
+    """Libraries fail without a home folder; one that cannot be written is enough for them. A user
+    id without a name, for example in a container, has none unless it is set."""
     try:
         Path.home()
     except RuntimeError:
@@ -65,7 +83,7 @@ def same_command() -> str:
 
 
 def called(name: str) -> str:
-    """How the command of that name was called: what its help shows."""
+    """How the command of that name was called, for its help."""
     if _is_script(getattr(sys, "orig_argv", sys.argv)):
         return f"{SCRIPT} {name}"
     return f"python -m orchestrator.{name}"
@@ -73,6 +91,11 @@ def called(name: str) -> str:
 
 def _is_script(typed: Sequence[str]) -> bool:
     return len(typed) > 1 and Path(typed[1]).name == SCRIPT
+
+
+def stopped(reason: object) -> str:
+    """What a command prints when it stops before it is done."""
+    return f"stopped: {reason}. What is done is kept; {how_to_go_on()}"
 
 
 def how_to_go_on() -> str:

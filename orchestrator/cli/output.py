@@ -1,8 +1,8 @@
 """Standard output and error that outlive their reader: nothing that is printed can end a command.
 
 What cannot be written (the pipe's reader went away, the terminal closed, the disk is full) is
-dropped, and what the encoding lacks is written as `\\udc80`. A full disk is tried again with each
-line. Knows nothing of what is printed, and imports nothing heavy.
+dropped, and what the encoding lacks is written as `\\udc80`. A full disk is retried with
+each line. Knows nothing of what is printed, and imports nothing heavy.
 """
 
 import errno
@@ -17,9 +17,9 @@ NO_READER = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.ENOTCONN, errno.ECONNRES
 
 
 def open_descriptors() -> None:
-    """Open onto nothing what is closed of 0, 1 and 2, before anything else is opened.
+    """Open those of descriptors 0, 1 and 2 that are closed on /dev/null, before any other file.
 
-    Else the next file that is opened, a database say, would get what is printed.
+    Otherwise the next file that is opened, for example a database, would get what is printed.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -29,7 +29,7 @@ def open_descriptors() -> None:
 
 
 def outlive_reader() -> None:
-    """Make printing in this process succeed whatever becomes of where it goes."""
+    """Make printing in this process succeed, whatever happens to its destination."""
     sys.stdout = _lasting(sys.stdout, 1)
     sys.stderr = _lasting(sys.stderr, 2)
 
@@ -37,7 +37,7 @@ def outlive_reader() -> None:
 def _lasting(stream: TextIO | None, descriptor: int) -> TextIO:
     with suppress(OSError, ValueError, AttributeError):
         if stream is not None and stream.fileno() != descriptor:
-            return stream  # Somebody captures what is printed.
+            return stream  # The output is captured.
     with suppress(OSError, ValueError, AttributeError):
         if stream is not None:
             stream.flush()

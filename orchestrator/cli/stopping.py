@@ -1,12 +1,11 @@
-"""Ctrl-C, SIGTERM and SIGHUP: say at once that the command stops, stop well, and within seconds.
+"""Ctrl-C, SIGTERM and SIGHUP: report the stop at once, stop cleanly, and within seconds.
 
-A thread hears of the signals, whatever the main thread is doing: it says so, ends the process at
-once on a second one, and also where stopping well takes too long. In the main thread a
+A thread receives the signals, whatever the main thread is doing. It prints a line, and ends the
+process at once on a second signal or when a clean stop takes too long. In the main thread a
 KeyboardInterrupt is raised, whichever signal it was (Ray knows no other): it leaves every `with`
-block in order. A signal that was ignored when the process began (nohup)
-stays ignored.
+block in order. A signal that was ignored when the process began (nohup) stays ignored.
 
-Imports nothing heavy: a command hears of signals while it still imports.
+Imports nothing heavy: a command handles signals while it still imports.
 """
 
 import os
@@ -19,9 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AT_MOST = 25.0  # seconds that stopping well may take: Ray may just be starting
+AT_MOST = 25.0  # seconds that a clean stop may take: Ray may just be starting
 
-AT_ONCE = 0.3  # seconds within which signals are one: a closed terminal, `timeout` send several
+AT_ONCE = (
+    0.3  # seconds within which signals count as one: a closed terminal or `timeout` sends several
+)
 
 _watched: list[signal.Signals] = []
 _received: list[int] = []
@@ -30,17 +31,17 @@ _woken_by: list[socket.socket] = []
 
 
 def asked() -> bool:
-    """Whether a signal asked for the end: then whatever fails, fails because of it."""
+    """Whether a signal asked this process to stop: any failure after it is due to it."""
     return bool(_received)
 
 
 def exit_code() -> int:
-    """Of a process that was stopped: 128 and the number of the signal."""
+    """Of a process that was stopped: 128 plus the number of the signal."""
     return 128 + (_received[0] if _received else signal.SIGINT)
 
 
 def quiet_before_begun() -> None:
-    """End at once, with a line, where a signal comes before the command has begun."""
+    """End at once, with one line, if a signal comes before the command has begun."""
 
     def end(number: int, _: object) -> None:
         _say(f"stopped before anything was begun ({signal.Signals(number).name})")
@@ -54,7 +55,7 @@ def quiet_before_begun() -> None:
 def listen(last_words: Callable[[], str]) -> None:
     """From now on a signal raises KeyboardInterrupt in the main thread.
 
-    last_words: what is said where the process has to be ended before it has stopped well.
+    last_words: what is printed if the process has to be ended before a clean stop.
     """
     _watched[:] = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     heard, woken_by = socket.socketpair()
@@ -66,25 +67,25 @@ def listen(last_words: Callable[[], str]) -> None:
 
 
 def listen_again() -> None:
-    """To be called after something else has taken signals for itself, as Ray does."""
+    """Call it after other code has installed handlers of its own, as Ray does."""
     for number in _watched:
         signal.signal(number, _raise)
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt where a signal came and what it raised was lost."""
+    """Raises KeyboardInterrupt if a signal came and its exception was lost."""
     if _received:
         raise KeyboardInterrupt
 
 
 def forget() -> None:
-    """Go on as if no signal had come: it came when all was done."""
+    """Continue as if no signal had come: it came when everything was done."""
     _received.clear()
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """A signal raises KeyboardInterrupt when the block has ended, and not within it."""
+    """Delay the KeyboardInterrupt of a signal until the block has ended."""
     _held.append(1)
     try:
         yield
@@ -94,7 +95,7 @@ def held_back() -> Iterator[None]:
 
 
 def _raise(number: int, _: object) -> None:
-    """Once: what is raised again would break off the stopping."""
+    """Only once: a second exception would interrupt the clean stop."""
     if not _received:
         _received.append(number)
         if not _held:
@@ -117,7 +118,7 @@ def _hear(heard: socket.socket, last_words: Callable[[], str]) -> None:
 
 def _stop(number: int, last_words: Callable[[], str]) -> None:
     name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-    # In threads of their own: a terminal that stands still must not hold this one up.
+    # In threads of their own: a blocked terminal must not block this one.
     _in_a_thread(0.0, lambda: _say(f"stopping: {name}; a second one ends it at once"))
     _in_a_thread(AT_MOST, lambda: _end(number, last_words))
 

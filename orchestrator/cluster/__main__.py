@@ -20,27 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.arguments import Parser
-from orchestrator.cli.command import called, run
+from orchestrator.cli.command import called, reports_bad_input, run
 from search_spaces.errors import BadInput
 from search_spaces.space import Resources, load
 from search_spaces.yaml_file import read_mapping
 from trainables.store import Store
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        arguments = _parser().parse_args(argv)
-        _check_installed()
-        path = Path(arguments.file)
-        config = read_mapping(path)
-        if arguments.command == "release":
-            return _release(path, config)
-        found = _check(path, config, arguments)
-        if arguments.command == "prepare":
-            return _prepare(path, config, found)
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    arguments = _parser().parse_args(argv)
+    _check_installed()
+    path = Path(arguments.file)
+    config = read_mapping(path)
+    if arguments.command == "release":
+        return _release(path, config)
+    found = _check(path, config, arguments)
+    if arguments.command == "prepare":
+        return _prepare(path, config, found)
     for line in found:
         print(f"{path}: {line}", file=sys.stderr)
     if not found:

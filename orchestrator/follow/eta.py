@@ -1,18 +1,19 @@
-"""How long a sweep will still take, and how sure that is, from how long its tasks took so far.
+"""How long a sweep will still take, with an 80 % prediction interval, from its tasks so far.
 
-A task is a fit, or the attack of a cell. The logarithm of its seconds is taken for a sum: one term
-for each of its names (a data set, a model, an attack, ...) and noise of its own. The terms are
-learnt from the tasks measured, by a Bayesian linear regression for each kind of task. A term of
-which nothing is known yet is taken for normal with `UNKNOWN` around 0, so a data set that was not
-reached yet makes all of its tasks uncertain together.
+A task is a fit, or the attack of a cell. We model the logarithm of its seconds as a sum: one term
+for each of its names (a data set, a model, an attack, ...), and noise. The terms are learnt from
+the tasks measured, by a Bayesian linear regression for each kind of task. The prior of a term is
+normal around 0 with standard deviation `UNKNOWN`, so a data set that was not reached yet makes all
+of its tasks uncertain together.
 
-The time left is drawn many times: the seconds of all tasks left, and what each takes besides
-(loading, say) as seen so far, over the slots that work at once; and a part of the longest of these
-tasks, for slots that stand idle at the end. The median of the draws is told, and the interval that
-holds 80 % of them; in tests/test_eta.py it holds the truth in about as many simulated sweeps. It is
-wide while a whole attack, say, was not tried yet. Slots that come or go later are not in it.
+The time left is drawn many times: the seconds of all tasks left, with an overhead for each (such
+as loading) as measured so far, divided by the slots that work at once; plus a part of the longest
+of these tasks, for slots that are idle at the end. Shown are the median of the draws and the
+interval that holds 80 % of them; in tests/test_eta.py it covers the truth in about as many
+simulated sweeps. It is wide as long as, for example, an attack was not tried at all. Slots that
+come or go later are not modelled.
 
-Times are seconds on any clock that goes on steadily. Nothing here knows of plans, Ray or a store.
+Times are seconds on any monotonic clock. Nothing here knows of plans, Ray or a store.
 """
 
 from collections import deque
@@ -23,15 +24,15 @@ import numpy as np
 
 UNKNOWN = 0.8  # standard deviation of a name's term: two names of three within a factor of 2.2
 ANYTHING = 10.0  # the same for the term that all tasks of a kind share
-MISFIT = 0.12  # the same for what is common to all tasks left of a kind and in no term
-NOISE = 0.3  # what the standard deviation of the noise is believed to be, ...
-NOISE_WEIGHT = 5.0  # ... and how many tasks that belief is worth
-ENOUGH = 3  # tasks of a kind to be measured before anything is said
-TOO_WIDE = 12.0  # high over low: nothing is said of so wide a spread
+MISFIT = 0.12  # the same for an error common to all tasks left of a kind
+NOISE = 0.3  # prior of the standard deviation of the noise, ...
+NOISE_WEIGHT = 5.0  # ... and its weight, in tasks
+ENOUGH = 3  # measured tasks of each kind before anything is shown
+TOO_WIDE = 12.0  # high over low: a wider interval is not shown
 DRAWS = 400
 QUANTILES = 0.1, 0.5, 0.9  # of the draws: low, middle and high
-RECENT = 30.0  # seconds over which the slots that work are averaged
-NOT_OVERDUE = 0.9  # of a running task at most is taken for done because time has passed
+RECENT = 30.0  # seconds over which the number of working slots is averaged
+MAX_DONE_BY_TIME = 0.9  # elapsed time alone never counts for more than this share of a task
 
 Names = tuple[str, ...]
 ALL, EARLIER = "all", "earlier sweeps"
@@ -39,7 +40,7 @@ ALL, EARLIER = "all", "earlier sweeps"
 
 @dataclass(frozen=True)
 class Left:
-    """Seconds left: the middle, and the interval that should hold the truth 8 times of 10."""
+    """Seconds left: the median, and an 80 % prediction interval."""
 
     low: float
     middle: float
@@ -66,19 +67,19 @@ def _unit(seconds: float) -> tuple[int, str]:
 
 @dataclass
 class Task:
-    """kind: tasks of a kind are learnt from together. names: what the seconds depend on, always the
+    """kind: tasks of a kind share a regression. names: what the seconds depend on, always the
     same number of them. units: of work, to which measured seconds refer: examples, 1 for a fit."""
 
     kind: str
     names: Names
     units: float = 1.0
-    done: float = 0.0  # units, those found done among them
+    done: float = 0.0  # units, including `found`
     found: float = 0.0  # units that were done before it began
-    since: float | None = None  # when it began; None: it does not run
+    since: float | None = None  # when it began; None: not running
 
 
 class Estimator:
-    """Told what becomes of each task, it says what is `left`."""
+    """Estimates the time `left` from reports on each task."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class Estimator:
             self._count(+1, now)
 
     def divide(self, name: Hashable, count: int) -> None:
-        """Take a task for `count` equal ones, called (name, 0), (name, 1), ..."""
+        """Replace a task by `count` equal ones, called (name, 0), (name, 1), ..."""
         if task := self.open.pop(name, None):
             for index in range(count):
                 self.open[name, index] = Task(task.kind, task.names, task.units / count)
@@ -115,14 +116,14 @@ class Estimator:
             task.found = task.found if found is None else found
 
     def put_back(self, name: Hashable, now: float) -> None:
-        """A task runs no more and is not done: it will be begun again."""
+        """A task has stopped before it was done: it will be started again."""
         task = self.open.get(name)
         if task is not None and task.since is not None:
             task.since = None
             self._count(-1, now)
 
     def drop(self, name: Hashable, now: float) -> None:
-        """A task that will not be done, or that was done without a measurement."""
+        """Forget a task that will not be done, or was done without a measurement."""
         self.put_back(name, now)
         self.open.pop(name, None)
 
@@ -137,14 +138,14 @@ class Estimator:
             self.drop(name, now)
 
     def expected(self, kind: str, names: Names, units: float = 1.0) -> float | None:
-        """Seconds of a task, from beginning to end; None before one of its kind has ended here."""
+        """Seconds of a task, from start to end; None before one of its kind has ended here."""
         known = self._known.get(kind)
         if known is None or not known.tasks_here:
             return None
         return known.seconds(names) * units + self._overhead()
 
     def left(self, now: float) -> Left | None:
-        """Seconds left; None where too little is known to say."""
+        """Seconds left; None if too little is known."""
         if not self.open:
             return Left(0.0, 0.0, 0.0)
         slots = min(self._slots(now), len(self.open))
@@ -164,21 +165,21 @@ class Estimator:
             longest = np.maximum(longest, longest_of_kind)
         total += len(self.open) * self._overhead()
         longest += self._overhead()
-        # When few tasks are left some slots stand idle, at most for as long as the longest takes.
+        # When few tasks are left some slots are idle, at most for as long as the longest takes.
         idle = random.uniform(size=DRAWS) * (1 - 1 / max(slots, 1.0)) * longest
         seconds = np.maximum(total / slots + idle, longest)
         low, middle, high = (float(each) for each in np.quantile(seconds, QUANTILES))
         return None if high > TOO_WIDE * low else Left(low, middle, high)
 
     def _units_left(self, task: Task, known: "_Regression", now: float) -> float:
-        wanted, done = task.units - task.found, task.done - task.found
+        units, done = task.units - task.found, task.done - task.found
         if task.since is not None:
             passed = (now - task.since - self._overhead()) / known.seconds(task.names)
-            done = max(done, min(passed, NOT_OVERDUE * wanted))
-        return max(wanted - done, 0.0)
+            done = max(done, min(passed, MAX_DONE_BY_TIME * units))
+        return max(units - done, 0.0)
 
     def _overhead(self) -> float:
-        """Seconds of a slot that a task takes besides those measured: loading, imports, waiting."""
+        """Seconds of a slot that a task takes beyond those measured: loading, imports, waiting."""
         return max(self._spent - self._worked, 0.0) / max(self._finished, 1)
 
     def _count(self, more: int, now: float) -> None:
@@ -243,7 +244,7 @@ class _Regression:
         return misfit * np.maximum(total, 0.0), misfit * (each * most).max(axis=0)
 
     def _row(self, names: Names, earlier: bool = False) -> list[int]:
-        """The columns of a task's terms; new ones where there are none yet."""
+        """The columns of a task's terms, which are added if they are new."""
         keys: list[Hashable] = [ALL, *enumerate(names), *([EARLIER] if earlier else [])]
         new = [key for key in keys if key not in self._columns]
         if new:
@@ -274,5 +275,5 @@ class _Regression:
 
 
 def _rounded(number: float) -> str:
-    """Two digits are more than anyone knows of the future."""
+    """Two significant digits: the estimate is no better."""
     return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{number:.0f}"

@@ -1,6 +1,6 @@
-"""What a person sees while a sweep runs: a live view in a terminal, plain lines in a pipe.
+"""What the user sees while a sweep runs: a live view in a terminal, plain lines in a pipe.
 
-Fed with the progress records of trials; knows nothing of Ray.
+Its input are the progress records of trials; knows nothing of Ray.
 """
 
 import threading
@@ -24,7 +24,7 @@ COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
 SEPARATOR = "  ·  "
 GAP = "  "
 WIDE, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
-ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave to what is above them
+ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave free
 
 
 class View:
@@ -55,32 +55,32 @@ class View:
         """Take in one progress record."""
         before = self.progress.update(cell, record)
         if record.get("fit_done") and before is not None and before["phase"] == "fit":
-            self._line(f"fit  {cell.fit.key}  validation {before['validation_accuracy']:.1%}")
+            self._print(f"fit  {cell.fit.key}  validation {before['validation_accuracy']:.1%}")
         if record["phase"] == "done":
-            self._line(
+            self._print(
                 f"cell {cell.key}  clean {_share(record['metrics']['clean_accuracy'])}"
                 f"  under attack {_share(record['metrics']['accuracy_under_attack'])}"
             )
         if record["phase"] == "failed":
-            self._line(f"FAILED {cell.key}: {record['error']}")
+            self._print(f"FAILED {cell.key}: {record['error']}")
 
-    def _line(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         seconds = self.progress.clock() - self.progress.began
         at = f"[{seconds:6.0f} s  {self.progress.ended}/{self.progress.cells}]"
         self.console.print(f"{at} {text}", markup=False, soft_wrap=True)
 
     def _summarise(self) -> None:
         while not self._left.wait(SUMMARY_EVERY):
-            self._line(SEPARATOR.join(summary(self.progress.snapshot())))
+            self._print(SEPARATOR.join(overview(self.progress.snapshot())))
 
     def _render(self) -> RenderableType:
         now = time.monotonic()
         if self._drawn is None or now - self._drawn[0] > COMPUTED_EVERY:
             self._drawn = now, self.progress.snapshot()
-        return Drawing(self._drawn[1])
+        return ScaledView(self._drawn[1])
 
 
-class Drawing:
+class ScaledView:
     """A snapshot for a terminal of any size: lines broken between facts, no more cells than fit."""
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -89,16 +89,16 @@ class Drawing:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterable[Any]:
         width = options.max_width
         at_most = max(console.height - ROOM_FOR_THE_REST, 1)
-        yield Text("\n".join(packed(summary(self.snapshot), width)), style="bold")
+        yield Text("\n".join(packed(overview(self.snapshot), width)), style="bold")
         yield _running(self.snapshot, width, at_most)
-        for name, found in (("best", self.snapshot.best), ("worst", self.snapshot.worst)):
-            if found is not None:
-                said = f"{name} under attack so far: {_share(found[1])}  "
-                yield Text(said + shortened(found[0], width - len(said)))
+        for name, cell in (("best", self.snapshot.best), ("worst", self.snapshot.worst)):
+            if cell is not None:
+                start = f"{name} under attack so far: {_share(cell[1])}  "
+                yield Text(start + shortened(cell[0], width - len(start)))
 
 
-def summary(snapshot: Snapshot) -> list[str]:
-    """What is to be said of a sweep in few words, fact by fact."""
+def overview(snapshot: Snapshot) -> list[str]:
+    """The state of a sweep, fact by fact."""
     return [
         f"{snapshot.done + snapshot.failed} of {snapshot.cells} cells done",
         f"{snapshot.running} running",
@@ -109,17 +109,17 @@ def summary(snapshot: Snapshot) -> list[str]:
 
 
 def pace(snapshot: Snapshot) -> list[str]:
-    """How fast it is and how long it takes, fact by fact."""
+    """Its speed and the time left, fact by fact."""
     rate = snapshot.examples_per_second
     return [
         *([] if rate is None else [f"{rate:.1f} examples/s in the last minute"]),
         f"{seconds_in_words(snapshot.seconds)} so far",
-        "time left unknown yet" if snapshot.eta is None else str(snapshot.eta),
+        "time left not known yet" if snapshot.eta is None else str(snapshot.eta),
     ]
 
 
 def packed(facts: Iterable[str], width: int) -> list[str]:
-    """Facts on as few lines as hold them, none broken where it would fit on a line of its own."""
+    """Facts on as few lines as possible; a fact that fits on a line is never broken."""
     lines: list[str] = []
     for fact in facts:
         if lines and len(lines[-1]) + len(SEPARATOR) + len(fact) <= width:
@@ -130,7 +130,7 @@ def packed(facts: Iterable[str], width: int) -> list[str]:
 
 
 def shortened(key: str, width: int) -> str:
-    """A cell's key without its hash, cut in the middle where it is too long: both ends say more."""
+    """A cell's key without its hash, cut in the middle if it is too long: both ends say more."""
     readable = key.rpartition("-")[0] or key
     if len(readable) <= width:
         return readable

@@ -1,6 +1,6 @@
-"""What is known of a running sweep: the trials' progress records, added up.
+"""The state of a running sweep: the trials' progress records, added up.
 
-The view in the terminal (live.py) shows it, and the driver keeps it in the store beside its
+The view in the terminal (live.py) shows it, and the driver keeps it in the store with its
 heartbeat (run/lease.py), where `--status` finds it. Knows nothing of Ray.
 """
 
@@ -39,10 +39,10 @@ class RunningCell:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A sweep at one moment. Counts are of this sweep: what was done before it began is not in.
+    """A sweep at one moment. Cells that were done before it began are not counted.
 
     examples_per_second: attacked over the last minute; None in the first seconds.
-    eta: None while too little is known. best, worst: (cell key, accuracy under attack).
+    eta: None as long as too little is known. best, worst: (cell key, accuracy under attack).
     started, updated: ISO 8601, by the driver's clock.
     """
 
@@ -67,7 +67,7 @@ class Snapshot:
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> "Snapshot":
-        """Raises ValueError where it is not one: another version's, say."""
+        """Raises ValueError if it is not one, such as that of another version."""
         return TypeAdapter(Snapshot).validate_python(record)
 
 
@@ -83,17 +83,19 @@ class Progress:
         self.done = self.failed = self.fits_done = self.attacked = 0
         self.began, self.began_at = clock(), _now()
         self._running: dict[str, TrialReport] = {}
-        # Of cells whose attack is divided: the last record of each part, those that ended included.
+        # The last record of each part of divided attacks, including parts that have ended.
         self._parts: dict[str, dict[int, TrialReport]] = {}
         self._not_failed: dict[str, set[str]] = {}  # cells of each fit
         for cell in todo:
             self._not_failed.setdefault(cell.fit.key, set()).add(cell.key)
         self._best: tuple[str, float] | None = None
         self._worst: tuple[str, float] | None = None
-        self._lately: deque[tuple[float, int]] = deque()  # when how many examples were attacked
+        self._lately: deque[tuple[float, int]] = (
+            deque()
+        )  # when, and how many examples were attacked
         self._estimator = _estimator(plan, self.fits)
         self._expected: dict[tuple[str, Names, float], float | None] = {}  # until more is known
-        self._eta: tuple[float, Left | None] | None = None  # when it was told, and what
+        self._eta: tuple[float, Left | None] | None = None  # when it was computed, and the result
         self._lock = threading.Lock()
 
     @property
@@ -141,7 +143,7 @@ class Progress:
             )
 
     def expected(self, cell: Cell, phase: str) -> float | None:
-        """Seconds that a cell's fit or attack takes as far as this sweep has measured the like."""
+        """Expected seconds of a cell's fit or attack, if this sweep has measured similar ones."""
         axes = cell.axes()
         names, units = (FIT_NAMES, 1.0) if phase == "fit" else (ATTACK_NAMES, cell.examples)
         with self._lock:
@@ -190,13 +192,13 @@ class Progress:
         if phase in ("done", "failed"):
             for index in self._parts.pop(cell.key, {}):
                 estimator.drop((attack, index), now)
-        # A trial that ends with its fit: the cell will be handed out again for its attack.
+        # If a trial ends with its fit, the cell will be handed out again for its attack.
         if phase in ("done", "failed", "died") or record.get("last"):
             estimator.put_back(attack, now)
             del self._running[cell.key]
 
     def _take_part(self, cell: Cell, record: TrialReport, now: float) -> None:
-        """Its examples count; the cell is running as long as one of its parts is."""
+        """The part's examples count; the cell is running as long as one of its parts is."""
         (index, of), phase, attack = record["part"], record["phase"], ("attack", cell.key)
         estimator, task = self._estimator, (attack, index)
         if cell.key not in self._parts:
@@ -241,7 +243,7 @@ class Progress:
         self._estimator.begin(("attack", cell.key), now)
 
     def _give_up_fit(self, cell: Cell, now: float) -> None:
-        """A fit is trained again as long as one of its cells has not failed."""
+        """A fit is tried again as long as one of its cells has not failed."""
         fit = ("fit", cell.fit.key)
         self._estimator.put_back(fit, now)
         self._not_failed[cell.fit.key].discard(cell.key)
@@ -259,7 +261,7 @@ class Progress:
         return self._eta[1]
 
     def _rate(self, now: float) -> float | None:
-        """Examples attacked a second of the last minute, or of the sweep while it is younger."""
+        """Examples attacked per second in the last minute, or since the start if that is later."""
         while self._lately and self._lately[0][0] < now - MINUTE:
             self._lately.popleft()
         passed = min(now - self.began, MINUTE)

@@ -1,7 +1,7 @@
 """Where a sweep's time went: its slots times its seconds, each counted once.
 
-A slot is what one attack holds; a fit that holds more takes the place of several. Fed with the same
-progress records as the view (progress.py); knows nothing of Ray.
+A slot is what one attack holds; a fit that holds more occupies several. Its input are the progress
+records that the view gets too (progress.py); knows nothing of Ray.
 
 fits          fine-tuning
 victim        queries to attacked models
@@ -9,7 +9,7 @@ constraints   checks of perturbed texts: sentence encoder, tagger, word vectors
 search        the rest of attacks: finding what to change, building texts
 loading       the rest of trials: imports, models, data, writing to the store
 waiting       slots without a trial, between the first trial and the last
-overhead      before the first trial: Ray's start, say; and after the last: report, tracking
+overhead      before the first trial, such as Ray's start; and after the last: report, tracking
 """
 
 import threading
@@ -68,7 +68,7 @@ class Times:
 
 
 def read_times(space: str, store: Store) -> Times | None:
-    """Where the time of a space's last sweep went; None where none, or another version's, told."""
+    """Where the time of a space's last sweep went; None if no sweep of this version wrote it."""
     try:
         times = TypeAdapter(Times).validate_python(store.read_times(space))
         datetime.fromisoformat(times.ended)
@@ -79,7 +79,7 @@ def read_times(space: str, store: Store) -> Times | None:
 
 @dataclass
 class Trial:
-    """One that runs: when it began, how many slots it holds, and seconds it told of."""
+    """A running trial: when it began, how many slots it holds, and the seconds it reported."""
 
     began: float
     holds: float
@@ -96,7 +96,7 @@ class TimeSpent:
         """clock: seconds; the sweep begins now."""
         self.clock = clock
         self.began = clock()
-        self._trials: dict[Any, Trial] = {}  # that run, by cell and part
+        self._trials: dict[Any, Trial] = {}  # those running, by cell and part
         self._spent = dict.fromkeys(IN_TRIALS, 0.0)
         self._slots = 1.0  # now
         self._before = 0.0  # overhead before the first trial
@@ -117,7 +117,7 @@ class TimeSpent:
                     self._end(name, now)
 
     def total(self) -> Times:
-        """Until now; trials that run still are taken for ended."""
+        """Until now; trials that are still running count as ended."""
         with self._lock:
             now = self.clock()
             for name in list(self._trials):
@@ -140,12 +140,12 @@ class TimeSpent:
             self._before = (now - self.began) * max(self._slots, record["holds"])
         self._pass(now)
         self._trials[name] = Trial(now, record["holds"])
-        # As Ray places trials there may be more than was reckoned with.
+        # Ray may have placed more trials than expected.
         self._slots = max(record["slots"], sum(each.holds for each in self._trials.values()))
 
     def _take(self, trial: Trial, record: TrialReport, now: float) -> None:
         if record["phase"] == "fit":
-            trial.fit = now - trial.began  # Until it tells, or if it never will.
+            trial.fit = now - trial.began  # Until it reports its own, or if it never does.
         trial.fit = record.get("fit_seconds", trial.fit)
         if spent := record.get("spent"):
             trial.attack = spent["attack"]
@@ -156,7 +156,7 @@ class TimeSpent:
         self._pass(now)
         trial = self._trials.pop(name)
         lived = now - trial.began
-        # A trial's clock is not ours: what it tells never exceeds what is seen of it here.
+        # A trial's clock is not ours: what it reports is limited to what was observed here.
         slots = trial.holds * min(lived / max(trial.fit + trial.attack, 1e-9), 1.0)
         self._spent["fits"] += slots * trial.fit
         self._spent["victim"] += slots * trial.victim
@@ -166,7 +166,7 @@ class TimeSpent:
         self._after = now, self._room
 
     def _pass(self, now: float) -> None:
-        """Until now there were so many slots as there are."""
+        """Account for the time since the last event at the current number of slots."""
         if self._until is not None:
             self._room += (now - self._until) * self._slots
         self._until = now

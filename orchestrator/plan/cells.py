@@ -1,7 +1,7 @@
 """Space → cells: the grid, each place resolved into all that its result depends on.
 
 Digests the assets and the code that this machine has, and finds out which combinations cannot
-exist. Looks into no store, and imports neither torch nor Ray.
+exist. Reads no store, and imports neither torch nor Ray.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,14 +27,14 @@ from trainables.rows import check_columns
 from trainables.training import KINDS as TRAININGS
 
 NOT_HERE = "not downloaded yet"
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 class ThisMachine:
     """The assets and the code of this machine, by digest; NOT_HERE where it may lack them.
 
-    lacks: whether it lacked any that reading does not need. What is not `needed`, since every cell
-    of it is left out, may lack too, or be damaged.
+    lacks: whether something was missing that is not needed for reading. What is not `needed`,
+    because all its cells are left out, may be missing or damaged.
     """
 
     def __init__(self, assets: Assets, provisional: bool, reading: bool) -> None:
@@ -79,8 +79,8 @@ class ThisMachine:
             return {"all": NOT_HERE}
 
     def _unless_missing(
-        self, find: Callable[[], Found], else_: Found, needed: bool = True
-    ) -> Found:
+        self, find: Callable[[], Value], else_: Value, needed: bool = True
+    ) -> Value:
         try:
             return find()
         except NotDownloaded:
@@ -94,7 +94,7 @@ class ThisMachine:
 
 
 def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
-    """Every cell of the grid, with the reason why it does not apply, or an empty one."""
+    """Every cell of the grid, with the reason why it does not apply; empty if it does."""
     axes, catalog = space.axes, space.catalog
     attacked_with = cache(machine.attack_resources)
     used_datasets, used_models = space.used("dataset"), space.used("model")
@@ -204,7 +204,7 @@ def _fit(
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
     read_at = {}
     if language_model.kind == "causal" and head_entry.kind != "mvp":
-        # Read elsewhere until now: texts that are empty, or end in the token that GPT-2 pads with.
+        # Earlier versions read another token of texts that are empty or end in GPT-2's padding.
         read_at = {"read_at": "last token of each text"}
     identity = keys.fit_identity(
         dataset={

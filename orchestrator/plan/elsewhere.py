@@ -1,4 +1,4 @@
-"""Find a cell in a store by what was asked of it, where its key cannot be known.
+"""Find a cell in a store by its settings, where its key cannot be known.
 
 Keys are made of the digests of data and models and of the installed versions. A machine that only
 reads may have other versions, and no data or models at all.
@@ -23,10 +23,10 @@ class Elsewhere:
             self.keys.setdefault(name_of(key), []).append(key)
 
     def find(self, cell: Cell) -> Cell | None:
-        """A cell of which the same was asked; a finished one where there is one."""
+        """A cell with the same settings; a finished one if there is one."""
         same = (self._read(key) for key in self.keys.get(name_of(cell.key), []))
-        found = [other for other in same if other is not None and _asked(other) == _asked(cell)]
-        return min(found, key=lambda other: other.key not in self.done, default=None)
+        cells = [other for other in same if other is not None and _asked(other) == _asked(cell)]
+        return min(cells, key=lambda other: other.key not in self.done, default=None)
 
     def _read(self, key: str) -> Cell | None:
         record = self.store.sound(self.store.read_cell, key)
@@ -39,7 +39,7 @@ def name_of(key: str) -> str:
 
 
 def _asked(cell: Cell) -> str:
-    """All that a cell was asked to be, but for the digests of files and versions of libraries."""
+    """Everything asked of a cell, except digests of files and versions of libraries."""
 
     def without(part: Any) -> Any:
         if not isinstance(part, dict):

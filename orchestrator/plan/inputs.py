@@ -1,7 +1,7 @@
 """Checks of all that a sweep reads: rows, models and prompts, before any compute is spent on them.
 
-`catalog check`, `--dry-run` and the sweep itself all come here. Everything is looked at once, and
-what is wrong is one line each; neither torch nor transformers is needed for it.
+`catalog check`, `--dry-run` and the sweep itself call this. Everything is read once, and each
+problem is one line. Needs neither torch nor transformers.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -22,7 +22,7 @@ from trainables.models.folder import ModelFolder
 from trainables.models.tokenizer import TokenizerFiles
 from trainables.models.weights import check_lm_head, check_weights
 
-MANY_REPEATED = 0.01  # share of test rows that are trained on too, from which a sweep says so
+MANY_REPEATED = 0.01  # share of test rows that are training rows too, from which a sweep reports it
 READS_CLS = ("mlp_ft", "project_cls", "cls_prompt")
 
 
@@ -51,7 +51,7 @@ class Asked:
 
 
 def check_inputs(cells: Iterable[Cell], assets: Assets) -> list[str]:
-    """Raises BadInput for the first thing that is wrong; returns what a user should know of."""
+    """Raises BadInput for the first problem; returns notes for the user."""
     fits = {cell.fit.key: Asked.of(cell.fit) for cell in cells}
     inputs = Inputs(assets)
     for line in inputs.wrong(fits.values()):
@@ -60,9 +60,9 @@ def check_inputs(cells: Iterable[Cell], assets: Assets) -> list[str]:
 
 
 class Inputs:
-    """Goes through what is asked, looking at each thing once.
+    """Checks what is asked for, each thing once.
 
-    notes: what a user should know of, though it runs. not_here: what is not on this machine.
+    notes: what a user should know although it runs. not_here: what is not on this machine.
     """
 
     def __init__(self, assets: Assets) -> None:
@@ -73,7 +73,7 @@ class Inputs:
         self._tokenizers: dict[str, TokenizerFiles] = {}
 
     def wrong(self, asked: Iterable[Asked]) -> Iterator[str]:
-        """A line for each thing that would go wrong."""
+        """A line for each problem."""
         for fit in asked:
             yield from self._wrong_rows(fit)
             yield from self._wrong_model(fit)
@@ -136,24 +136,24 @@ class Inputs:
                     f"data set {name!r}: {' and '.join(roles)} are the same rows, those of "
                     f"{split}; draw a share for one of them, e.g. {roles[-1]}: {split}[20%]"
                 )
-        found = self._survey(name, data)
-        for split, dropped in found.dropped.items():
+        rows = self._survey(name, data)
+        for split, dropped in rows.dropped.items():
             self.notes += [
                 f"data set {name!r}: {count} rows of {split} are left out, {reason}"
                 for reason, count in dropped.items()
             ]
-        if found.in_training_too >= MANY_REPEATED * len(found.labels["test"]):
-            self.notes += filter(None, [_repeated(name, found)])
-        train = np.unique(found.labels["train"])
+        if rows.in_training_too >= MANY_REPEATED * len(rows.labels["test"]):
+            self.notes += filter(None, [_repeated(name, rows)])
+        train = np.unique(rows.labels["train"])
         if len(train) == 1:
             raise BadInput(
-                f"data set {name!r}: all {len(found.labels['train'])} training rows have the label "
+                f"data set {name!r}: all {len(rows.labels['train'])} training rows have the label "
                 f"{_label(data, train[0])}; a classifier needs rows of at least two"
             )
         if missing := _missing(data, train):
             self.notes.append(f"data set {name!r}: no training row has the label {missing}")
         for role in ("validation", "test"):
-            labels = found.labels[role]
+            labels = rows.labels[role]
             if len(labels) > 1 and (labels == labels[0]).all():
                 self.notes.append(
                     f"data set {name!r}: all {len(labels)} {role} rows have the label "
@@ -161,7 +161,7 @@ class Inputs:
                 )
 
     def _check_labels(self, fit: Asked) -> None:
-        """Of the training rows that are used: linear probing needs some of each label."""
+        """Linear probing needs rows of each label among the training rows that are used."""
         train = self._survey(fit.dataset, fit.data).labels["train"]
         settings, share = fit.settings, fit.training_entry.train_share
         used = training_rows(train.tolist(), settings.train_examples, share)
@@ -173,7 +173,7 @@ class Inputs:
         if fit.head_entry.probe_first:
             raise BadInput(
                 f"{line}, and head {fit.head!r} begins with a linear probe, which needs some of "
-                "each label; train on more rows, or name only labels that there are"
+                "each label; train on more rows, or name only labels that occur"
             )
         if len(used) < len(train):
             self.notes.append(line)
@@ -207,17 +207,17 @@ class Inputs:
 
 
 def repeated_rows(name: str, data: Dataset, assets: Assets) -> str:
-    """What to say of test rows that are trained on too; empty where there are none."""
+    """A note on test rows that are training rows too; empty if there are none."""
     return _repeated(name, survey(name, data, assets.dataset_files(name, data)))
 
 
-def _repeated(name: str, found: Survey) -> str:
-    count = found.in_training_too
+def _repeated(name: str, rows: Survey) -> str:
+    count = rows.in_training_too
     return f"data set {name!r}: {count} test rows have the text of a training row" if count else ""
 
 
 def _missing(data: Dataset, labels: Iterable[int]) -> str:
-    """The labels that are not among these, in words."""
+    """The labels that are not among these, for a message."""
     missing = sorted(set(range(len(data.labels))) - set(map(int, labels)))
     return ", ".join(_label(data, label) for label in missing)
 

@@ -2,7 +2,7 @@
 
 Whatever can change a number goes in: resolved settings, digests of data and weights, the seed, the
 versions of the libraries that change results, and our own format number. Machine, worker count,
-where assets lie, comments and the order of a file do not. A change of our code that changes results
+where assets are, comments and the order of a file do not. A change of our code that changes results
 must raise `FORMAT`; any other must not.
 """
 
@@ -53,10 +53,10 @@ def attack_identity(
     seconds_per_example: float | None = None,
     by_column: bool = False,
 ) -> dict[str, Any]:
-    """Everything an attacked example depends on, as plain JSON; how many are attacked is not in.
+    """Everything an attacked example depends on, as plain JSON: not how many are attacked.
 
     code: digest of a user's own attack's module. by_column: whether the texts are pairs with
-    Chinese in them, of which the wrong column was attacked before words were split by column.
+    Chinese in them: the wrong column was attacked before words were split by column.
     """
     attack: dict[str, Any] = {
         "kind": kind, "settings": settings, "resources": resources, "code": code,
@@ -74,7 +74,7 @@ def attack_identity(
 
 
 def cell_key(readable: str, log_identity: dict[str, Any], settings: AttackSettings) -> str:
-    """The key of a cell: its log, and which of the log's examples its figures are over."""
+    """The key of a cell: its log, and on which of the log's examples its figures are based."""
     identity: dict[str, Any] = {"log": log_identity, "examples": settings.examples}
     if settings.precision is not None:
         identity["precision"] = settings.precision
@@ -92,7 +92,7 @@ def key(readable: str, identity: dict[str, Any]) -> str:
 
 @cache
 def version(package: str) -> str:
-    """The installed version of a package. Cached: it is asked for once a cell, and costs 3 ms."""
+    """The installed version of a package. Cached: it is read for every cell, and takes 3 ms."""
     return metadata.version(package)
 
 

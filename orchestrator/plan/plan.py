@@ -1,6 +1,6 @@
 """Space → plan: which cells there are, which share a fit, what is done already, what it will cost.
 
-Resolves the space (cells.py) and looks into the store; changes nothing and imports neither torch
+Resolves the space (cells.py) and reads the store; changes nothing and imports neither torch
 nor Ray, so that `--dry-run` answers at once.
 """
 
@@ -58,7 +58,7 @@ class Plan:
         return grouped
 
     def estimated_seconds(self) -> float | None:
-        """Compute left, in seconds of one trial at a time; None without any measured rate."""
+        """Compute left, in seconds of one trial at a time; None if no rate is measured."""
         fits = {cell.fit.key: cell.fit for cell in self.todo if cell.fit.key not in self.fits_done}
         costs = [self.rates.fit_seconds(fit) for fit in fits.values()]
         costs += [self.rates.attack_seconds(cell) for cell in self.todo]
@@ -113,10 +113,10 @@ def make_plan(
     A cell is done when its result, its fit's record and its attacked examples are there, are whole
     and belong together. What is damaged in the store counts as missing (`Store.damaged`).
 
-    provisional: what the hub has and this machine has not is planned for without its digest.
-    trusted: keys of cells whose results need not be looked at again.
-    reading: nothing is to be run, so the store is enough: cells whose data, models or code this
-    machine has not are those of the store of which the same was asked.
+    provisional: what the hub has and this machine lacks is planned without its digest.
+    trusted: keys of cells whose results need not be checked again.
+    reading: nothing is to be run, so only the store is needed: a cell whose data, models or code
+    this machine lacks is looked up in the store by its settings.
     """
     machine = ThisMachine(assets, provisional, reading)
     resolved = list(resolve(space, machine))
@@ -139,15 +139,15 @@ def make_plan(
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         cells = list(threads.map(lambda each: planned(*each), resolved))
-    wanted = {cell.fit.key for cell, _ in resolved}
-    fits_done = frozenset(store.fits_with_weights() & fits.keys() & wanted)
+    planned_fits = {cell.fit.key for cell, _ in resolved}
+    fits_done = frozenset(store.fits_with_weights() & fits.keys() & planned_fits)
     return Plan(space, cells, fits_done, measured(fits.values(), results.values()))
 
 
 def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Store) -> str:
-    """Why a cell that has a result is run again all the same; empty where it is not.
+    """Why a cell that has a result is run again; empty if it is not.
 
-    What it was made of must be there and be what it was.
+    Its fit and its attacked examples must be there and be unchanged.
     """
     if fit is None:
         return "the record of its fit is missing"
@@ -159,12 +159,12 @@ def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Stor
 
 
 def _texts_per_row(fit: Fit) -> int:
-    """What costs grow with, where no rates are measured yet."""
+    """What costs are proportional to, roughly, while no rates are measured."""
     prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
     return len(prompts.templates) if prompts else 1
 
 
 def _not_evaluated(fit: Fit, store: Store) -> bool:
-    """Whether a stored fit lacks an evaluation on another data set that was asked for since."""
+    """Whether a stored fit lacks an evaluation on another data set that is asked for now."""
     asked = {other.stored_as for other in fit.evaluate_also}
     return bool(asked) and not asked <= set(store.evaluations(fit.key))

@@ -1,4 +1,4 @@
-"""What fits and attacks took so far, of those most alike: what others of them may take."""
+"""Expected seconds of fits and attacks, from the most similar ones measured so far."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ class Rates:
     examples: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
 
     def fit_seconds(self, fit: Fit) -> float | None:
-        """Expected seconds of a fit: of the most alike that were measured, else None."""
+        """Expected seconds of a fit, or None if nothing like it was measured."""
         return _median_of_first(self.fits, _likeness(fit.dataset, fit.model, fit.head))
 
     def attack_seconds(self, cell: Cell) -> float | None:
-        """Expected seconds of all a cell's examples, else None."""
+        """Expected seconds of all a cell's examples, or None."""
         fit = cell.fit
         each = _median_of_first(
             self.examples, _likeness(cell.attack, fit.model, fit.dataset, fit.head)
@@ -52,7 +52,7 @@ def measured(fits: Iterable[FitRecord], results: Iterable[Result]) -> Rates:
 
 
 def _likeness(*names: str) -> list[tuple[str, ...]]:
-    """The names, then ever shorter beginnings of them: from the same to the merely alike."""
+    """The names, then ever shorter prefixes of them: from identical to merely similar."""
     return [names[:length] for length in range(len(names), -1, -1)]
 
 

@@ -5,12 +5,11 @@ python -m orchestrator.report --space embedded --store results --out report
 
 import argparse
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import called, run
+from orchestrator.cli.command import called, reports_bad_input, run
 from orchestrator.cli.damage import say_damage
 from orchestrator.report import contents, from_mlflow
 from orchestrator.report.baseline import against
@@ -29,12 +28,9 @@ from search_spaces.space import load, names
 from trainables.store import Store
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return _report(_parser().parse_args(argv))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return _report(_parser().parse_args(argv))
 
 
 def _report(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""Run the cells of a plan as one Ray Tune run, and say what became of them.
+"""Run the cells of a plan as one Ray Tune run, and report what became of them.
 
-The driver hears every trial's reports: it feeds the view and hands finished cells to MLflow.
+The driver receives every trial's reports: it feeds the view and hands finished cells to MLflow.
 Nothing is read back from Ray's own records: the store is.
 """
 
@@ -19,7 +19,7 @@ from orchestrator.run import limits
 from orchestrator.run.budget import Budget
 from orchestrator.run.deaths import Deaths, memory_as_cause
 from orchestrator.run.options import LOCAL, RayOptions
-from orchestrator.run.schedule import FitFirst, Task, slots_held
+from orchestrator.run.schedule import FitFirst, TrialTask, slots_held
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
 from trainables.records import TrialReport
@@ -28,14 +28,14 @@ from trainables.store import Store
 from trainables.trial import CellTrial, TrialConfig
 
 NODES_READ_EVERY = 5.0  # seconds
-# Cells of a phase that may wait for room at least: on a cluster they make an autoscaler add nodes.
+# At least so many cells of a phase may wait for room, so that an autoscaler adds nodes.
 PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 
 Listener = Callable[[Cell, TrialReport], None]
 
 
 class RayDied(Exception):
-    """The node of Ray that the driver speaks through has died: nothing more can be run."""
+    """The driver's own node of Ray has died: nothing more can be run."""
 
 
 def run_cells(
@@ -52,7 +52,8 @@ def run_cells(
 
     listener: called in this process with every report of every trial (records.py). stopped: when it
     gives a reason, no more cells are begun; nor are those that would not end within the budget, as
-    `expected` tells in seconds of a cell's fit or attack, or else the plan's rates. Raises RayDied.
+    `expected` estimates in seconds of a cell's fit or attack, or else the plan's rates. Raises
+    RayDied.
     """
     _Run(plan, store, assets, listener, stopped, options, budget, expected).to_the_end()
 
@@ -121,7 +122,7 @@ class _Run:
             )
             tuner.fit()
 
-    def config_of(self, task: Task) -> TrialConfig:
+    def config_of(self, task: TrialTask) -> TrialConfig:
         return {
             "key": task.cell.key,
             "cell": task.cell.model_dump_json(),
@@ -131,7 +132,7 @@ class _Run:
             "part": task.part and (task.part.number, task.part.of),
         }
 
-    def in_time(self, task: Task) -> bool:
+    def in_time(self, task: TrialTask) -> bool:
         """Whether a task is expected to end within the budget."""
         if self.budget is None:
             return True
@@ -150,7 +151,7 @@ class _Run:
             raise RayDied("Ray's own processes on this machine died")
 
     def hear(self, config: TrialConfig, result: Mapping[str, Any]) -> None:
-        """Pass a trial's result on as a report, in our own words and without Tune's."""
+        """Pass a trial's result on as a report, without Tune's own keys."""
         key, part = config["key"], config["part"]
         cell = self.cells[key]
         report = cast(
@@ -181,12 +182,12 @@ class _Run:
 
     def give_up(self, cell: Cell) -> None:
         """A cell's process died too often: it has failed."""
-        said = self.last_words[cell.key]
-        with suppress(OSError):  # The listener is told all the same.
-            self.store.write_error(cell.key, said)
+        last_words = self.last_words[cell.key]
+        with suppress(OSError):  # The listener hears of it in any case.
+            self.store.write_error(cell.key, last_words)
         error = f"its process died {self.deaths.counted(cell.key)} times on living nodes"
         here = self.deaths.last_node(cell.key) == self.home and limits.oom_kills() > self.oom_kills
-        if cause := memory_as_cause(said, here):
+        if cause := memory_as_cause(last_words, here):
             error += f", {cause}"
         self.listener(cell, {"phase": "failed", "error": error})
 
@@ -211,13 +212,13 @@ def _resources_of(cells: Mapping[str, Cell]) -> Callable[[dict[str, Any]], Any]:
 
 
 class _Listen(tune.Callback):
-    """Has a run hear every trial's results and deaths, in the driver."""
+    """Passes every trial's results and deaths to a run, in the driver."""
 
     def __init__(self, run: _Run) -> None:
         self.run = run
 
     def on_step_begin(self, iteration: int, trials: Any, **_: Any) -> None:
-        # Again and again, also while no trial reports; what it raises ends the run.
+        # Called regularly, also while no trial reports; an exception ends the run.
         self.run.check_alive()
 
     def on_trial_result(
@@ -230,7 +231,7 @@ class _Listen(tune.Callback):
         self.run.died(trial.config, file.read_text() if file.is_file() else "")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # As of a run.
+        return {}  # As for a run.
 
 
 class _Nodes:

@@ -1,4 +1,4 @@
-"""Connect to a Ray cluster, or start Ray on this machine: the same way for all that runs on it."""
+"""Connect to a Ray cluster, or start Ray on this machine."""
 
 import gc
 import logging
@@ -14,11 +14,11 @@ from typing import Any
 from orchestrator.cli import stopping
 from orchestrator.run import limits
 from orchestrator.run.nodes import check_store_on_nodes
-from orchestrator.run.options import RayOptions
+from orchestrator.run.options import RayOptions, no_cluster
 from orchestrator.run.ray_folder import RayFolder
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
-from search_spaces.errors import BadInput
+from search_spaces.errors import BadInput, first_line
 from trainables.store import Store
 
 _folders: list[RayFolder] = []  # of the Ray that runs on this machine
@@ -39,18 +39,18 @@ def open_ray(
         return
     cells = list(cells)
     for phase in phases:
-        for wanted in sorted({shape(cell, phase) for cell in cells}):
-            _check_fits_here(phase, *wanted)
+        for needed in sorted({shape(cell, phase) for cell in cells}):
+            _check_fits_here(phase, *needed)
 
 
-def close_ray(beside: Executor) -> None:
-    """Leave the cluster, or end the Ray of this machine, in a thread of `beside`.
+def close_ray(background: Executor) -> None:
+    """Leave the cluster, or end the Ray of this machine, in a thread of `background`.
 
-    An object of Ray's that another thread lets go meanwhile would end this process at once, without
-    an exception. Whatever nobody refers to goes before.
+    A Ray object that another thread releases meanwhile would end this process at once, without an
+    exception: garbage is collected before.
     """
     gc.collect()
-    beside.submit(end_ray)
+    background.submit(end_ray)
 
 
 def end_ray() -> None:
@@ -65,7 +65,7 @@ def end_ray() -> None:
 
 @contextmanager
 def ray_ends_on_failure() -> Iterator[None]:
-    """Where the block is left by an exception, a signal's included, Ray ends with it."""
+    """If an exception leaves the block, a signal's included, Ray ends with it."""
     try:
         yield
     except BaseException:
@@ -77,30 +77,30 @@ def _prepare_environment(options: RayOptions) -> None:
     """What Ray reads from the environment when it is imported or started."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "0")
-    # Tune's own loggers write a file a report; the store and MLflow have it already.
+    # Tune's own loggers write a file for each report; the store and MLflow have it already.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # The searcher says how many trials wait. Tune's own limit, one, would also start them one by
+    # The searcher decides how many trials wait. Tune's own limit, one, would also start them one by
     # one, each with its 10 s of imports.
     os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "100000")
-    # A signal is heard by cli/stopping.py; Tune would take Ctrl-C for itself.
+    # cli/stopping.py handles signals; Tune would handle Ctrl-C itself.
     os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     # Tune's own records, for Tuner.restore: written at the end and never read.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")
     if options.address is None:
-        # Ray listens on all interfaces, so that others can join. Nobody joins a Ray of our own,
-        # and this is how Ray is told to keep to 127.0.0.1, on Linux too.
+        # Ray listens on all interfaces, so that others can join. No one joins a Ray of our own,
+        # and this setting makes Ray use only 127.0.0.1, on Linux too.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         # Under `uv run` Ray packs the current folder for other machines, of which there are none.
         os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
         # Ray keeps a token in the home folder, which may be missing or read-only, unless given one.
         if "RAY_AUTH_TOKEN_PATH" not in os.environ:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    # A notebook's, say, means nothing to Ray's processes and cannot be imported there.
+    # A notebook's back end, for example, cannot be imported in Ray's processes.
     os.environ["MPLBACKEND"] = "agg"
     if not options.verbose:
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
         os.environ.setdefault("TUNE_WARN_THRESHOLD_S", "60")
-        # A death that is run again is no error, and one that is not is said by the sweep.
+        # A death that is run again is no error, and the sweep reports one that is not.
         os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
         logging.getLogger("ray").setLevel(logging.ERROR)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -114,7 +114,7 @@ def _connect(options: RayOptions) -> None:
         _folders.append(RayFolder())
     how: dict[str, Any] = {"address": address} if address is not None else _on_this_machine()
     try:
-        # Ray that is only half started leaves processes behind.
+        # If Ray is interrupted while it starts, it leaves processes behind.
         with stopping.held_back(), _signals_stay_ours():
             ray.init(
                 **how,
@@ -123,11 +123,8 @@ def _connect(options: RayOptions) -> None:
                 configure_logging=True,
             )
     except ConnectionError as error:
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]}); "
-            "leave --ray-address out to run on this machine"
-        ) from None
-    except Exception as error:  # Ray raises no narrower one where a process of its own fails.
+        raise no_cluster(str(address), first_line(error)) from None
+    except Exception as error:  # Ray raises nothing more specific when a process of its own fails.
         if address is not None:
             raise
         why = " ".join(str(error).split()) or type(error).__name__
@@ -139,7 +136,7 @@ def _connect(options: RayOptions) -> None:
 
 @contextmanager
 def _signals_stay_ours() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, in Python (to exit) and natively (to print its stack)."""
+    """Keep Ray from handling SIGTERM, in Python (to exit) and natively (to print its stack)."""
     from ray._private import utils
 
     take, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
@@ -151,7 +148,7 @@ def _signals_stay_ours() -> Iterator[None]:
 
 
 def _on_this_machine() -> dict[str, Any]:
-    """How a Ray of our own is started: with what this process may use of the machine."""
+    """The arguments to start a Ray of our own: what this process may use of the machine."""
     # "local" starts a Ray of our own; None would join one that was left running here.
     how: dict[str, Any] = {"address": "local", "include_dashboard": False}
     how["_temp_dir"] = _folders[-1].path
@@ -159,7 +156,7 @@ def _on_this_machine() -> dict[str, Any]:
         how["num_cpus"] = limits.cpus()
     memory = limits.memory_limit()
     if memory < math.inf and memory < _memory_of_the_machine():
-        # As Ray divides what it takes the machine to have.
+        # As Ray divides the memory that it finds.
         how |= {"_memory": int(0.7 * memory), "object_store_memory": int(0.3 * memory)}
     return how
 
@@ -169,14 +166,14 @@ def _memory_of_the_machine() -> float:
 
 
 def _check_fits_here(phase: str, cpus: float, gpus: float) -> None:
-    """Raises BadInput where this machine lacks what a phase needs, which would wait forever."""
+    """Raises BadInput where this machine lacks what a phase needs: it would wait forever."""
     import ray
 
-    for wanted, have, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):
-        # Not ray.cluster_resources(): in the first moments it may know of none.
-        here = sum(node["Resources"].get(have, 0.0) for node in ray.nodes() if node["Alive"])
-        if wanted > here:
+    for needed, unit, name in ((cpus, "CPU", "cpus"), (gpus, "GPU", "gpus")):
+        # Not ray.cluster_resources(): at first it may know of none.
+        here = sum(node["Resources"].get(unit, 0.0) for node in ray.nodes() if node["Alive"])
+        if needed > here:
             raise BadInput(
-                f"each {phase} wants {wanted:g} {have}s and this machine has {here:g}; give "
-                f"--set resources.{phase}.{name}={here:g}, or --ray-address for a cluster that has"
+                f"each {phase} needs {needed:g} {unit}s and this machine has {here:g}; give --set "
+                f"resources.{phase}.{name}={here:g}, or --ray-address for a cluster that has them"
             )

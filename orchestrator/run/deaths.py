@@ -1,8 +1,8 @@
-"""Deaths of trials' processes: what died with its node is run again, however often.
+"""Deaths of trials' processes: a trial that died with its node is run again, however often.
 
-A process that dies on a living node (killed, out of memory) would probably die again, so that a
-cell is given up after a few such deaths. Ray marks a node dead some time after its processes are
-gone: whether a death counts is asked when it matters, and not when it happens.
+A process that dies on a living node (killed, out of memory) would probably die again, so a cell is
+given up after a few such deaths. Ray marks a node dead some time after its processes are gone:
+whether a death counts is decided when it matters, not when it happens.
 """
 
 import re
@@ -17,17 +17,17 @@ Verdict = Literal["run again", "given up", "not known yet"]
 LOWER = "run fewer at once (--max-concurrent), or lower fit.batch_size or fit.max_length"
 
 
-def memory_as_cause(said: str, killed_by_kernel: bool) -> str:
-    """That a process died for want of memory and what to do; empty where nothing tells of it.
+def memory_as_cause(message: str, killed_by_kernel: bool) -> str:
+    """That a process died for lack of memory and what to do; empty if nothing indicates it.
 
-    said: by Ray, of the death. killed_by_kernel: whether the kernel killed any here meanwhile.
+    message: Ray's, about the death. killed_by_kernel: whether the kernel killed any here meanwhile.
     """
-    if "low on memory" in said or "OutOfMemoryError" in said:
-        found = re.search(r"[\d.]+ ?[KMGT]i?B used / [\d.]+ ?[KMGT]i?B limit", said)
-        of = f" ({found[0]} on its machine)" if found else ""
-        return f"out of memory{of}, ended by Ray's memory monitor; {LOWER}"
+    if "low on memory" in message or "OutOfMemoryError" in message:
+        used = re.search(r"[\d.]+ ?[KMGT]i?B used / [\d.]+ ?[KMGT]i?B limit", message)
+        how_much = f" ({used[0]} on its machine)" if used else ""
+        return f"out of memory{how_much}, ended by Ray's memory monitor; {LOWER}"
     if killed_by_kernel:
-        return f"out of memory: the kernel killed processes here for want of it; {LOWER}"
+        return f"out of memory: the kernel killed processes here for lack of it; {LOWER}"
     return ""
 
 
@@ -35,7 +35,7 @@ class Deaths:
     """On which nodes each cell's processes died.
 
     living: ids of the nodes that are alive as far as Ray knows. home: the id of the driver's own
-    node, which cannot be dead unknown to us.
+    node, of whose death we would know.
     """
 
     def __init__(self, living: Callable[[], set[str]], home: str) -> None:
@@ -43,7 +43,7 @@ class Deaths:
         self.died: dict[str, list[tuple[str | None, float]]] = {}
 
     def record(self, cell: str, node: str | None) -> None:
-        """A cell's process died on a node (None: before it told on which)."""
+        """A cell's process died on a node (None: before it reported which)."""
         self.died.setdefault(cell, []).append((node, time.monotonic()))
 
     def last_node(self, cell: str) -> str | None:
@@ -51,7 +51,7 @@ class Deaths:
         return self.died[cell][-1][0]
 
     def counted(self, cell: str) -> int:
-        """How often a cell's process died on nodes that are alive still."""
+        """How often a cell's process died on nodes that are still alive."""
         living = self.living()
         return sum(node is None or node in living for node, _ in self.died[cell])
 

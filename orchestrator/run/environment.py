@@ -1,6 +1,6 @@
 """What a sweep ran with: versions, hardware, and the commit of this code. Kept with its results.
 
-It is of the driver's machine. What a result depends on is in its cell's key, wherever it ran.
+It describes the driver's machine. What a result depends on is in its cell's key, wherever it ran.
 """
 
 import os
@@ -64,9 +64,9 @@ def _memory() -> int | None:
 
 
 def _git() -> Commit | None:
-    """The commit, and whether files it has are changed."""
+    """The commit, and whether tracked files were changed."""
     here = ("git", "-C", str(HERE.parent))
-    # A package installed below somebody else's checkout is not of that checkout's commit.
+    # A package installed below another project's checkout is not part of its commit.
     if _lines(*here, "ls-files", "--error-unmatch", HERE.name) is None:
         return None
     commit = _lines(*here, "rev-parse", "HEAD")
@@ -77,7 +77,7 @@ def _git() -> Commit | None:
 
 
 def _lines(*command: str) -> list[str] | None:
-    """What a program prints, or None where it is not there or fails."""
+    """What a program prints, or None if it is missing or fails."""
     if shutil.which(command[0]) is None:
         return None
     try:

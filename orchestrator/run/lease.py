@@ -1,10 +1,10 @@
-"""One sweep a store: a second driver is refused, a dead one's place is taken.
+"""One sweep per store: a second driver is refused, a dead one is replaced.
 
-Each driver keeps a small file in the store's `drivers/` and counts in it (its heartbeat). It is
-dead when its process is gone from this machine, or when it has not counted on for `DEAD_AFTER`
-seconds of another's watching: clocks are never compared. A driver says first that it wants the
-store, looks for others, and only then holds it; of two that want it at once, the one with the
-smaller id gets it. So two never hold it together, on a disk as on an object store.
+Each driver keeps a small file in the store's `drivers/` with a counter (its heartbeat). It is dead
+when its process is gone from this machine, or when its counter has not advanced for `DEAD_AFTER`
+seconds, as observed by another driver: clocks are never compared. A driver first announces that it
+wants the store, looks for others, and only then holds it; if two want it at once, the one with the
+smaller id gets it. So two never hold it together, on a disk or on an object store.
 
 The file also has the sweep's progress, for `--status`; the lease does not depend on it.
 """
@@ -21,7 +21,7 @@ from trainables.process import is_gone, this_process
 from trainables.records import Driver
 from trainables.store import Store
 
-BEAT = 5.0  # seconds between two counts
+BEAT = 5.0  # seconds between heartbeats
 DEAD_AFTER = 4 * BEAT
 LOOK_EVERY = 0.5
 
@@ -29,9 +29,9 @@ LOOK_EVERY = 0.5
 class Lease:
     """A context manager: within it this process is the store's only driver.
 
-    Entering raises BadInput where another one is alive. `lost` is set when another took the store
-    over, which happens only to a driver that stood still for long: it must stop then. `progress`,
-    once set, is asked at each heartbeat for what others may read of this sweep.
+    Entering raises BadInput where another one is alive. `lost` is set when another driver took over
+    the store, which happens only after a long silence: this one must stop then. `progress`, once
+    set, is called at each heartbeat for what others may read about this sweep.
     """
 
     def __init__(self, store: Store) -> None:
@@ -70,7 +70,7 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Where the store is gone, the next driver sees that this one is.
+        # If the store cannot be reached, the next driver notices that this one is dead.
         with self.writing, suppress(OSError):
             self.left.set()
             self.store.remove_driver(self.id)
@@ -79,14 +79,14 @@ class Lease:
         self.says["state"] = state
         self.says["count"] += 1
         if self.progress is not None:
-            # Whatever is wrong with it must not stop the heart: a silent driver is taken for dead.
+            # A failing callback must not stop the heartbeat: a silent driver is presumed dead.
             with suppress(Exception):
                 self.says["progress"] = self.progress()
         self.store.write_driver(self.id, self.says)
 
     def _beat(self) -> None:
         while not self.left.wait(BEAT):
-            # A full disk, or a network that is away: try again.
+            # The disk is full or the network is down: retry.
             with self.writing, suppress(OSError):
                 if self.left.is_set():
                     return
@@ -106,7 +106,7 @@ class Watch:
 
     def others(self) -> list[tuple[str, Driver]]:
         """The other drivers that are not known to be dead; dead ones' files are removed."""
-        found = []
+        others = []
         for id, driver in self.store.drivers().items():
             if id == self.id:
                 continue
@@ -117,8 +117,8 @@ class Watch:
             elif is_gone(driver) or time.monotonic() - since > DEAD_AFTER:
                 self.store.remove_driver(id)
                 continue
-            found.append((id, driver))
-        return found
+            others.append((id, driver))
+        return others
 
     def refuse_if_held(self) -> None:
         """Raises BadInput where a driver that is alive holds the store."""

@@ -1,7 +1,7 @@
 """How much of this machine a process may use: its CPUs and its memory, by affinity and cgroups.
 
-Ray counts the CPUs of the whole machine, or what the topmost cgroup allows: a batch system's or a
-container's limit further down it does not see.
+Ray counts the CPUs of the whole machine, or what the topmost cgroup allows: it does not see a
+batch system's or a container's limit further down.
 """
 
 import math
@@ -23,12 +23,12 @@ def cpus() -> int:
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
-    """CPUs that the cgroups of this process leave it, infinite where they set no limit."""
+    """CPUs that the cgroups of this process allow, infinite if they set no limit."""
     quotas = [math.inf]
     for folder in _folders("cpu", cgroups, own):
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()
-            quotas.append(float(quota) / float(period))  # ValueError where there is none: "max"
+            quotas.append(float(quota) / float(period))  # ValueError if there is none: "max"
         with suppress(OSError, ValueError):
             quota = (folder / "cpu.cfs_quota_us").read_text()
             period = (folder / "cpu.cfs_period_us").read_text()
@@ -37,7 +37,7 @@ def cpu_quota(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
 
 
 def memory_limit(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
-    """Bytes that the cgroups of this process leave it, infinite where they set no limit."""
+    """Bytes that the cgroups of this process allow, infinite if they set no limit."""
     limits = [math.inf]
     for folder in _folders("memory", cgroups, own):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -49,7 +49,7 @@ def memory_limit(cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS) -> float:
 def oom_kills(
     cgroups: Path = CGROUPS, own: Path = OWN_CGROUPS, of_all: Path = Path("/proc/vmstat")
 ) -> int:
-    """Processes that the kernel has killed for want of memory so far, in the cgroup of this one."""
+    """Processes that the kernel has killed for lack of memory so far, in the cgroup of this one."""
     counters = [
         folder / name
         for folder in _folders("memory", cgroups, own)

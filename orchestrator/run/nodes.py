@@ -1,6 +1,6 @@
 """What the nodes of a running Ray cluster have: the same store, all of them, and room for a trial.
 
-A folder that each machine has for itself is the commonest mistake on a cluster, and would show only
+A store in a folder that is not shared is the most common mistake on a cluster, and would show only
 hours later: fits that no other node finds, and results that the driver never sees.
 """
 
@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from search_spaces.errors import BadInput
+from orchestrator.run.options import no_cluster
+from search_spaces.errors import BadInput, first_line
 from search_spaces.space import Resources
 from trainables.store import Store
 
@@ -19,15 +20,13 @@ ANSWER_WITHIN = 120.0  # seconds; the first task on a node starts a Python proce
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[None]:
-    """With Ray connected to a running cluster. Raises BadInput where none answers."""
+    """Connect Ray to a running cluster. Raises BadInput where none answers."""
     import ray
 
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({str(error).splitlines()[0]})"
-        ) from None
+        raise no_cluster(address, first_line(error)) from None
     try:
         yield
     finally:
@@ -35,10 +34,10 @@ def connected(address: str) -> Iterator[None]:
 
 
 def check_store_on_nodes(store: Store) -> None:
-    """Have every living node read a note of the driver's from the store, and leave one for it.
+    """Have every living node read a note of the driver's from the store, and write one for it.
 
-    To be called with Ray connected. Raises BadInput naming the nodes that do not see this store.
-    Does nothing in a cluster of one node. Nodes that join later are not asked.
+    Ray must be connected. Raises BadInput naming the nodes that do not see this store. Does nothing
+    in a cluster of one node. Nodes that join later are not checked.
     """
     nodes = _alive()
     if len(nodes) < 2:
@@ -47,11 +46,11 @@ def check_store_on_nodes(store: Store) -> None:
     notes = {node: f"{token}-{node}" for node in nodes}
     store.write_note(token, "from the driver")
     try:
-        found = _visit_each(url, token, notes)
-        unseen = "what it writes there the driver does not see"
+        answers = _visit_each(url, token, notes)
+        unseen = "the driver does not see what it writes there"
         reasons = {
             node: reason or ("" if store.read_note(notes[node]) else unseen)
-            for node, reason in found.items()
+            for node, reason in answers.items()
         }
     finally:
         for name in (token, *notes.values()):
@@ -63,7 +62,7 @@ def check_store_on_nodes(store: Store) -> None:
     ]
     if wrong:
         raise BadInput(
-            f"the store is not the same everywhere: {'; '.join(wrong)}; use a shared folder or s3://"
+            f"not all nodes see the same store: {'; '.join(wrong)}; use a shared folder or s3://"
         )
 
 
@@ -86,7 +85,7 @@ def _alive() -> dict[str, dict[str, Any]]:
 
 
 def _visit_each(url: str, token: str, notes: dict[str, str]) -> dict[str, str]:
-    """What is wrong on each node, or nothing; nodes that died meanwhile are left out."""
+    """The problem on each node, or an empty text; nodes that died meanwhile are left out."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -110,12 +109,12 @@ def _visit_each(url: str, token: str, notes: dict[str, str]) -> dict[str, str]:
 
 
 def _visit(url: str, token: str, note: str) -> str:
-    """On a node: why it does not see the driver's store, or nothing where it does."""
+    """On a node: why it does not see the driver's store, or an empty text if it does."""
     store = Store(url)
     try:
         if store.read_note(token) is None:
-            return f"{url} is a folder of its own"
+            return f"{url} is not shared with the driver"
         store.write_note(note, "from a node")
     except (OSError, BadInput) as error:
-        return str(error).strip().splitlines()[0]
+        return first_line(error)
     return ""

@@ -1,4 +1,4 @@
-"""What a user says of Ray: which cluster, how many trials at once, whether to see its messages."""
+"""The options about Ray: which cluster, how many trials at once, whether to show its messages."""
 
 import argparse
 from dataclasses import dataclass
@@ -31,19 +31,19 @@ def add_ray_arguments(parser: argparse.ArgumentParser, tasks: str) -> None:
     parser.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="a running Ray cluster, e.g. auto (none: start one)",
+        help="a running Ray cluster, e.g. auto (starts Ray on this machine)",
     )
 
 
 def ray_options(arguments: argparse.Namespace, verbose: bool = False) -> RayOptions:
-    """Raises BadInput where nobody answers at the address."""
+    """Raises BadInput where no cluster answers at the address."""
     if arguments.ray_address is not None:
         check_ray_address(arguments.ray_address)
     return RayOptions(arguments.ray_address, arguments.max_concurrent, verbose)
 
 
 def check_ray_address(address: str) -> None:
-    """Raises BadInput where nobody answers there: Ray itself would wait for minutes."""
+    """Raises BadInput where no cluster answers there: Ray itself would wait for minutes."""
     if address in ("auto", "local"):
         return
     if address.startswith("ray://"):
@@ -55,7 +55,11 @@ def check_ray_address(address: str) -> None:
     if not host or not port.isdecimal():
         raise BadInput(f"--ray-address {address}: give auto or HOST:PORT")
     if error := connection_error(host, int(port)):
-        raise BadInput(
-            f"no Ray cluster answers at {address} ({error}); "
-            "leave --ray-address out to run on this machine"
-        )
+        raise no_cluster(address, error)
+
+
+def no_cluster(address: str, why: object) -> BadInput:
+    """That no cluster answers at an address, and what to do."""
+    return BadInput(
+        f"no Ray cluster answers at {address} ({why}); start one there, or leave --ray-address out"
+    )

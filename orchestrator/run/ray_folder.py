@@ -16,40 +16,40 @@ SHORT = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class RayFolder:
-    """`path` is for `ray.init`; None where Ray's own choice will do."""
+    """`path` is for `ray.init`; None if Ray's own choice works."""
 
     def __init__(self) -> None:
         """Raises BadInput where there is no folder with a path short enough."""
         self.path: str | None = None
-        _take_by_full_path()
+        _make_absolute()
         given = os.environ.get("RAY_TMPDIR")
         self.logs = Path(given or os.environ.get("TMPDIR") or "/tmp", "ray")
         if _is_short(self.logs) and (given or _can_be_written(self.logs)):
             return
         if given:
-            raise BadInput(f"RAY_TMPDIR={given}: {_too_long(self.logs)}; give a shorter one")
+            raise BadInput(f"RAY_TMPDIR={given}: {_too_long(self.logs)}; give a shorter path")
         for short in SHORT:
             try:
                 self._made = tempfile.mkdtemp(prefix="ray-", dir=short)
             except OSError:
                 continue
-            self.logs = Path(self._made, "r")  # Ray opens its own to everybody.
+            self.logs = Path(self._made, "r")  # Ray makes its own folder writable for everyone.
             self.path = str(self.logs)
             return
         raise BadInput(
             f"Ray cannot keep its files in {self.logs}: {_too_long(self.logs)}; "
-            "set RAY_TMPDIR to a folder with a shorter one that can be written"
+            "set RAY_TMPDIR to a writable folder with a shorter path"
         )
 
     def remove(self) -> None:
-        """Remove the folder if it was made here; nobody else uses it."""
+        """Remove the folder if it was made here; nothing else uses it."""
         if self.path is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 
 
-def _take_by_full_path() -> None:
-    """Of folders that the environment names: Ray's processes run elsewhere, and it takes an empty
-    name for the current folder."""
+def _make_absolute() -> None:
+    """Make the folders that the environment names absolute: Ray's processes run elsewhere, and it
+    reads an empty name as the current folder."""
     for name in ("RAY_TMPDIR", "TMPDIR"):
         if folder := os.environ.get(name):
             os.environ[name] = os.path.abspath(folder)
@@ -63,7 +63,7 @@ def _is_short(folder: Path) -> bool:
 
 def _too_long(folder: Path) -> str:
     return (
-        f"its path has {len(os.fsencode(folder))} bytes and sockets leave it {SOCKET_PATH - WITHIN}"
+        f"its path has {len(os.fsencode(folder))} bytes and may have {SOCKET_PATH - WITHIN} at most"
         if not _is_short(folder)
         else "it cannot be written"
     )

@@ -5,16 +5,16 @@ leader reports `fit_done` its siblings are released, longest expected attack fir
 in the store. No trial ever waits for another while it holds a GPU. If a leader fails before its fit
 is stored, a sibling takes the lead.
 
-A trial holds what its phase wants. Where both phases want the same, a leader goes on to attack;
-where an attack wants less, the leader is done with its fit and the cell is handed out again.
+A trial holds what its phase needs. If both phases need the same, a leader goes on to attack; if an
+attack needs less, the leader ends with its fit and the cell is handed out again.
 
-As many cells are out as the cluster has room for now, and some more that are pending, so that an
-autoscaler sees what is wanted. Fits go first; attacks get what fits leave.
+As many cells are handed out as the cluster has room for now, and some more that are pending, so
+that an autoscaler sees what is needed. Fits go first; attacks get what fits leave.
 
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
-idle at the end. It is handed out in parts, each of some of its examples; when they have ended, well
-or not, the cell itself is handed out once more: it attacks what is missing and has the result. What
-runs already is not divided, so a leader whose attack will be divided is done with its fit, too.
+idle at the end. It is handed out in parts, each with some of its examples; when they have ended,
+successfully or not, the cell itself is handed out once more: it attacks what is missing and has the
+result. A running attack is not divided, so a leader whose attack will be divided ends with its fit.
 """
 
 import heapq
@@ -33,12 +33,12 @@ from search_spaces.cell import Cell
 from trainables.cell import Part
 from trainables.trial import TrialConfig
 
-SMALLEST_PART = 10  # examples: for fewer it does not pay to load a model
-PARTS_A_SLOT = 2  # if one attack is left: examples and slots are not equally fast
+SMALLEST_PART = 10  # examples: fewer are not worth loading a model
+PARTS_PER_SLOT = 2  # if one attack is left: examples and slots are not equally fast
 
 
 @dataclass(frozen=True)
-class Task:
+class TrialTask:
     """What a trial is to do: a phase of a cell, or a part of its attack; and its expected cost."""
 
     cell: Cell
@@ -52,34 +52,34 @@ class Queue:
 
     def __init__(self) -> None:
         self.cost = 0.0  # of all of them
-        self._heap: list[tuple[float, int, Task]] = []
+        self._heap: list[tuple[float, int, TrialTask]] = []
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._heap)
 
-    def first(self) -> Task:
+    def first(self) -> TrialTask:
         return self._heap[0][-1]
 
-    def bring_forward(self, allowed: Callable[[Task], bool]) -> bool:
-        """Have the first task that is allowed be the first; False where there is none."""
+    def bring_forward(self, allowed: Callable[[TrialTask], bool]) -> bool:
+        """Move the first task that is allowed to the front; False if there is none."""
         if not self._heap or allowed(self.first()):
             return bool(self._heap)
-        found = min((entry for entry in self._heap if allowed(entry[-1])), default=None)
-        if found is None:
+        entry = min((entry for entry in self._heap if allowed(entry[-1])), default=None)
+        if entry is None:
             return False
-        self._heap.remove(found)
+        self._heap.remove(entry)
         heapq.heapify(self._heap)
-        heapq.heappush(self._heap, (-math.inf, *found[1:]))
+        heapq.heappush(self._heap, (-math.inf, *entry[1:]))
         return True
 
-    def push(self, task: Task, at_once: bool = False) -> None:
+    def push(self, task: TrialTask, at_once: bool = False) -> None:
         """at_once: before all others, whatever they cost."""
         heapq.heappush(self._heap, (-math.inf if at_once else -task.cost, self._count, task))
         self._count += 1
         self.cost += task.cost
 
-    def pop(self) -> Task:
+    def pop(self) -> TrialTask:
         task = heapq.heappop(self._heap)[-1]
         self.cost = self.cost - task.cost if self._heap else 0.0
         return task
@@ -91,16 +91,16 @@ class FitFirst(Searcher):
     config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. verdict: what
     becomes of a cell whose process died; never asked about parts. give_up: called with each that is
     given up. pending: how many tasks of a phase may wait for room; if more than one, as many may as
-    run, so that a cluster can double. max_concurrent: never more tasks
-    out than this. stopped: when true, no more are handed out. in_time: whether a task would end in
-    time; others are not handed out.
+    run, so that a cluster can double. max_concurrent: never more tasks out than this. stopped: when
+    true, no more are handed out. in_time: whether a task would end in time; others are not handed
+    out.
     """
 
     def __init__(
         self,
         cells: Iterable[Cell],
         fits_done: Iterable[str],
-        config_of: Callable[[Task], TrialConfig],
+        config_of: Callable[[TrialTask], TrialConfig],
         fit_cost: Callable[[Cell], float],
         attack_cost: Callable[[Cell], float],
         nodes: Callable[[], Sequence[Shape]],
@@ -109,7 +109,7 @@ class FitFirst(Searcher):
         pending: int = 1,
         max_concurrent: int | None = None,
         stopped: Callable[[], object] = lambda: False,
-        in_time: Callable[[Task], bool] = lambda task: True,
+        in_time: Callable[[TrialTask], bool] = lambda task: True,
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.config_of = config_of
@@ -124,10 +124,10 @@ class FitFirst(Searcher):
         self.slots = Slots()
         self.queues = {phase: Queue() for phase in PHASES}
         self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
-        self.out: dict[str, Task] = {}  # by trial
+        self.out: dict[str, TrialTask] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
         self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
-        self.died: list[Task] = []  # and what becomes of them is not known yet
+        self.died: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.stored = set(fits_done)
         for cell in cells:
@@ -157,7 +157,7 @@ class FitFirst(Searcher):
             if self._may_wait(phase):
                 self.slots.wait(trial_id, shape(queue.first().cell, phase))
                 return self._hand_out(trial_id, phase)
-        # What waits for a fit waits in vain where the fit itself is not handed out any more.
+        # Cells that wait for a fit wait in vain if the fit itself is no longer handed out.
         if self.out or self.died:
             return None
         return finished
@@ -168,7 +168,7 @@ class FitFirst(Searcher):
         if task.phase != "fit":
             return False
         cell = task.cell
-        attack = Task(cell, "attack", None, self.cost_of["attack"](cell))
+        attack = TrialTask(cell, "attack", None, self.cost_of["attack"](cell))
         return fits_only(cell) or self._parts_of(cell) > 1 or not self.in_time(attack)
 
     def attack_slots(self, cell: Cell) -> int:
@@ -244,42 +244,42 @@ class FitFirst(Searcher):
             queue.pop()
             self.parts_left[task.cell.key] = count
             for number in range(count):
-                # At once: a cell that is begun should end, and the trial asked for is one of these.
-                part = Task(task.cell, "attack", Part(number, count), task.cost / count)
+                # At once: a cell that was begun should end, and this trial is one of them.
+                part = TrialTask(task.cell, "attack", Part(number, count), task.cost / count)
                 queue.push(part, at_once=True)
 
     def _parts_of(self, cell: Cell) -> int:
         """Into how many parts a cell's attack is to be divided; 1: it is not."""
         if self.queues["fit"] or cell.key in self.parts_left or cell.precision is not None:
-            return 1  # Slots are for fits; what stops early has to go example by example.
+            return 1  # Slots are for fits; an attack that may stop early runs example by example.
         most = cell.examples // SMALLEST_PART
         slots = self.attack_slots(cell)
         cost = self.cost_of["attack"](cell)
         if min(most, slots) < 2 or _is_at_most(cost, self.queues["attack"].cost / slots):
-            return 1  # What is queued says it already: most often, and soonest.
+            return 1  # The queue alone shows it: the most frequent and fastest case.
         share = self._attacks_left() / slots
         if _is_at_most(cost, share):
             return 1
-        return min(math.ceil(PARTS_A_SLOT * cost / share), most)
+        return min(math.ceil(PARTS_PER_SLOT * cost / share), most)
 
     def _attacks_left(self) -> float:
-        """Cost of all attacks that have not ended; half of it of those under way."""
+        """Cost of all attacks that have not ended; half the cost of those that are running."""
         fitting = (task.cell for trial, task in self.out.items() if trial not in self.attacking)
         siblings = (cell for waiting in self.waiting.values() for cell in waiting)
         to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
         return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
 
     def _part_ended(self, cell: Cell) -> None:
-        """The last to end, well or not, leaves the cell to be handed out itself."""
+        """After the last part has ended, successfully or not, the cell itself is handed out."""
         self.parts_left[cell.key] -= 1
         if self.parts_left[cell.key] == 0:
             self._queue(cell, "attack")
 
     def _queue(self, cell: Cell, phase: str) -> None:
-        """Queue a cell; at once and at no cost where its parts have done what there was to do."""
+        """Queue a cell; at once and without cost if its parts have done the work."""
         divided = cell.key in self.parts_left
         cost = 0.0 if divided else self.cost_of[phase](cell)
-        self.queues[phase].push(Task(cell, phase, None, cost), at_once=divided)
+        self.queues[phase].push(TrialTask(cell, phase, None, cost), at_once=divided)
 
     def _release(self, fit: str) -> None:
         self.stored.add(fit)
@@ -287,7 +287,7 @@ class FitFirst(Searcher):
             self._queue(cell, "attack")
 
     def _next_leads(self, fit: str) -> None:
-        """Have a sibling lead, where one waits: none does once the fit is stored."""
+        """Make a waiting sibling the leader; none waits once the fit is stored."""
         siblings = self.waiting.get(fit, [])
         if siblings:
             self._queue(siblings.pop(), "fit")
@@ -306,14 +306,14 @@ class FitFirst(Searcher):
 
 
 def fits_only(cell: Cell) -> bool:
-    """Whether a trial of this cell's fit ends with the fit: its attack wants other resources."""
+    """Whether a trial of this cell's fit ends with the fit: its attack needs other resources."""
     return cell.resources.fit != cell.resources.attack
 
 
 def slots_held(cell: Cell, phase: str) -> float:
-    """How many attacks could run on what a cell's phase holds, of what is scarcer; 1 at least."""
+    """How many attacks could run on what a cell's phase holds, by the scarcer one; at least 1."""
     pairs = zip(shape(cell, phase), shape(cell, "attack"), strict=True)
-    return max(1.0, *(held / wanted for held, wanted in pairs if wanted))
+    return max(1.0, *(held / needed for held, needed in pairs if needed))
 
 
 def _is_at_most(cost: float, limit: float) -> bool:

@@ -1,4 +1,4 @@
-"""Room on a cluster: which of the trials handed out can run now, as its nodes' resources tell.
+"""Room on a cluster: which of the trials handed out can run now, by its nodes' resources.
 
 Ray places trials; this only tells the searcher how many to hand out. Nodes come and go.
 """
@@ -10,15 +10,15 @@ from search_spaces.space import PhaseResources
 
 PHASES = ("fit", "attack")
 
-Shape = tuple[float, float]  # CPUs and GPUs: of a node, or wanted by a trial
+Shape = tuple[float, float]  # CPUs and GPUs: of a node, or needed by a trial
 
 _ROUNDING = 1e-6  # a tenth of a GPU, ten times, is not quite one
 
 
 def shape(cell: Cell, phase: str) -> Shape:
-    """CPUs and GPUs that a cell wants in a phase."""
-    wanted: PhaseResources = getattr(cell.resources, phase)
-    return wanted.cpus, wanted.gpus
+    """CPUs and GPUs that a cell needs in a phase."""
+    needed: PhaseResources = getattr(cell.resources, phase)
+    return needed.cpus, needed.gpus
 
 
 class Slots:
@@ -37,7 +37,7 @@ class Slots:
         if nodes != self.nodes:
             trials = {name: shape for name, (shape, _) in self.placed.items()} | self.pending
             self.nodes = list(nodes)
-            # Nodes without GPUs first: what needs none should leave the others alone.
+            # Nodes without GPUs first: trials that need none should leave the others free.
             self._free = sorted(nodes, key=lambda node: (node[1], node[0]))
             self.placed.clear()
             self.pending.clear()
@@ -63,8 +63,8 @@ class Slots:
         """How many trials of a shape the nodes have room for while nothing else runs."""
         if shape not in self._capacity:
             self._capacity[shape] = sum(
-                min(int(have / want + _ROUNDING) for have, want in wanted if want)
-                for wanted in (list(zip(node, shape, strict=True)) for node in self.nodes)
+                min(int(have / need + _ROUNDING) for have, need in pairs if need)
+                for pairs in (list(zip(node, shape, strict=True)) for node in self.nodes)
             )
         return self._capacity[shape]
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from orchestrator.assets.needed import check_attack_resources
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
-from orchestrator.cli.command import called, how_to_go_on, run
+from orchestrator.cli.command import called, reports_bad_input, run, stopped
 from orchestrator.cli.damage import say_damage
 from orchestrator.plan.inputs import check_inputs
 from orchestrator.plan.plan import Plan
@@ -28,7 +28,6 @@ from orchestrator.tracking.options import (
     to_see,
 )
 from orchestrator.tracking.where import where
-from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -45,17 +44,15 @@ examples:
 exit codes: 0 all cells done, 1 some are not, 2 bad input (nothing was run), 128 + a signal's
 number if one stopped it (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP)
 
---notify finds in its environment SWEEP_OUTCOME, SWEEP_EXIT_CODE, SWEEP_SPACE, SWEEP_STORE,
-SWEEP_CELLS_DONE, SWEEP_CELLS, SWEEP_FAILED (in this run), SWEEP_SECONDS and SWEEP_REPORT.
+The command of --notify gets SWEEP_OUTCOME, SWEEP_EXIT_CODE, SWEEP_SPACE, SWEEP_STORE,
+SWEEP_CELLS_DONE, SWEEP_CELLS, SWEEP_FAILED (in this run), SWEEP_SECONDS and SWEEP_REPORT in its
+environment.
 """
 
 
+@reports_bad_input
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return sweep(_parser().parse_args(argv))
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return sweep(_parser().parse_args(argv))
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -67,9 +64,9 @@ def sweep(arguments: argparse.Namespace) -> int:
         reading=arguments.status,
     )
     if arguments.explain is not None:
-        return _say(explain(arguments.explain, plan, store), store)
+        return _answer(explain(arguments.explain, plan, store), store)
     if arguments.status:
-        return _say(show(plan, store, arguments.json), store)
+        return _answer(show(plan, store, arguments.json), store)
     notes = check_inputs(plan.todo, assets)
     if plan.todo:
         notes += check_attack_resources(plan.space, assets, planning=arguments.dry_run)
@@ -77,7 +74,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
         shown = json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan)
-        return _say(shown, store)
+        return _answer(shown, store)
 
     cells = [cell.key for cell in plan.with_status("done", "todo", "failed")]
     ending = Ending(
@@ -90,7 +87,7 @@ def sweep(arguments: argparse.Namespace) -> int:
         try:
             ending.code = _run(plan, store, assets, arguments, options, ending)
         except StoreFailed as error:
-            print(f"stopped: {error}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+            print(stopped(error), file=sys.stderr)
             ending.code = 1
     return ending.code
 
@@ -125,15 +122,15 @@ def _run(
     return 1 if outcome.plan.todo else 0
 
 
-def _say(text: str, store: Store) -> int:
-    """Print what was asked for, and what was found damaged on the way. Returns the exit code."""
+def _answer(text: str, store: Store) -> int:
+    """Print the answer, and damaged files that were found. Returns the exit code."""
     print(text)
     say_damage(store)
     return 0
 
 
 def _report(plan: Plan, store: Store) -> str:
-    """Where the report lies; empty without one."""
+    """The report's page; empty if there is none."""
     from orchestrator.report.folder import folder_of
 
     page = folder_of(plan.space.name, store) / "index.html"
@@ -159,7 +156,7 @@ def _show_end(
     console.print(
         f"\n{len(done)} of {len(plan.cells) - left_out} cells done{note}, in {seconds:.0f} s"
     )
-    # Not by the console, which prints a tab as blanks: these are to be pasted.
+    # Not by the console, which prints a tab as blanks: these lines are meant to be pasted.
     print(f"results: {shlex.quote(store.local_folder or store.url)}")
     if report := _report(plan, store):
         print(f"report:  {shlex.quote(report)}")
@@ -183,19 +180,21 @@ def _parser() -> argparse.ArgumentParser:
         "--budget",
         type=Budget,
         metavar="TIME",
-        help="begin only what should end within this time, e.g. 8h or 1h30m, from the start on; "
+        help="start only what should end within this time from now, e.g. 8h or 1h30m; "
         "then end as usual",
     )
     add(
         "--notify",
         metavar="COMMAND",
-        help="have the shell run this at the end in any case but bad input; "
+        help="run this in a shell at the end, except after bad input; "
         "SWEEP_OUTCOME (done, incomplete, stopped, error) and more are in its environment",
     )
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--dry-run", action="store_true", help="print the plan and stop")
-    instead("--status", action="store_true", help="how far the sweep is that runs in this store")
-    instead("--explain", metavar="KEY", help="what a cell's key covers, and why it is run again")
+    instead("--status", action="store_true", help="show how far the sweep in this store is")
+    instead(
+        "--explain", metavar="KEY", help="show what a cell's key covers, and why it is run again"
+    )
     add("--json", action="store_true", help="print one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser

@@ -1,8 +1,8 @@
 """The driver of a sweep: run what a plan lacks, as the store's only driver, and log it.
 
-Ray lies behind run/, MLflow behind the uploader (tracking/upload.py), the terminal behind the view
-(follow/live.py). Here they meet: what a trial reports goes to the view, to MLflow, and with the
-driver's heartbeat into the store.
+run/ talks to Ray, the uploader (tracking/upload.py) to MLflow, the view (follow/live.py) to the
+terminal. Here they meet: what a trial reports goes to the view, to MLflow, and with the driver's
+heartbeat into the store.
 """
 
 import sys
@@ -15,7 +15,7 @@ from functools import cache, partial
 
 from rich.console import Console
 
-from orchestrator.cli.command import how_to_go_on
+from orchestrator.cli.command import how_to_go_on, stopped
 from orchestrator.cli.damage import set_aside
 from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
@@ -42,12 +42,12 @@ from trainables.speed.imports import gc_paused
 from trainables.store import Store
 
 WORKERS_END_WITHIN = 1.0  # seconds
-ENDS_WITHIN = 3.0  # seconds that a start which failed waits for the tracker
+ENDS_WITHIN = 3.0  # seconds to wait for the tracker after a failed start
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep.
+    """The outcome of a sweep.
 
     plan: as it is at the end. results: what the report is made of. failures: the last line of each
     failed cell's traceback, by key. not_uploaded: keys of finished cells that MLflow lacks. times:
@@ -91,7 +91,11 @@ def drive(
         failures: dict[str, str] = {}
         left_out: list[str] = []
         times: Callable[[], Times | None] = cache(time_spent.total if plan.todo else lambda: None)
-        with begun(), Uploader(tracker, store, say) as uploader, ThreadPoolExecutor(1) as beside:
+        with (
+            begun(),
+            Uploader(tracker, store, say) as uploader,
+            ThreadPoolExecutor(1) as background,
+        ):
             if plan.todo:
                 store.write_environment(plan.space.name, environment())
                 uploader.begin(beginning(plan, store))
@@ -106,7 +110,7 @@ def drive(
                 failures = _run_missing(
                     plan, store, assets, view, time_spent, uploader, finished, stop, ray, budget
                 )
-                close_ray(beside)  # It takes seconds, and so does the report.
+                close_ray(background)  # It takes seconds, and so does the report.
                 trusted = {cell.key for cell in finished}
                 last = make_plan(plan.space, assets, store, trusted=trusted)
             results = read(last, store)
@@ -124,7 +128,7 @@ def drive(
 def _open(
     plan: Plan, store: Store, assets: Assets, tracking_uri: str | None, ray: RayOptions
 ) -> Tracker:
-    """Reach MLflow and, if there is something to run, Ray: each takes seconds, so at once."""
+    """Reach MLflow and, if there is something to run, Ray, in parallel: each takes seconds."""
     tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
     thread = ThreadPoolExecutor(1)
     try:
@@ -138,17 +142,17 @@ def _open(
         tracker.end()
         raise
     finally:
-        thread.shutdown(wait=False)  # A server may let it wait for long.
+        thread.shutdown(wait=False)  # A server may keep it waiting.
     return tracker
 
 
 @contextmanager
 def leftovers_go() -> Iterator[None]:
-    """Remove what workers leave that were killed, in mid-sweep or with Ray at its end."""
+    """Remove what killed workers leave behind, during a sweep or when Ray ends."""
     try:
         yield
     except BaseException:
-        time.sleep(WORKERS_END_WITHIN)  # They end when they miss Ray, and nobody waits for them.
+        time.sleep(WORKERS_END_WITHIN)  # Workers end when Ray is gone, and nothing waits for them.
         raise
     finally:
         remove_leftovers()
@@ -180,12 +184,12 @@ def _write_times(space: str, spent: Times, store: Store, say: Callable[[str], No
 
 
 class StoreFailed(Exception):
-    """The store could not be read or written any more in mid-sweep."""
+    """The store could no longer be read or written during a sweep."""
 
 
 @contextmanager
 def begun() -> Iterator[None]:
-    """Something is computed within it, so that a store that fails is no bad input any more.
+    """Within it something is computed, so that a failing store is no longer bad input.
 
     Raises StoreFailed.
     """
@@ -196,14 +200,14 @@ def begun() -> Iterator[None]:
 
 
 class Stop:
-    """Why no more cells are handed out, in words; empty as long as they are."""
+    """Why no more cells are handed out; empty as long as they are."""
 
     def __init__(self, store: Store, lease: Lease) -> None:
         self.store, self.lease = store, lease
         self._unwritable = ""
 
     def after_failure(self) -> None:
-        """A cell failed: if that is the store's doing, all others would fail as well."""
+        """A cell failed: if the store is the cause, all others would fail as well."""
         try:
             self.store.try_to_write()
         except OSError as error:
@@ -211,7 +215,7 @@ class Stop:
 
     def reason(self) -> str:
         if self.lease.lost.is_set():
-            return f"another sweep took {self.store.url} over while this one stood still"
+            return f"another sweep took over {self.store.url} while this one was suspended"
         return self._unwritable
 
 
@@ -251,7 +255,7 @@ def _run_missing(
         except RayDied as error:
             reason = str(error)
     if reason:
-        print(f"stopped: {reason}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+        print(stopped(reason), file=sys.stderr)
     elif budget is not None and budget.refused and (left := len(plan.todo) - view.progress.ended):
         cells = "1 cell" if left == 1 else f"{left} cells"
         print(f"budget of {budget.text} used: {cells} left; {how_to_go_on()}", file=sys.stderr)

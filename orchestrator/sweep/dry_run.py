@@ -33,7 +33,7 @@ def _overrides(plan: Plan) -> Iterator[str]:
     """What the space's overrides set, and for how many cells."""
     cells = plan.with_status("todo", "failed", "done")
     if plan.space.overrides:
-        yield from ("", "overrides (of two that set the same, the later one holds):")
+        yield from ("", "overrides (of two for the same setting, the later one applies):")
     for override in plan.space.overrides:
         count = sum(override.when.has(cell.axes()) for cell in cells)
         where = ", ".join(f"{k} {'/'.join(v)}" for k, v in override.when.given().items())

@@ -9,7 +9,7 @@ from trainables.store import Store
 
 
 def explain(key: str, plan: Plan, store: Store) -> str:
-    """A text for people about a planned cell, or one that the store holds.
+    """A text for the user about a planned cell, or one that the store holds.
 
     Raises BadInput for a key that is neither.
     """
@@ -35,7 +35,7 @@ def _planned(planned: PlannedCell, store: Store, stored: set[str]) -> Iterator[s
         yield "it was begun and not finished: what is stored of it is kept"
     for other in others:
         if other != cell.key:
-            yield f"it is not {other}, which the store holds:"
+            yield f"it differs from {other}, which the store holds:"
             then = store.sound(store.read_cell, other)
             yield from ["  it is damaged"] if then is None else _differences(_covered(then), now)
 
@@ -46,7 +46,7 @@ def _stored_only(key: str, plan: Plan, store: Store) -> Iterator[str]:
     yield from (f"  {name}: {value}" for name, value in then.items())
     for planned in plan.cells:
         if _readable(planned.cell.key) == _readable(key):
-            yield f"this plan has {planned.cell.key} ({planned.status}) in its place:"
+            yield f"this plan has {planned.cell.key} ({planned.status}) instead:"
             yield from _differences(then, _covered(planned.cell.model_dump(mode="json")))
 
 
@@ -58,10 +58,10 @@ def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
 
 
 def _covered(cell: dict[str, Any]) -> dict[str, Any]:
-    beside = {"examples": cell["examples"]}
+    settings = {"examples": cell["examples"]}
     if cell.get("precision") is not None:
-        beside["precision"] = cell["precision"]
-    return dict(_flat({**cell["identity"], **beside}))
+        settings["precision"] = cell["precision"]
+    return dict(_flat({**cell["identity"], **settings}))
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

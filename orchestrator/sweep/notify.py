@@ -1,6 +1,6 @@
 """`--notify`: a command of the user's that the shell runs when a sweep has ended, however it ended.
 
-It finds the outcome in its environment. Whatever becomes of it changes nothing.
+It gets the outcome in its environment. Whether it fails changes nothing.
 """
 
 import os
@@ -22,7 +22,7 @@ OUTCOMES = {0: "done", 1: "incomplete"}  # by exit code
 
 @dataclass
 class Ending:
-    """How a sweep ends, as far as it is known."""
+    """How a sweep ends, as far as known."""
 
     space: str
     store: str
@@ -54,7 +54,7 @@ class Ending:
 
 @contextmanager
 def notified(command: str | None, ending: Ending) -> Iterator[None]:
-    """Run the command when the block has ended, but for bad input: then nothing was run."""
+    """Run the command when the block has ended, except after bad input: then nothing was run."""
     name, at_most = "", AT_MOST
     try:
         yield
@@ -81,20 +81,20 @@ def notified(command: str | None, ending: Ending) -> Iterator[None]:
 def _run(command: str, outcome: dict[str, str], at_most: float) -> None:
     wrong, process = "", None
     try:
-        # A signal while it starts would leave it behind.
+        # A signal during its start would leave it running.
         with nullcontext() if stopping.asked() else stopping.held_back():
             process = subprocess.Popen(
                 command,
                 shell=True,
                 env={**os.environ, **outcome},
                 stdin=subprocess.DEVNULL,
-                stdout=2,  # Standard output is for the sweep's own, which may be JSON.
+                stdout=2,  # Standard output is the sweep's own, and may be JSON.
                 start_new_session=True,
             )
         if code := process.wait(at_most):
             wrong = f"ended with code {code}"
     except subprocess.TimeoutExpired:
-        wrong = f"has not ended within {at_most:.0f} s and was ended"
+        wrong = f"did not end within {at_most:.0f} s and was killed"
     except (OSError, ValueError) as error:
         wrong = f"cannot be run: {error}"
     finally:

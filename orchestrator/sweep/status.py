@@ -1,8 +1,8 @@
 """`python -m orchestrator.sweep --status`: how far a sweep is, from the store alone.
 
-What is done, failed and left is read from the store, what runs and how long it will take from what
-the driver keeps beside its heartbeat (run/lease.py). Changes nothing;
-imports neither torch nor Ray.
+What is done, failed and left is read from the store; what runs and how long it will take is read
+from what the driver keeps with its heartbeat (run/lease.py). Changes nothing; imports neither torch
+nor Ray.
 """
 
 import json
@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.follow.live import pace, packed, summary
+from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
 from orchestrator.plan.plan import Plan
 from orchestrator.report.comparison import as_markdown
@@ -30,7 +30,7 @@ LISTED = 20  # running cells named in the text
 class Sweeping:
     """The sweep at a store. state: running, dead, or none; progress: None until it has begun.
 
-    `where` names its process, for people.
+    `where` names its process, for messages.
     """
 
     state: str
@@ -41,8 +41,8 @@ class Sweeping:
 def find_driver(store: Store) -> Sweeping:
     """The store's driver: the living one, else one that died, else none.
 
-    Returns at once where the process can be looked at; another machine's is watched until its
-    heartbeat counts on, at most for `DEAD_AFTER` seconds.
+    Returns at once if the process is on this machine; one on another machine is watched until its
+    heartbeat advances, at most for `DEAD_AFTER` seconds.
     """
     drivers = store.drivers()
     dead = [record for record in drivers.values() if is_gone(record)]
@@ -57,7 +57,7 @@ def find_driver(store: Store) -> Sweeping:
 
 
 def _watch(store: Store, drivers: dict[str, Driver]) -> tuple[list[Driver], list[Driver]]:
-    """Drivers elsewhere that count on, and those that are silent. One that left is in neither."""
+    """Drivers elsewhere whose heartbeat advances, and silent ones. One that left is in neither."""
     elsewhere = {id: record for id, record in drivers.items() if not is_here(record)}
     deadline = time.monotonic() + DEAD_AFTER
     while elsewhere and time.monotonic() < deadline:
@@ -72,7 +72,7 @@ def _watch(store: Store, drivers: dict[str, Driver]) -> tuple[list[Driver], list
 
 @dataclass(frozen=True)
 class Status:
-    """A plan, what its cells found so far, and the store's driver."""
+    """A plan, the results of its cells so far, and the store's driver."""
 
     plan: Plan
     store: Store
@@ -164,9 +164,9 @@ class Status:
         if progress.space != mine:
             return [
                 f"the sweep that runs here is of another space, {progress.space} ({driver.where}):",
-                *packed(summary(progress), width),
+                *packed(overview(progress), width),
             ]
-        begun = f"a sweep runs here since {progress.started} ({driver.where})"
+        begun = f"a sweep has been running here since {progress.started} ({driver.where})"
         lines = [begun, *packed(pace(progress), width)]
         if others := len(progress.running_cells) - len(self.running):
             lines += [
@@ -190,7 +190,7 @@ class Status:
 
 
 def status(plan: Plan, store: Store) -> Status:
-    """The plan must be fresh: it has what is done and what failed."""
+    """The plan must be up to date: it says what is done and what failed."""
     return Status(plan, store, find_driver(store), read(plan, store))
 
 

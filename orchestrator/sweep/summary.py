@@ -1,4 +1,4 @@
-"""What the run of a sweep itself shows in MLflow, while its cells run and at the end."""
+"""What a sweep's own run shows in MLflow, while its cells run and at the end."""
 
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ def beginning(plan: Plan, store: Store) -> Summary:
 def summary(
     plan: Plan, store: Store, results: Results, report: "Files", times: Times | None
 ) -> Summary:
-    """What it shows of a plan that has been run, as far as it went.
+    """What it shows once the plan has been run, completely or not.
 
-    report: its files. times: where the last sweep's time went; None where that is not known.
+    report: its files. times: where the last sweep's time went; None if that is not known.
     """
     note = "\n".join([*HOW_TO_READ, "", headline(results)])
     shown = {f"report/{name}": content for name, content in report.items()}

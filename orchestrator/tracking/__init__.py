@@ -1,7 +1,7 @@
 """MLflow shows the results. The only package that talks to MLflow.
 
 where.py     which server or database           check.py      does it answer
-options.py   --tracking-uri, and what is said of it
+options.py   --tracking-uri, and messages about it
 client.py    MLflow's client                    causes.py     its errors in one line
 database.py  its database as a file             ui.py         its pages, served
 tracker.py   write runs, each once              upload.py     in a thread of its own

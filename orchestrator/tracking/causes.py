@@ -8,6 +8,7 @@ from orchestrator.cli.addresses import masked
 from orchestrator.tracking.client import proxy_of
 from orchestrator.tracking.database import is_locked, schema_advice, why_not_opened
 from orchestrator.tracking.where import Where, without
+from search_spaces.errors import first_line
 from trainables.files import DamagedFile
 
 NO_SPACE = ("No space left", "disk is full", "Disk quota exceeded")
@@ -24,7 +25,7 @@ def why(error: Exception, where: Where, space: str) -> str:
     through = _through(where)
     if status == 401:
         return (
-            f"the tracking server {where.shown} wants another user or password; set "
+            f"the tracking server {where.shown} does not accept the user or password; set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         )
     if status == 403:
@@ -42,7 +43,7 @@ def why(error: Exception, where: Where, space: str) -> str:
 
 
 def cause(error: Exception, where: Where) -> str:
-    """The innermost cause, in words where what is raised says too little."""
+    """The innermost cause, in plain words where the exception says too little."""
     text = line(error)
     if found := re.search(r"out-of-date database schema \(found version (\w+)", str(error)):
         return schema_advice(where, found[1]) or text
@@ -53,13 +54,13 @@ def cause(error: Exception, where: Where) -> str:
     if where.file is not None and any(sign in text for sign in NOT_WRITABLE):
         return f"{where.file}: {why_not_opened(where.file)} ({text})"
     if isinstance(error, PermissionError):
-        return f"this user may not: {text}"
+        return f"this user has no permission: {text}"
     return text
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed later: a server away or failing, a full disk.
-    A table that is gone does not come back, and a damaged file of the store stays so."""
+    """Whether a retry may succeed: the server is down or fails, the disk is full.
+    A missing table does not come back, and a damaged file of the store stays damaged."""
     if "no such table" in str(error) or isinstance(error, DamagedFile):
         return False
     status = http_status(error)
@@ -71,7 +72,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def line(error: Exception) -> str:
-    """What happened, in one line without passwords: the innermost cause, which says the most."""
+    """What happened, in one line without passwords: the innermost cause, which is most specific."""
     from mlflow.exceptions import RestException
 
     inner: BaseException = error
@@ -80,8 +81,7 @@ def line(error: Exception) -> str:
         if deeper is None:
             break
         inner = deeper
-    kind = "" if isinstance(inner, RestException) else f"{type(inner).__name__}: "
-    return masked((f"{kind}{inner}".strip().splitlines() or [kind])[0])[:200]
+    return masked(first_line(inner, with_type=not isinstance(inner, RestException)))[:200]
 
 
 def _folder_is_gone() -> bool:
@@ -104,7 +104,7 @@ def http_status(error: Exception) -> int | None:
 
 
 def unreachable(where: Where, reason: str) -> str:
-    """That no server answers, and what to do about it."""
+    """That no server answers, and what to do."""
     instead = without(where.given_by)
     proxy = proxy_of(where.uri)
     if proxy is not None:

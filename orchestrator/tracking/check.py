@@ -6,12 +6,12 @@ from orchestrator.cli.addresses import connection_error, masked
 from orchestrator.tracking.where import OPTION, Where, file_of, without
 from search_spaces.errors import BadInput
 
-BY_A_PROXY = (407, 502, 503, 504)  # what a proxy answers by itself where it cannot reach a server
+BY_A_PROXY = (407, 502, 503, 504)  # what a proxy itself answers if it cannot reach a server
 PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def check_tracking_server(uri: str, given_by: str = OPTION) -> None:
-    """Raises BadInput for a URI that is none, shows a password, or at which nobody answers.
+    """Raises BadInput for a URI that is invalid, shows a password, or where no server answers.
 
     given_by: the option or variable that named it.
     """

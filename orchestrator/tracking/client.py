@@ -1,4 +1,4 @@
-"""MLflow's own client, as this package uses it: quiet, and soon to say what is wrong.
+"""MLflow's own client, as this package uses it: quiet, and quick to fail.
 
 tracker.py and read.py talk to MLflow with it.
 """
@@ -7,11 +7,11 @@ import logging
 import os
 from typing import Any
 
-# MLflow's own client tries for minutes by itself, and a call it repeats can make a second run.
+# MLflow's own client retries for minutes, and a retried call can create a duplicate run.
 CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds
-    # Every failure is raised too, and said in one line here; what it prints of runs is no news.
+    # Every failure is also raised, and reported here in one line; its own log lines are redundant.
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -31,7 +31,7 @@ def import_mlflow() -> None:
 
 
 def connect(uri: str) -> Any:
-    """MLflow's client. Raises what is wrong with a database; of a server nothing is asked yet."""
+    """MLflow's client. Raises what is wrong with a database; does not contact a server yet."""
     import_mlflow()
     from mlflow import MlflowClient
 
@@ -61,7 +61,7 @@ def ask(server: str) -> int:
 
 
 def proxy_of(server: str) -> tuple[str, str] | None:
-    """The proxy that stands between here and a server, and the variable that says so, or None."""
+    """The proxy between this machine and a server, and the variable that names it, or None."""
     from requests.utils import get_environ_proxies, select_proxy
 
     proxy = select_proxy(server, get_environ_proxies(server, no_proxy=None))
@@ -76,7 +76,7 @@ def proxy_of(server: str) -> tuple[str, str] | None:
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """What is raised where a server or a database cannot be used."""
+    """The exceptions of a server or a database that cannot be used."""
     import sqlite3
 
     from mlflow.exceptions import MlflowException
@@ -100,14 +100,14 @@ def search(client: Any, experiment_id: str, filter_string: str) -> list[Any]:
 
 
 def artifacts_of(run: Any, uri: str) -> Any:
-    """Where a run keeps its files. The client's own way asks the server for the run again."""
+    """Where a run keeps its files. The client itself would request the run again."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
 
 
 def _connect_once(uri: str) -> None:
-    """Raises what is wrong with a database at once; MLflow would try for two minutes."""
+    """Raises what is wrong with a database at once; MLflow would retry for two minutes."""
     from sqlalchemy import create_engine
 
     engine = create_engine(uri)

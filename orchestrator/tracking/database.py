@@ -1,8 +1,8 @@
-"""MLflow's database as a file: what is wrong with it, and where the files of its runs lie.
+"""MLflow's database as a file: what is wrong with it, and where the files of its runs are.
 
-MLflow keeps absolute locations of artifacts. A database that lies in a store moves with it, so when
-it is opened the locations that we made are set to where the store lies now, in one transaction.
-What lies elsewhere and what people keep elsewhere stays as it is. Who may only read reads a copy.
+MLflow keeps absolute locations of artifacts. A database in a store moves with it, so when it is
+opened the locations that we made are set to where the store is now, in one transaction. Locations
+elsewhere, and those that people set, stay as they are. A user who may only read gets a copy.
 """
 
 import os
@@ -17,7 +17,7 @@ from orchestrator.tracking.where import ARTIFACTS, Where, uri_of
 from search_spaces.errors import BadInput
 from trainables.scratch import scratch
 
-BESIDE = ("-journal", "-wal", "-shm")  # what SQLite keeps beside a database: parts of it
+BESIDE = ("-journal", "-wal", "-shm")  # files that SQLite keeps next to a database, as parts of it
 BUSY = 5.0  # seconds that SQLite waits for a lock
 LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -35,13 +35,13 @@ OR EXISTS (
   WHERE runs.experiment_id = e.experiment_id AND (tags.key = 'cell_key'
     OR tags.key = 'mlflow.source.name' AND tags.value = 'orchestrator.sweep'))
 """
-# Of what `PRAGMA quick_check` finds: a value that a rule of the schema forbids is no damage.
+# Lines of `PRAGMA quick_check` without damage: a value that violates a rule of the schema is none.
 NO_DAMAGE = ("ok", "NULL value", "CHECK constraint", "NUMERIC value", "TEXT value", "non-unique")
 DAMAGE = ("file is not a database", "malformed", "disk image")
 
 
 class Damaged(BadInput):
-    """The file is no database, or not a whole one."""
+    """The file is not a database, or is incomplete."""
 
 
 def is_locked(error: BaseException) -> bool:
@@ -50,17 +50,17 @@ def is_locked(error: BaseException) -> bool:
 
 
 def check(where: Where, copy: Path | None = None) -> None:
-    """Raises BadInput where a database's file cannot be used, Damaged where it is none (any more).
+    """Raises BadInput where a database's file cannot be used, Damaged where it is no database.
 
-    Raises sqlite3.OperationalError while another program has locked it. A file that is not there
-    or empty is MLflow's to make. copy: looked at in the file's place.
+    Raises sqlite3.OperationalError while another program has locked it. MLflow creates the database
+    in a missing or empty file. copy: read instead of the file.
     """
     if where.file is None or not _has_content(where):
         return
     file = copy or where.file
     try:
         with closing(_connect(file)) as database:
-            found = [row[0] for row in database.execute("PRAGMA quick_check(3)")]
+            lines = [row[0] for row in database.execute("PRAGMA quick_check(3)")]
             version, tables = _schema(database), _tables(database)
     except sqlite3.DatabaseError as error:
         if any(sign in str(error) for sign in DAMAGE):
@@ -68,7 +68,7 @@ def check(where: Where, copy: Path | None = None) -> None:
         if is_locked(error):
             raise
         raise BadInput(f"{where.named} cannot be used: {_reason(file, error)}") from None
-    if damage := [line for line in found if not line.startswith(NO_DAMAGE)]:
+    if damage := [line for line in lines if not line.startswith(NO_DAMAGE)]:
         raise Damaged(f"{where.named} is damaged ({damage[0].splitlines()[-1]})")
     if version is None:
         if where.own:
@@ -76,8 +76,8 @@ def check(where: Where, copy: Path | None = None) -> None:
         return
     if advice := schema_advice(where, version):
         raise BadInput(advice)
-    if lacking := _tables_of_mlflow() - tables:
-        raise Damaged(f"{where.named} is damaged (it lacks the table {min(lacking)})")
+    if missing := _tables_of_mlflow() - tables:
+        raise Damaged(f"{where.named} is damaged (it lacks the table {min(missing)})")
 
 
 def schema_advice(where: Where, found: str) -> str:
@@ -94,7 +94,7 @@ def schema_advice(where: Where, found: str) -> str:
         known.get_revision(found)
     except CommandError:
         instead = (
-            "move the file away: all finished cells are then logged anew"
+            "move the file away: all finished cells are then logged again"
             if where.own
             else "give another --tracking-uri"
         )
@@ -109,7 +109,7 @@ def schema_advice(where: Where, found: str) -> str:
 
 
 def set_aside(file: Path) -> Path:
-    """Give a damaged database, with what SQLite keeps beside it, a name that is still free."""
+    """Give a damaged database, with the files that belong to it, a name that is still free."""
     number = 1
     while os.path.lexists(aside := file.with_name(f"{file.name}.damaged-{number}")):
         number += 1
@@ -121,10 +121,10 @@ def set_aside(file: Path) -> Path:
 
 
 def relocate(file: Path, artifacts: Path, space: str = "") -> bool:
-    """Set locations in a store that was moved or copied to the folder where its files lie now.
+    """Set locations in a store that was moved or copied to the folder where its files are now.
 
-    space: whose experiment is about to be written; the others' are set where their files are here.
-    Returns whether anything was. Raises sqlite3.Error.
+    space: whose experiment is about to be written; the others' are set if their files are here.
+    Returns whether anything was changed. Raises sqlite3.Error.
     """
     if not file.is_file() or not file.stat().st_size:
         return False
@@ -146,15 +146,15 @@ def relocate(file: Path, artifacts: Path, space: str = "") -> bool:
 
 
 def relocate_run(where: Where, run_id: str, location: str) -> bool:
-    """Have a run that is about to be written keep its files in the store, whatever lies elsewhere.
+    """Have a run that is about to be written keep its files in the store, wherever they were.
 
-    Returns False where it does already, or where its place is not ours to say.
+    Returns False where it does already, or where we do not decide its location.
     """
     path = _path(location)
     if not where.own or where.file is None or where.artifacts is None or path is None:
         return False
     roots = [parent for parent in path.parents if parent.name == ARTIFACTS]
-    if not roots or _lies_at(location, roots[0], where.artifacts):
+    if not roots or _is_at(location, roots[0], where.artifacts):
         return False
     new = where.artifacts / path.relative_to(roots[0])
     with closing(_connect(where.file)) as database:
@@ -167,8 +167,8 @@ def relocate_run(where: Where, run_id: str, location: str) -> bool:
 
 @contextmanager
 def to_read(where: Where) -> Iterator[str]:
-    """The URI of a database to read from: its own, or that of a copy whose locations are right
-    where the database cannot be written or its store was moved. Changes nothing.
+    """The URI of a database to read from: its own, or that of a copy with updated locations if the
+    database cannot be written or its store was moved. Changes nothing.
 
     Raises BadInput where there is none, or it cannot be used.
     """
@@ -203,7 +203,7 @@ def is_writable(file: Path) -> bool:
 
 
 def _has_content(where: Where) -> bool:
-    """Whether there is a file that is not empty. Raises BadInput where that cannot be one."""
+    """Whether there is a file that is not empty. Raises BadInput where it cannot be a file."""
     assert where.file is not None
     try:
         if where.file.is_dir():
@@ -214,7 +214,7 @@ def _has_content(where: Where) -> bool:
 
 
 def why_not_opened(file: Path) -> str:
-    """Why SQLite can neither open nor make a database's file, which it does not say."""
+    """Why SQLite can neither open nor create a database's file, which it does not tell."""
     try:
         file.stat()
     except FileNotFoundError:
@@ -227,11 +227,11 @@ def why_not_opened(file: Path) -> str:
             return f"it is a link to {target}, which does not exist"
     except OSError as error:
         return str(error.strerror)
-    return "this user may not write it, or its folder"
+    return "this user may not write to it or to its folder"
 
 
 def _reason(file: Path, error: Exception) -> str:
-    """Why a database's file cannot be used: SQLite says little of files."""
+    """Why a database's file cannot be used: SQLite says little about files."""
     if isinstance(error, OSError) and not isinstance(error, PermissionError):
         return str(error.strerror)
     if not os.access(file, os.R_OK):
@@ -266,8 +266,8 @@ def _schema(database: sqlite3.Connection) -> str | None:
 
 
 def _copy(where: Where, copy: Path) -> None:
-    """A copy as of one moment; where SQLite may not make it (a journal that it would have to write
-    back), one of all files."""
+    """A consistent copy; where SQLite may not make it (a journal that it would have to write back),
+    a copy of all files."""
     assert where.file is not None
     address = f"{where.file.absolute().as_uri()}?mode=ro"
     try:
@@ -288,13 +288,13 @@ def _copy(where: Where, copy: Path) -> None:
 
 
 def _old_roots(database: sqlite3.Connection, artifacts: Path, space: str) -> dict[int, Path]:
-    """Experiments of ours whose files lie beside this database now, by id: the folder they name."""
+    """Our experiments whose files are next to this database now: the folder they name, by id."""
     if _schema(database) is None:
         return {}
     roots = {}
     for id, name, location in database.execute(OURS, (space,)).fetchall():
         root = _path(location)
-        if root is None or root.name != ARTIFACTS or _lies_at(location, root, artifacts):
+        if root is None or root.name != ARTIFACTS or _is_at(location, root, artifacts):
             continue
         runs = database.execute("SELECT artifact_uri FROM runs WHERE experiment_id = ?", (id,))
         here = (_moved(run, root, artifacts) for (run,) in runs)
@@ -309,7 +309,7 @@ def _relocate_column(
     for row, location in database.execute(f"SELECT rowid, {column} FROM {table}").fetchall():
         for root in roots:
             new = _moved(location, root, artifacts)
-            # Files that are in the old place alone are another store's, which logs here as well.
+            # Files that are only in the old place are another store's, which logs here as well.
             if new is not None and (new.exists() or not os.path.exists(_path(location) or root)):
                 database.execute(
                     f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (new.as_uri(), row)
@@ -318,15 +318,15 @@ def _relocate_column(
 
 
 def _moved(location: str | None, root: Path, artifacts: Path) -> Path | None:
-    """Where something below an old folder of artifacts lies below the present one."""
+    """Where something below an old folder of artifacts is below the present one."""
     path = _path(location)
     return artifacts / path.relative_to(root) if path and path.is_relative_to(root) else None
 
 
-def _lies_at(location: str, root: Path, artifacts: Path) -> bool:
-    """Whether a location needs no change: by whatever way, it leads into the present folder."""
+def _is_at(location: str, root: Path, artifacts: Path) -> bool:
+    """Whether a location needs no change: it leads to the present folder, directly or by links."""
     if "%" in location and not location.startswith("file:"):
-        return False  # MLflow takes a plain path for a URI, and %20 in it for a blank.
+        return False  # MLflow reads a plain path as a URI, and %20 in it as a blank.
     try:
         return root == artifacts or root.samefile(artifacts)
     except OSError:
@@ -334,7 +334,7 @@ def _lies_at(location: str, root: Path, artifacts: Path) -> bool:
 
 
 def _path(location: str | None) -> Path | None:
-    """The folder that a location means; None where it is not one on this machine."""
+    """The folder of a location; None if it is not on this machine."""
     if location is None or not location.startswith(("/", "file:///")):
         return None
     return Path(location if location.startswith("/") else unquote(urlsplit(location).path))

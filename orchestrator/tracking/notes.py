@@ -1,14 +1,15 @@
-"""Descriptions on MLflow's pages, which each sweep writes and people write in, too.
+"""Descriptions on MLflow's pages, which each sweep writes and people edit too.
 
-Of what was written last a digest and a length are remembered: in a description, what matches them
-is ours, and all else is a person's and stays, above ours.
+A digest and a length of the text written last are remembered. In a description, what matches them
+is ours; everything else is a person's and stays, above ours.
 """
 
 import hashlib
 
 from orchestrator.tracking.runs import HOW_TO_READ, LONGEST_NOTE, RUNNING, short
 
-BELOW = "*Below this line each sweep writes anew.*"
+BELOW = "*Each sweep rewrites what is below this line.*"
+BELOW_BEFORE = "*Below this line each sweep writes anew.*"  # as earlier versions wrote it
 # How a description began and ended before anything was remembered of it.
 FIRST = ("[All cells](#/experiments/", RUNNING, HOW_TO_READ[0])
 LAST = (RUNNING, HOW_TO_READ[-1], "Attack resources:", "These numbers are about the tool", "|")
@@ -37,7 +38,7 @@ def by_a_person(current: str, remembered: str) -> str:
 
 
 def _theirs(current: str, remembered: str) -> tuple[str, str]:
-    """What a person wrote, and which of what is remembered stood beside it."""
+    """What a person wrote, and which remembered text was next to it."""
     for mark in remembered.split():
         length = int(mark.partition(":")[2])
         for start in range(len(current) - length + 1):
@@ -50,7 +51,7 @@ def _theirs(current: str, remembered: str) -> tuple[str, str]:
 
 
 def _without_line(text: str) -> str:
-    return text.replace(BELOW, "").strip()
+    return text.replace(BELOW, "").replace(BELOW_BEFORE, "").strip()
 
 
 def _mark(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The option --tracking-uri, and what a user is told of where a sweep is logged."""
+"""The option --tracking-uri, and messages about where a sweep is logged."""
 
 import argparse
 import os
@@ -14,7 +14,7 @@ UI = (*SYNC[:-1], "ui")
 
 
 def say_variable(there: Where, say: Callable[[str], None]) -> None:
-    """Say that a variable of the environment names where the sweep is logged."""
+    """Report that an environment variable names where the sweep is logged."""
     if there.given_by == VARIABLE:
         say(f"logging to MLflow at {there.shown}, as {VARIABLE} says")
 
@@ -28,7 +28,7 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
-    """How many cells MLflow has not got, and the command that uploads them later."""
+    """How many cells MLflow lacks, and the command that uploads them later."""
     command = [*SYNC, "--space", _from_anywhere(arguments.space)]
     for name in ("only", "set"):
         command += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]

@@ -41,7 +41,7 @@ class LoggedCell:
 
 @dataclass(frozen=True)
 class LoggedSweep:
-    """All finished cells of a space, and its plan, or None where the sweep has not logged one."""
+    """All finished cells of a space, and its plan, or None if the sweep has not logged one."""
 
     plan: dict[str, Any] | None
     cells: list[LoggedCell]
@@ -69,20 +69,20 @@ def read_runs(space: str, tracking_uri: str, given_by: str = OPTION) -> LoggedSw
 
 
 def _store_of(file: Path | None) -> str | None:
-    """The store that a database's file lies in."""
+    """The store that a database's file is in."""
     return str(file.parent) if file is not None and (file.parent / "cells").is_dir() else None
 
 
 def _instead(there: Where) -> str:
     if there.own:
-        return "the next sweep, or python -m orchestrator.track sync, makes it anew from the store"
+        return "the next sweep, or python -m orchestrator.track sync, rebuilds it from the store"
     return f"{without(there.given_by)} to read the store"
 
 
 def _read(client: Any, space: str, there: Where) -> LoggedSweep:
     experiment = client.get_experiment_by_name(space)
     if experiment is None:
-        names = [found.name for found in client.search_experiments()]
+        names = [each.name for each in client.search_experiments()]
         raise BadInput(f"no experiment {space!r} at {there.shown}; {nearest(space, names)}")
     if experiment.lifecycle_stage == "deleted":
         raise BadInput(experiment_is_deleted(experiment, there))
@@ -98,7 +98,7 @@ def _read(client: Any, space: str, there: Where) -> LoggedSweep:
         store = shlex.quote(_store_of(there.file) or "STORE")
         raise BadInput(
             f"{len(old)} of {len(runs)} runs of {space} at {there.shown} were logged by an older "
-            "version; log them anew from their store: python -m orchestrator.track sync "
+            "version; log them again from their store: python -m orchestrator.track sync "
             f"--space {shlex.quote(space)} --store {store}{where}"
         )
     parents = search(client, experiment.experiment_id, "tags.kind = 'sweep'")
@@ -120,8 +120,8 @@ def _read_cell(there: Where, run: Any) -> LoggedCell:
 
 
 def _read_plan(parent: Any, uri: str) -> dict[str, Any] | None:
-    there = {found.path for found in artifacts_of(parent, uri).list_artifacts()}
-    return json.loads(_text(parent, uri, logged.PLAN)) if logged.PLAN in there else None
+    names = {file.path for file in artifacts_of(parent, uri).list_artifacts()}
+    return json.loads(_text(parent, uri, logged.PLAN)) if logged.PLAN in names else None
 
 
 def _text(run: Any, uri: str, name: str) -> str:

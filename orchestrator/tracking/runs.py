@@ -1,9 +1,9 @@
-"""What MLflow is told of a sweep and of each cell: names and formats, and how to read them back.
+"""What is logged to MLflow of a sweep and of each cell: names, formats, and how to read them back.
 
 A cell's run has its axes and settings as params, its figures and its fit's curve as metrics, its
 data sets as inputs, and two artifacts: `examples.json`, the attacked examples as a table that
 MLflow shows, and `cell.json`, all else that the store keeps of it. From these two a report can be
-made without the store. Talks to nobody: tracker.py does.
+made without the store. Contacts no server: tracker.py does.
 """
 
 import getpass
@@ -31,9 +31,9 @@ from trainables.records import (
 )
 from trainables.store import Store
 
-FORMAT = "2"  # raised when what a run holds changes: runs of an older format are logged anew
+FORMAT = "2"  # raised when what a run holds changes: runs of an older format are logged again
 EXAMPLES, CELL, PLAN = "examples.json", "cell.json", "plan.json"
-OLDER = ("examples.jsonl", "comparison.md")  # what runs of older formats had and these have not
+OLDER = ("examples.jsonl", "comparison.md")  # files that only runs of older formats have
 RUN_NAME, SOURCE = "sweep", "orchestrator.sweep"
 RUNNING = "Running."
 HOW_TO_READ = [
@@ -42,8 +42,8 @@ HOW_TO_READ = [
 ]
 LONGEST_NOTE = 8000  # characters of a run's tag
 
-OF_THE_STORE = ("log", "weights", "digest")  # what a record says for the store to check
-# First what one reads, then what one looks up.
+OF_THE_STORE = ("log", "weights", "digest")  # fields of a record by which the store checks it
+# The most read columns first.
 COLUMNS = (
     "id", "status", "original_text", "perturbed_text", "queries", "words_changed", "words", "label",
     "original_output", "perturbed_output",
@@ -70,7 +70,7 @@ def short(note: str, longest: int = LONGEST_NOTE) -> str:
 
 
 def sweep_files(plan: Plan, store: Store) -> dict[str, bytes]:
-    """plan.json, space.yaml as resolved, and environment.json where a sweep has left it."""
+    """plan.json, space.yaml as resolved, and environment.json if a sweep has written it."""
     space = plan.space.model_dump(mode="json")
     files: dict[str, Any] = {
         PLAN: json.dumps(plan.to_json(), indent=1),
@@ -158,18 +158,18 @@ def curve(fit: FitMeasured) -> list[tuple[str, float, int]]:
 def inputs(cell: Cell, assets: Assets) -> list[Any]:
     """The data sets of a cell as MLflow's inputs: trained on, attacked, and evaluated on."""
     fit = cell.fit
-    found = [
+    own = [
         _input(assets, fit.dataset, fit.data, fit.dataset_digest, "train", "training"),
         _input(assets, fit.dataset, fit.data, fit.dataset_digest, "test", "attack"),
     ]
-    return found + [
+    return own + [
         _input(assets, other.name, other.data, other.digest, "test", "evaluation")
         for other in fit.evaluate_also
     ]
 
 
 def table(records: Sequence[ExampleRecord]) -> str:
-    """The examples as MLflow's table (JSON, split), a row each; what a record lacks is null."""
+    """The examples as MLflow's table (JSON, split), one per row; what a record lacks is null."""
     present = dict.fromkeys(name for record in records for name in record)
     columns = [name for name in COLUMNS if name in present]
     columns += [name for name in present if name not in (*COLUMNS, *OF_THE_STORE)]
@@ -178,7 +178,7 @@ def table(records: Sequence[ExampleRecord]) -> str:
 
 
 def records_of(table: str) -> list[ExampleRecord]:
-    """The records that a table was made of, but for fields that were None."""
+    """The records that a table was made of, without fields that were None."""
     split = json.loads(table)
     rows = (zip(split["columns"], row, strict=True) for row in split["data"])
     records = [{name: value for name, value in row if value is not None} for row in rows]
@@ -234,7 +234,7 @@ def _input(assets: Assets, name: str, data: Dataset, digest: str, role: str, con
 def _source(
     assets: Assets, name: str, data: Dataset, split: str
 ) -> tuple[str, dict[str, str | None]]:
-    """MLflow's type and description of where the files lie; their digest says what they are."""
+    """MLflow's type and description of where the files are; their digest says what they are."""
     if assets.source == "hub" and data.hub is not None:
         hub = data.hub
         return "hugging_face", {
@@ -248,7 +248,7 @@ def _source(
 
 
 def _rows(assets: Assets, name: str, data: Dataset, split: str) -> dict[str, int]:
-    """How many rows a split has, in MLflow's words; nothing where its files are not here."""
+    """How many rows a split has, under MLflow's name; nothing if its files are not here."""
     try:
         files = replace(assets, local_only=True).dataset_files(name, data)[split]
         return {"num_rows": sum(pq.read_metadata(file).num_rows for file in files)}

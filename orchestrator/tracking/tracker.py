@@ -1,15 +1,16 @@
 """Logs a sweep to MLflow, from the driver alone; its client is client.py's.
 
 Experiment = space; one parent run "sweep"; under it one run a cell, found again by its cell key.
-What a run holds stands in runs.py, and all of it comes from the store, so whatever a dead driver
-or an unreachable server left out is logged later. Every call may be made again after any failure,
-an answer that was lost included: a run is searched for before it is made, metrics carry their run's
-start as timestamp (the same point logged again is the same point), a file is put whole, and a run
-is FINISHED when all of it is there. The parent is RUNNING as long as its report is older than its
-cells. A run of an older format (the tag `log_format`) counts as not finished: it is completed.
+What a run holds is defined in runs.py, and all of it comes from the store, so whatever a dead
+driver or an unreachable server left out is logged later. Every call can be retried after any
+failure, a lost answer included: a run is searched for before it is created, metrics carry their
+run's start as timestamp (the same point logged again is the same point), a file is written whole,
+and a run is FINISHED when all of it is there. The parent is RUNNING as long as its report is older
+than its cells. A run of an older format (the tag `log_format`) counts as not finished: it is
+completed.
 
-What people add stays: notes, names, tags and files. Of what is ours the tags `log_note`, `log_name`
-and `log_files` say what was written last.
+What people add stays: notes, names, tags and files. The tags `log_note`, `log_name` and `log_files`
+say what we wrote last.
 """
 
 import json
@@ -45,7 +46,7 @@ from trainables.store import Store
 
 NOTE, PARENT, SOURCE = "mlflow.note.content", "mlflow.parentRunId", "mlflow.source.name"
 KIND = "mlflow.experimentKind"
-# Of a run's note, name and files: what was written.
+# What we wrote as a run's note, name and files.
 LOG_NOTE, LOG_NAME, LOG_FILES = "log_note", "log_name", "log_files"
 OUR_TAGS = {
     *("kind", "log_format", "cell_key", "fit_key", "attack_resources"),
@@ -53,14 +54,14 @@ OUR_TAGS = {
 }
 OUR_FILES = (logged.EXAMPLES, logged.CELL, logged.PLAN, "space.yaml", "environment.json")
 
-LOCKED_FOR = 120.0  # seconds that a database that others have locked is waited for
+LOCKED_FOR = 120.0  # seconds to wait for a database that another program has locked
 LOOK_EVERY = 1.0
 
 
 def open_tracker(
     space: str, store: Store, assets: Assets, given_uri: str | None, to_write: bool
 ) -> "Tracker":
-    """Reach MLflow; where there is something to log, show that it can be written.
+    """Reach MLflow; to_write: make sure that it can be written.
 
     Raises BadInput where that fails.
     """
@@ -72,11 +73,11 @@ def open_tracker(
 def tracker_for(space: str, store: Store, assets: Assets, given_uri: str | None) -> "Tracker":
     """A tracker that is still to be opened, which can take seconds, in any thread.
 
-    Raises BadInput where no server answers. Artifacts go through it, without one into the store.
+    Raises BadInput where no server answers. Artifacts go through it, or without one into the store.
     """
     there = where(store, given_uri)
     check_tracking_server(there.uri, there.given_by)
-    # Here, because the same packages may be imported by another thread while this one is opened.
+    # Here, because another thread may import the same packages while the tracker is opened.
     import_mlflow()
     return Tracker.at(there, space, assets)
 
@@ -100,7 +101,7 @@ def _to_stderr(line: str) -> None:
 
 
 class Tracker:
-    """Logs finished cells of one space. Methods raise whatever MLflow does, unless they say so."""
+    """Logs finished cells of one space. Unless noted, methods raise what MLflow raises."""
 
     def __init__(self, uri: str, space: str, artifacts: str | None, assets: Assets) -> None:
         """artifacts: where MLflow keeps files; None leaves that to the tracking server.
@@ -114,7 +115,7 @@ class Tracker:
         self._experiment_id = ""
         self._parent: Any = None
         self._complete: set[str] | None = None
-        self._parents: dict[str, str] = {}  # of the cells' runs that were there, by id
+        self._parents: dict[str, str] = {}  # the parent of each cell's run that was there, by id
         self._running: set[str] = set()  # ids of runs that are RUNNING because of this tracker
         self._before = ""  # the parent run's status, as long as nothing is logged
         self._ended = threading.Event()
@@ -133,12 +134,12 @@ class Tracker:
     def open(self, to_write: bool, say: Callable[[str], None] = _to_stderr) -> None:
         """Reach the server and find the space's experiment, or make it. Raises BadInput.
 
-        A store's own database is set right first: its locations where the store was moved, and a
+        A store's own database is repaired first: its locations if the store was moved, and a
         damaged one is set aside. to_write: mark the parent run as running too, so that a missing
-        permission shows now. say: called with a line for people.
+        permission shows now. say: called with a line for the user.
         """
         until = time.monotonic() + LOCKED_FOR
-        said = False
+        reported = False
         while True:
             try:
                 self._open(to_write, say)
@@ -147,14 +148,14 @@ class Tracker:
                 self._forget()
                 if not is_locked(error) or time.monotonic() > until or self._ended.is_set():
                     raise BadInput(why(error, self.where, self.space)) from None
-            if not said:
+            if not reported:
                 say(f"{self.where.named} is locked by another program; waiting for it")
-                said = True
+                reported = True
             self._ended.wait(LOOK_EVERY)
 
     def may_pass(self, error: Exception) -> bool:
-        """Whether the same call may succeed later. A place outside of the store that this user may
-        not write stays so: it is another machine's or another user's."""
+        """Whether a retry may succeed. A place outside of the store that this user may not write
+        stays so: it is another machine's or another user's."""
         if isinstance(error, PermissionError | NotADirectoryError) and error.filename is not None:
             folder = self.where.artifacts
             return folder is not None and Path(error.filename).is_relative_to(folder.parent)
@@ -168,7 +169,7 @@ class Tracker:
         """End the runs that this tracker has left running, in a sweep that is interrupted.
 
         The next sweep completes them. A parent run that was finished before and of which nothing
-        has changed is finished again. Whatever fails is left as it is.
+        has changed is finished again. Failures are ignored.
         """
         self.stop_waiting()
         for run_id in list(self._running):
@@ -187,7 +188,7 @@ class Tracker:
                     f"{damage}; move the file away, or {without(self.where.given_by)}"
                 ) from None
             aside = set_aside(self.where.file)
-            say(f"{damage}; it is kept as {aside}, and all finished cells are logged anew")
+            say(f"{damage}; it is kept as {aside}, and all finished cells are logged again")
         if self.where.own and self.where.file is not None and self.where.artifacts is not None:
             relocate(self.where.file, self.where.artifacts, self.space)
         self.client = connect(self.where.uri)
@@ -323,8 +324,8 @@ class Tracker:
     def _put_listed(self, parent: Any, files: Mapping[str, bytes]) -> list[str]:
         """Write files of the sweep's run; returns all that sweeps have written there.
 
-        They are listed before they are written and until they are removed: what is on no list is a
-        person's. A list that is too long for a tag is cut: what it lacks is never removed.
+        They are listed before they are written and until they are removed: a file that is not
+        listed is a person's. A list too long for a tag is cut: what it lacks is never removed.
         """
         listed = sorted({*_listed(parent), *files})
         self._set_list(parent, listed)
@@ -361,7 +362,7 @@ class Tracker:
             artifacts_of(run, self.where.uri).log_artifacts(folder)
 
     def _in_its_place(self, run: Any) -> Any:
-        """The run, whose files lie in the store from now on if its database does."""
+        """The run, whose files are in the store from now on if its database is."""
         if relocate_run(self.where, run.info.run_id, run.info.artifact_uri):
             return self.client.get_run(run.info.run_id)
         return run
@@ -384,7 +385,7 @@ class Tracker:
         self.client.log_batch(run_id, tags=_run_tags(tags))
 
     def _adopt(self, parent: Any) -> None:
-        """Have the cells under the sweep's run whose own was deleted."""
+        """Move cells whose parent run was deleted under the sweep's run."""
         here = {parent.info.run_id: True}
         for run_id, other in self._parents.items():
             if other not in here:
@@ -417,7 +418,7 @@ class Tracker:
         return self._complete
 
     def _begin(self) -> Any:
-        """The parent run, which is made where there is none, and marked as running."""
+        """The parent run, created if there is none, and marked as running."""
         if self._parent is None:
             parent = self._find_parent() or self.client.create_run(
                 self._experiment(),
@@ -433,7 +434,7 @@ class Tracker:
         return self._parent
 
     def _find_parent(self) -> Any:
-        """The one parent run, or None; children of parents that are too many move to it."""
+        """The one parent run, or None; children of duplicate parents move to it."""
         parents = [run for run in self._search("tags.kind = 'sweep'") if is_sweep(run)]
         if len(parents) > 1:
             first = self._ranked(parents)[0]
@@ -444,8 +445,8 @@ class Tracker:
         return self._keep_one(parents)
 
     def _keep_one(self, runs: list[Any]) -> Any:
-        """Of several runs of the same thing keep one that is finished or else the oldest, and all
-        to which a person has added something; returns the first of them, None of none."""
+        """Of several runs of the same thing keep a finished one or else the oldest, and all to
+        which a person has added something; returns the first of them, or None."""
         ranked = self._ranked(runs)
         for run in ranked[1:]:
             if not self._is_touched(run):
@@ -469,11 +470,11 @@ class Tracker:
         listed = _listed(run)
         names = {*_names(artifacts_of(run, self.where.uri))}
         names -= {*OUR_FILES, *logged.OLDER, *listed}
-        # Reports of older versions are on no list.
+        # Reports of older versions are not listed.
         return any(listed or not name.startswith("report/") for name in names)
 
     def _experiment(self) -> str:
-        """The id of the space's experiment, which is made where there is none."""
+        """The id of the space's experiment, which is created if there is none."""
         if not self._experiment_id:
             experiment = self.client.get_experiment_by_name(self.space)
             if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -490,7 +491,7 @@ class Tracker:
         return None if folder is None else folder.absolute().as_uri()
 
     def _forget(self) -> None:
-        """Look up by name again what runs and experiments there are, and mark the parent again."""
+        """Look up runs and experiments by name again, and mark the parent again."""
         self._experiment_id, self._parent = "", None
 
     def _search(self, filter_string: str) -> list[Any]:
@@ -519,7 +520,7 @@ def _rank(run: Any) -> tuple[bool, bool, int, str]:
 
 
 def is_cell(run: Any) -> bool:
-    """Whether a run that says so is a cell's: people tag their own runs as well."""
+    """Whether a run is a cell's: people use the same tags on their own runs as well."""
     tags = run.data.tags
     return (
         tags.get("kind") == "cell"
@@ -537,14 +538,14 @@ def is_sweep(run: Any) -> bool:
 
 def _names(artifacts: Any, folder: str | None = None) -> list[str]:
     """All files of a run."""
-    found = []
+    names = []
     for entry in artifacts.list_artifacts(folder):
-        found += _names(artifacts, entry.path) if entry.is_dir else [str(entry.path)]
-    return found
+        names += _names(artifacts, entry.path) if entry.is_dir else [str(entry.path)]
+    return names
 
 
 def _listed(run: Any) -> list[str]:
-    """What sweeps have written to their run, as far as it is listed."""
+    """What sweeps have written to their run, as far as listed."""
     with suppress(ValueError):
         names = json.loads(run.data.tags.get(LOG_FILES, "[]"))
         return [name for name in names if isinstance(name, str) and ".." not in name.split("/")]
@@ -559,14 +560,14 @@ def _as_list(names: Iterable[str]) -> str:
 
 
 def _description(tags: Mapping[str, str], note: str) -> dict[str, str]:
-    """Tags that put a description below what people wrote there; none where it stands already."""
+    """Tags that put a description below what people wrote there; none if it is there already."""
     current = tags.get(NOTE) or ""
     text, remembered = notes.merged(current, note, tags.get(LOG_NOTE) or "")
     return {} if text == current else {LOG_NOTE: remembered, NOTE: text}
 
 
 def _remove(artifacts: Any, name: str) -> None:
-    """Remove a file where it is there."""
+    """Remove a file if it exists."""
     folder = name.rpartition("/")[0]
     if name in {entry.path for entry in artifacts.list_artifacts(folder or None)}:
         artifacts.delete_artifacts(name)

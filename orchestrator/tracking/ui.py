@@ -1,6 +1,6 @@
 """Serve MLflow's pages over a database: `mlflow ui` on this machine alone, as its own process.
 
-A store that was moved is set right first; one that cannot be written is served from a copy.
+Locations in a moved store are updated first; one that cannot be written is served from a copy.
 """
 
 import os
@@ -19,18 +19,18 @@ from search_spaces.errors import BadInput
 
 HOST = "127.0.0.1"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LEVEL = "MLFLOW_LOGGING_LEVEL"  # our client's is not for the server
+LEVEL = "MLFLOW_LOGGING_LEVEL"  # our client's must not apply to the server
 STOP_WITHIN = 10.0  # seconds that MLflow has to end
 
 
 def serve(where: Where, port: int) -> int:
-    """Serve until a signal comes; returns MLflow's exit code, 0 where it was told to end.
+    """Serve until a signal comes; returns MLflow's exit code, 0 if a signal ended it.
 
     Raises BadInput where the database cannot be read or the port is taken.
     """
     assert where.file is not None
     if not where.file.exists():
-        raise BadInput(f"{where.named}: no such file; a sweep makes it")
+        raise BadInput(f"{where.named}: no such file; a sweep creates it")
     import_mlflow()
     try:
         if where.own and where.artifacts is not None and is_writable(where.file):
@@ -39,11 +39,11 @@ def serve(where: Where, port: int) -> int:
         with to_read(where) if where.own else nullcontext(where.uri) as uri:
             _check_port(port)
             if uri != where.uri:
-                print(f"{where.shown} cannot be written: what is changed on the pages is not kept")
+                print(f"{where.shown} cannot be written: changes on the pages are not kept")
             return _run(uri, port, os.path.dirname(where.file))
     except Damaged as damage:
         raise BadInput(
-            f"{damage}; python -m orchestrator.track sync makes it anew from the store"
+            f"{damage}; python -m orchestrator.track sync rebuilds it from the store"
             if where.own
             else f"{damage}; {without(where.given_by)} to see the store's"
         ) from None
@@ -69,21 +69,21 @@ def _run(uri: str, port: int, folder: str) -> int:
     environment = dict(os.environ)
     if environment.get(LEVEL) == CLIENT[LEVEL]:
         del environment[LEVEL]
-    told = False
+    stopped = False
     server = subprocess.Popen(
         [*command, "--backend-store-uri", uri], cwd=folder, env=environment, start_new_session=True
     )
 
     def pass_on(number: int, frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
+        nonlocal stopped
+        stopped = True
         with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
 
     before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
         print(f"MLflow: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-        while not told:
+        while not stopped:
             with suppress(subprocess.TimeoutExpired):
                 return server.wait(timeout=0.2)
         with suppress(subprocess.TimeoutExpired):

@@ -1,7 +1,7 @@
 """Upload finished cells in a thread of its own: a slow or dead MLflow never holds up a sweep.
 
-One writer, one queue. While the server is away everything stays queued and is tried again; what it
-refuses is tried once more and then left out, and said. Whatever is left out in the end lies in the
+One writer, one queue. While the server does not answer everything stays queued and is retried; what
+it refuses is retried once, then left out and reported. What is left out in the end is still in the
 store, from which `python -m orchestrator.track sync` uploads it later.
 """
 
@@ -18,14 +18,14 @@ from orchestrator.tracking.tracker import Tracker
 from search_spaces.cell import Cell
 from trainables.store import Store
 
-RETRY_AFTER = 5.0  # seconds between tries while the server is away
+RETRY_AFTER = 5.0  # seconds between retries while the server does not answer
 STOP_WITHIN = 3.0  # seconds
 GIVE_UP_AFTER = 60.0  # seconds without any success, once nothing else is left to do
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to upload: its name for people, and what does it (False: it was there already)."""
+    """Something to upload: its name for messages, and what does it (False: was there already)."""
 
     name: str
     log: Callable[[], bool]
@@ -34,12 +34,12 @@ class Job:
 class Uploader:
     """A context manager: `add` cells while they finish, `finish` before leaving.
 
-    Left by an exception it uploads no more, and ends the runs that are still running as KILLED;
-    left without one, those of which nothing was finished as FAILED.
+    After an exception it uploads no more, and ends the runs that are still running as KILLED;
+    without one as FAILED.
     """
 
     def __init__(self, tracker: Tracker, store: Store, say: Callable[[str], None]) -> None:
-        """say: called from the thread, with one line for people."""
+        """say: called from the thread, with one line for the user."""
         self.tracker, self.store, self.say = tracker, store, say
         self.uploaded = 0
         self.summary_uploaded = False
@@ -117,7 +117,7 @@ class Uploader:
             self._changed.notify_all()
 
     def _make(self, make: Callable[[], Summary]) -> Summary:
-        """Make the summary; the server is not to blame for the time it takes."""
+        """Make the summary; the time it takes does not count as the server's silence."""
         self._making = True
         try:
             return make()
@@ -139,7 +139,7 @@ class Uploader:
                 self._succeed(job, done)
 
     def _next(self) -> Job | None:
-        """The next job, after all others the summary, or None at the end."""
+        """The next job, the summary after all others; None at the end."""
         with self._changed:
             while not (self._pending or self._last is not None or self._stopped):
                 self._changed.wait()
@@ -153,7 +153,7 @@ class Uploader:
         except Exception as error:
             if self.tracker.may_pass(error):
                 raise
-            # What the server refuses may be due to what was known of it: all is read anew.
+            # The refusal may be due to outdated knowledge of the server: everything is read again.
             return job.log()
 
     def _succeed(self, job: Job, done: bool) -> None:
@@ -187,11 +187,11 @@ class Uploader:
             self.say(
                 f"MLflow at {self.tracker.shown_uri} cannot be written "
                 f"({cause(error, self.tracker.where)}); "
-                f"trying again every {RETRY_AFTER:.0f} s, nothing else waits for it"
+                f"retrying every {RETRY_AFTER:.0f} s; the sweep continues"
             )
         with self._changed:
             self._away = True
             if job is not self._last:
-                # To the end of the queue: one cell that never passes must not hold up the others.
+                # To the end of the queue: a cell that always fails must not block the others.
                 self._pending[job.name] = self._pending.pop(job.name)
             self._changed.wait_for(lambda: self._stopped, timeout=RETRY_AFTER)

@@ -1,10 +1,10 @@
-"""Views of an experiment, offered on MLflow's page under "Views": what one would click together.
+"""Views of an experiment, offered on MLflow's page under "Views", so that no one need set them up.
 
 MLflow keeps a view as a tag of the experiment, in a format of its own (seen in 3.17): the state of
 its page as JSON, packed. An MLflow that does not know it ignores the tag. Two traits of that page
 matter: it folds all runs under the sweep's run unless they are sorted by something of their own,
 and it averages a group over the runs that it has loaded, a hundred at first. So a grouped view is
-of one data set, and sorted by seed: what is loaded first are whole grids.
+of one data set, and sorted by seed: complete grids are loaded first.
 """
 
 import base64

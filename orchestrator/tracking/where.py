@@ -1,7 +1,7 @@
 """Where a sweep is logged: at which server or database, and who named it.
 
-A database's URI is checked by reading it back: MLflow and SQLAlchemy take a `?`, and some versions
-a `%`, in a path for something else, and a database would lie where nobody looks for it.
+A database's URI is checked by reading it back: MLflow and SQLAlchemy interpret a `?`, and some
+versions a `%`, in a path, and the database would be created somewhere else.
 """
 
 import os
@@ -24,7 +24,7 @@ class Where:
 
     given_by: the option or variable that named it; empty for the database in the store's folder.
     file: the database's file, or None where it has none here. artifacts: the folder of the files
-    that are logged to it, or None where that is MLflow's to say. own: whether it is the database
+    that are logged to it, or None where MLflow decides. own: whether it is the database
     that a sweep makes for its store, which moves with it and can be made again from it.
     """
 
@@ -40,12 +40,12 @@ class Where:
 
     @property
     def shown(self) -> str:
-        """For people, without a password."""
+        """For messages, without a password."""
         return str(self.file) if self.own else masked(self.uri)
 
     @property
     def named(self) -> str:
-        """For what is said of it: the option or variable that was given, and no other."""
+        """For messages: with the option or variable that was given."""
         return f"{self.given_by} {self.shown}" if self.given_by else f"the database {self.shown}"
 
     @property
@@ -56,7 +56,7 @@ class Where:
 
 def where(store: Store, given: str | None) -> Where:
     """The server or database asked for by option or variable, or the database in the store's
-    folder (here, if it has none). An empty value is none."""
+    folder (here, if it has none). An empty value counts as none."""
     folder = store.local_folder
     own = Path(folder or ".", DATABASE).absolute()
     artifacts = None if folder is None else Path(folder, ARTIFACTS)
@@ -78,7 +78,7 @@ def uri_of(file: Path) -> str:
     plain = f"sqlite:///{file}"
     if file_of(plain) == file:
         return plain
-    # A `file:` URI is pure ASCII. MLflow makes folders of what follows "sqlite:///", as it stands.
+    # A `file:` URI is pure ASCII. MLflow creates the folders after "sqlite:///" literally.
     odd = URL.create("sqlite+pysqlite", database=file.as_uri(), query={"uri": "true"})
     return odd.render_as_string(hide_password=False)
 
@@ -115,5 +115,5 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def without(given_by: str) -> str:
-    """How to do without the option or variable that names a tracking server."""
+    """How to drop the option or variable that names a tracking server."""
     return f"leave {given_by} out" if given_by == OPTION else f"unset {given_by}"

@@ -9,7 +9,7 @@ import sys
 import time
 
 from orchestrator.cli.arguments import Parser, add_plan_arguments, number_of, open_plan
-from orchestrator.cli.command import called, how_to_go_on, run
+from orchestrator.cli.command import called, reports_bad_input, run, stopped
 from orchestrator.cli.damage import set_aside
 from orchestrator.run.lease import Lease
 from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
@@ -125,11 +125,12 @@ def _replay(
 
     run_replays(targets, sources, store, assets, listen, stop.reason, options)
     if stop.reason():
-        print(f"stopped: {stop.reason()}. What is done is kept; {how_to_go_on()}", file=sys.stderr)
+        print(stopped(stop.reason()), file=sys.stderr)
     print(f"{len(ended)} of {len(targets)} fits done in {time.perf_counter() - started:.0f} s")
     return 0 if len(ended) == len(targets) else 1
 
 
+@reports_bad_input
 def main() -> int:
     parser = Parser(
         prog=called("transfer"),
@@ -144,11 +145,7 @@ def main() -> int:
         help="adversarial examples of each attack log, the first ones of the sample (50)",
     )  # fmt: skip
     add_ray_arguments(parser, "fits")
-    try:
-        return transfer(parser.parse_args())
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return transfer(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def test_every_node_is_asked_whether_it_sees_the_store(cluster: Cluster) -> None
     assert of_its_own.returncode == 2
     assert len(of_its_own.stderr.strip().splitlines()) == 1, of_its_own.stderr
     for worker in cluster.workers:
-        said = f"on node {worker.address}: /root/results is a folder of its own"
+        said = f"on node {worker.address}: /root/results is not shared with the driver"
         assert said in of_its_own.stderr
     assert f"on node {cluster.head.address}" not in of_its_own.stderr
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.catalog import LanguageModel
-from search_spaces.errors import BadInput, nearest
+from search_spaces.errors import BadInput, first_line, nearest
 from trainables.models.families import FAMILIES, Family
 
 # Names of sizes in config.json; one model has one of each.
@@ -142,7 +142,3 @@ def _known_types() -> frozenset[str]:
     assert spec is not None and spec.origin is not None
     auto = Path(spec.origin).parent / "models" / "auto" / "configuration_auto.py"
     return frozenset(re.findall(r'^ +\("([\w.-]+)", "\w+Config"\)', auto.read_text(), re.M))
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

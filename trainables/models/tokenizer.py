@@ -5,7 +5,8 @@ from functools import cached_property
 from typing import Any
 
 from search_spaces.catalog import Prompts
-from trainables.models.folder import ModelFolder, first_line
+from search_spaces.errors import first_line
+from trainables.models.folder import ModelFolder
 
 TEXT_TOKENS = 8  # so many of a text's own tokens must have room beside a template
 JSON_FILES = (

@@ -5,9 +5,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from search_spaces.errors import first_line
 from trainables.assets import WEIGHTS_INDEX, is_git_lfs_pointer
 from trainables.models.families import Family
-from trainables.models.folder import ModelFolder, first_line
+from trainables.models.folder import ModelFolder
 
 OTHER_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.pt", "*.pth", "*.ckpt*", "*.gguf", "*.onnx")
 LAYER = re.compile(r"(?P<before>.*?(?:^|\.)(?:layer|layers|h)\.)(?P<number>\d+)(?P<after>\..*)")
