@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from search_spaces.errors import BadInput
 
 NAME = "assets.json"
-PART = ".part"  # ends the name of a file that is not whole yet, after a random name
+PART = ".part"  # ends the name of an incomplete file, after a random name
 HEX = "[0-9a-f]{32}"
 CHUNK = 1 << 20
 
@@ -40,7 +40,7 @@ class File(BaseModel):
 class Fetched(BaseModel):
     """One asset: its files, by path in the folder, and where they came from.
 
-    origin: `repository` and `revision` as asked for, with the `commit` it was then; or `url`; or
+    origin: `repository` and `revision` as requested, with the `commit` at that time; or `url`; or
     `folder`.
     """
 
@@ -59,15 +59,15 @@ class Manifest(BaseModel):
 
 
 def read(folder: Path) -> Manifest | None:
-    """What was fetched into a folder, None where nothing ever was. Raises BadInput."""
+    """What was fetched into a folder, None if nothing ever was. Raises BadInput."""
     path = folder / NAME
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadInput(f"{path} is no list of fetched files: {said}") from None
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadInput(f"{path} is not a list of fetched files: {why}") from None
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -77,7 +77,7 @@ def write(folder: Path, manifest: Manifest) -> None:
     partial.replace(path)
 
 
-def problems(folder: Path, fetched: Fetched) -> Iterator[str]:
+def missing_or_damaged(folder: Path, fetched: Fetched) -> Iterator[str]:
     """A line for each file of an asset that is missing, or is not what was fetched."""
     for name, file in fetched.files.items():
         path = folder / name
@@ -99,7 +99,7 @@ def of(path: Path) -> File:
 
 
 def copy(source: Path, target: Path) -> File:
-    """Copy a file; `target` appears when it is whole and on the disk. Its digest and size."""
+    """Copy a file; `target` appears when it is complete and on the disk. Its digest and size."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(target)
     content = hashlib.sha256()
@@ -114,9 +114,9 @@ def copy(source: Path, target: Path) -> File:
 
 
 def _partial(path: Path) -> Path:
-    """Where a file is written first; what was cut off there before is removed."""
+    """Where a file is written first; earlier incomplete files are removed."""
     ours = re.compile(rf"{re.escape(path.name)}\.{HEX}{re.escape(PART)}")
-    for beside in path.parent.iterdir():
-        if ours.fullmatch(beside.name):
-            beside.unlink()
+    for other in path.parent.iterdir():
+        if ours.fullmatch(other.name):
+            other.unlink()
     return path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")

@@ -130,8 +130,8 @@ def robust_against_clean(results: Results) -> Plot | None:
     title = title_of("Robust against clean", results.cells, len(look), len(results.methods))
     data = Table("robust-clean", "Clean accuracy and accuracy under attack in %", header, rows, 2)
     about = (
-        "Accuracy under attack against clean accuracy, one mark per head, one panel per model; means "
-        "over the data sets (all attacks) that every head of the model has."
+        "Accuracy under attack against clean accuracy, one mark per head, one panel per model; "
+        "means over the data sets (all attacks) that every head of the model has."
     )
     return draw("robust-clean", title, about, data, lines * 2.2 + 0.9 + 0.2 * key_lines, onto)
 
