@@ -324,7 +324,7 @@ def test_fetching_leaves_what_it_did_not_fetch(
         theirs[folder / name] = (folder / name).read_bytes()
     (model / "config.json").write_text("a configuration of mine")
     done = fetch(space, folder, hub)
-    assert done.returncode == 2 and "config.json is there already" in done.stderr
+    assert done.returncode == 2 and "config.json already exists" in done.stderr
     assert (model / "config.json").read_text() == "a configuration of mine"
     (model / "config.json").unlink()
     assert fetch(space, folder, hub).returncode == 0

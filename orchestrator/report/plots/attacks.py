@@ -68,8 +68,9 @@ def success_by_queries(results: Results, ground: Ground) -> Plot | None:
 
     title = title_of("Success by number of queries", results.cells, len(look), len(results.methods))
     about = (
-        "Share of attacked examples that the attack had broken after a number of queries: one "
-        f"curve per head, a panel per attack ({ground.text.replace('mean of', 'all examples of')})."
+        "Share of attacked examples that the attack had broken after a number of queries, one "
+        "curve per head, one panel per attack "
+        f"({ground.text.replace('mean of', 'all examples of')})."
     )
     return draw("queries", title, about, _curves_table(curves), 2.5 * lines + 0.7, onto)
 
