@@ -57,9 +57,9 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 def _summary(plan: Plan, store: Store) -> Summary:
     from orchestrator.report.contents import files
-    from orchestrator.report.from_store import read
+    from orchestrator.report.from_store import read_store
 
-    results = read(plan, store)
+    results = read_store(plan, store)
     return summary(plan, store, results, files(results), read_times(plan.space.name, store))
 
 

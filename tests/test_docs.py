@@ -168,6 +168,16 @@ def test_pages_and_headings_named_in_the_code_exist(path: Path) -> None:
         assert not heading or heading in headings, f"{path}: {name} has no heading {heading}"
 
 
+def test_files_named_in_the_code_exist() -> None:
+    """`store.py` is in the folder of who names it or the one above, or a path from a root."""
+    for package in ("search_spaces", "trainables", "orchestrator", "benchmarks", "tools"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            roots = path.parent, path.parent.parent, REPOSITORY / package, REPOSITORY
+            named = re.findall(r'(?<![\w./"{*-])((?:[\w-]+/)*[\w-]+\.py)\b', path.read_text())
+            lost = {name for name in named if not any((root / name).exists() for root in roots)}
+            assert not lost, f"{path}: {lost}"
+
+
 def test_targets_of_make_named_in_the_pages_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.M))
     for page in LINKING:

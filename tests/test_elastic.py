@@ -78,7 +78,7 @@ class Waiter:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("trainables.trial.CellTrial", StandIn)
+    monkeypatch.setattr("orchestrator.run.cells.CellTrial", StandIn)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
     yield
     ray.shutdown()

@@ -16,7 +16,7 @@ from commands import ONE_FIT
 from orchestrator.plan.plan import Plan, PlannedCell, make_plan
 from orchestrator.plan.rates import Rates
 from orchestrator.report.comparison import as_markdown
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.run.lease import Lease
 from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
@@ -110,7 +110,7 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     timeless = [{**r, **times} for r in records.values() if r["status"] != "error"]
     assert timeless == [{**well[r["id"]], **times} for r in timeless]
     plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
-    assert "| 7 (1 more: errors) | 1 |" in as_markdown(read(plan, store))
+    assert "| 7 (1 more: errors) | 1 |" in as_markdown(read_store(plan, store))
 
 
 def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
