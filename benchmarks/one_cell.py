@@ -3,8 +3,8 @@
     python -m benchmarks.one_cell cell.json     (as benchmarks/grid.py writes it; result: cell.out)
 
 The other side of benchmarks/grid.py. One process per cell: nothing is shared with other cells,
-and nothing of trainables/heads, fit.py or attacks/engine.py is used. Both sides have the same rows,
-settings and attack resources.
+and no head, no loop and no engine of trainables/ is used. Both sides have the same rows, settings
+and attack resources.
 
 mlp_ft is AutoModelForSequenceClassification under TextAttack's HuggingFaceModelWrapper, which pads
 to the maximum length. mvp is the formula of its paper over the masked language model's logits, all

@@ -133,10 +133,20 @@ OURS = [
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings as GitHub writes them, and `<a id>`."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    named = re.findall(r'<a id="([^"]+)"', text)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings} | {*named}
+
+
 @pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page}: {target}"
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(there), f"{page}: {target}#{anchor}"
 
 
 SOURCES = [
@@ -156,6 +166,16 @@ def test_pages_and_headings_named_in_the_code_exist(path: Path) -> None:
         assert page.is_file(), f"{path}: {name}"
         headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
         assert not heading or heading in headings, f"{path}: {name} has no heading {heading}"
+
+
+def test_files_named_in_the_code_exist() -> None:
+    """`store.py` is in the folder of who names it or the one above, or a path from a root."""
+    for package in ("search_spaces", "trainables", "orchestrator", "benchmarks", "tools"):
+        for path in sorted((REPOSITORY / package).rglob("*.py")):
+            roots = path.parent, path.parent.parent, REPOSITORY / package, REPOSITORY
+            named = re.findall(r'(?<![\w./"{*-])((?:[\w-]+/)*[\w-]+\.py)\b', path.read_text())
+            lost = {name for name in named if not any((root / name).exists() for root in roots)}
+            assert not lost, f"{path}: {lost}"
 
 
 def test_targets_of_make_named_in_the_pages_exist() -> None:

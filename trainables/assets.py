@@ -24,6 +24,7 @@ from typing import Any
 
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput, nearest
+from trainables.files import file_digest
 
 EMBEDDED = Path(__file__).parent / "embedded"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -195,11 +196,7 @@ def version(path: Path) -> tuple[int, ...]:
 
 @cache
 def _file_digest(path: Path, version: tuple[int, ...]) -> bytes:
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            content.update(chunk)
-    return content.digest()
+    return bytes.fromhex(file_digest(path))
 
 
 def _hub_dataset_files(

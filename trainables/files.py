@@ -5,13 +5,15 @@ A URL is any that pyarrow or fsspec opens (s3://, gs://, ...). No name leads out
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import count
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
@@ -22,6 +24,7 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 PART = ".part"  # ends the name of a file that is not whole yet
+CHUNK = 1 << 20  # bytes
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
@@ -119,7 +122,9 @@ class Files:
         with self._named_errors("written"):
             if isinstance(filesystem, fs.LocalFileSystem):
                 self._clear_way(name)
-                _write_local(path, content)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with written_whole(Path(path)) as file:
+                    file.write(content)
             else:
                 with filesystem.open_output_stream(path) as file:
                     file.write(content)
@@ -210,19 +215,36 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
 
 
-def _write_local(path: str, content: bytes) -> None:
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{uuid.uuid4().hex}{PART}"
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """What is written within the block is at the path once all of it is on the disk."""
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
     try:
-        with open(temporary, "xb") as file:
-            file.write(content)
+        with part.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        part.replace(path)
     except OSError:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
+        part.unlink(missing_ok=True)
         raise
+
+
+def cut_off(path: Path) -> list[Path]:
+    """What writers that were killed left of `written_whole` of a path."""
+    ours = re.compile(rf"{re.escape(path.name)}\.[0-9a-f]{{32}}{re.escape(PART)}")
+    if not path.parent.is_dir():
+        return []
+    return [each for each in path.parent.iterdir() if ours.fullmatch(each.name)]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            content.update(chunk)
+    return content.hexdigest()
 
 
 def _safe(name: str) -> str:

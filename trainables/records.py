@@ -38,7 +38,7 @@ class Spent(TypedDict, total=False):
 
 
 class TrialReport(TypedDict, total=False):
-    """What a trial reports while it runs (cell.py), and what the driver adds (run/cells.py)."""
+    """What a trial reports while it runs (cell.py), and what the driver adds."""
 
     phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
     node: str  # begun: on which node of the cluster

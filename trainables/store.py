@@ -5,9 +5,9 @@
                         transfer.json: what examples found against other fits do to it
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
-    drivers/            <id>.json: which sweep writes here now (run/lease.py)
-    environments/       <space>.json: what its last sweep ran with (run/environment.py)
-    times/              <space>.json: where its last sweep's time went (follow/time_spent.py)
+    drivers/            <id>.json: which sweep writes here now (orchestrator/run/lease.py)
+    environments/       <space>.json: what its last sweep ran with (orchestrator/run/environment.py)
+    times/              <space>.json: where its last sweep's time went (orchestrator/follow)
     notes/              small files that nodes leave for each other and remove
     plain/              a store of its own, of `python -m trainables.cell --plain`
 

@@ -6,9 +6,6 @@
 """
 
 import hashlib
-import os
-import re
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -16,11 +13,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from search_spaces.errors import BadInput
+from trainables.files import CHUNK, cut_off, file_digest, written_whole
 
 NAME = "assets.json"
-PART = ".part"  # ends the name of an incomplete file, after a random name
-HEX = "[0-9a-f]{32}"
-CHUNK = 1 << 20
 
 
 def _inside(path: str) -> str:
@@ -72,9 +67,9 @@ def read(folder: Path) -> Manifest | None:
 
 def write(folder: Path, manifest: Manifest) -> None:
     path = folder / NAME
-    partial = _partial(path)
-    partial.write_text(manifest.model_dump_json(indent=1) + "\n")
-    partial.replace(path)
+    _remove_cut_off(path)
+    with written_whole(path) as file:
+        file.write(f"{manifest.model_dump_json(indent=1)}\n".encode())
 
 
 def missing_or_damaged(folder: Path, fetched: Fetched) -> Iterator[str]:
@@ -91,32 +86,21 @@ def missing_or_damaged(folder: Path, fetched: Fetched) -> Iterator[str]:
 
 def of(path: Path) -> File:
     """A file's digest and size."""
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            content.update(chunk)
-    return File(sha256=content.hexdigest(), size=path.stat().st_size)
+    return File(sha256=file_digest(path), size=path.stat().st_size)
 
 
 def copy(source: Path, target: Path) -> File:
     """Copy a file; `target` appears when it is complete and on the disk. Its digest and size."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial(target)
+    _remove_cut_off(target)
     content = hashlib.sha256()
-    with source.open("rb") as read, partial.open("wb") as written:
+    with source.open("rb") as read, written_whole(target) as written:
         while chunk := read.read(CHUNK):
             content.update(chunk)
             written.write(chunk)
-        written.flush()
-        os.fsync(written.fileno())
-    partial.replace(target)
     return File(sha256=content.hexdigest(), size=target.stat().st_size)
 
 
-def _partial(path: Path) -> Path:
-    """Where a file is written first; earlier incomplete files are removed."""
-    ours = re.compile(rf"{re.escape(path.name)}\.{HEX}{re.escape(PART)}")
-    for other in path.parent.iterdir():
-        if ours.fullmatch(other.name):
-            other.unlink()
-    return path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
+def _remove_cut_off(path: Path) -> None:
+    for left in cut_off(path):
+        left.unlink()

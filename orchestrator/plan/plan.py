@@ -5,7 +5,6 @@ nor Ray, so that `--dry-run` answers at once.
 """
 
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,11 +14,11 @@ from orchestrator.plan.rates import Rates, measured
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import Space
 from trainables.assets import Assets
+from trainables.files import at_once
 from trainables.metrics import why_not_of
 from trainables.records import FitRecord, Result, is_of_weights
 from trainables.store import Store
 
-AT_ONCE = 16  # attack logs read at a time
 PlanStatus = Literal["done", "todo", "failed", "not_applicable"]
 
 
@@ -137,8 +136,7 @@ def make_plan(
             return PlannedCell(cell, "failed", f"see {store.error_path(cell.key)}")
         return PlannedCell(cell, "todo")
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        cells = list(threads.map(lambda each: planned(*each), resolved))
+    cells = at_once(lambda each: planned(*each), resolved)
     planned_fits = {cell.fit.key for cell, _ in resolved}
     fits_done = frozenset(store.fits_with_weights() & fits.keys() & planned_fits)
     return Plan(space, cells, fits_done, measured(fits.values(), results.values()))

@@ -5,18 +5,16 @@ damaged counts as missing.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
 from search_spaces.cell import Cell
+from trainables.files import at_once
 from trainables.metrics import attack_metrics, why_not_of
 from trainables.records import Evaluation, ExampleRecord, FitRecord, Replayed, is_of_weights
 from trainables.store import Store
-
-AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
 
 
 def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
@@ -25,8 +23,7 @@ def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Result
     from_elsewhere: include cells of other versions of libraries, data and models.
     """
     here = _Here(plan, store, from_elsewhere)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        every = list(threads.map(partial(_read, store, here), plan.cells))
+    every = at_once(partial(_read, store, here), plan.cells)
     cells = [each for each in every if isinstance(each, CellResult)]
     absent = [each for each in every if isinstance(each, Absent)]
     finished = (each for each in cells if each.final)
@@ -45,8 +42,7 @@ def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:
     pairs = []
     for sources in by_dataset.values():
         targets = {source.cell.fit.key: source.cell.fit for source in sources}
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            records = list(threads.map(store.transfer, targets))
+        records = at_once(store.transfer, targets)
         for source in sources:
             sample = set(source.outcomes.ids.tolist())
             for target, record in zip(targets.values(), records, strict=True):
@@ -68,11 +64,10 @@ def read_baseline(store: Store, like: Results) -> Results:
     places = {tuple(result.cell.axes().values()) for result in like.cells}
     names = {name_of(result.cell.key) for result in like.cells}
     keys = sorted(key for key in store.cells_done() if name_of(key) in names)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        asked = threads.map(partial(store.sound, store.read_cell), keys)
-        cells = [Cell.model_validate(cell) for cell in asked if cell is not None]
-        kept = [cell for cell in cells if tuple(cell.axes().values()) in places]
-        finished = list(threads.map(partial(_finished, store), kept))
+    asked = at_once(partial(store.sound, store.read_cell), keys)
+    cells = [Cell.model_validate(cell) for cell in asked if cell is not None]
+    kept = [cell for cell in cells if tuple(cell.axes().values()) in places]
+    finished = at_once(partial(_finished, store), kept)
     return Results(like.space, store.url, [each for each in finished if each is not None])
 
 

@@ -50,8 +50,8 @@ def run_cells(
 ) -> None:
     """Run `plan.todo` to the end, on the Ray that this process has opened (connect.py).
 
-    listener: called in this process with every report of every trial (records.py). stopped: when it
-    gives a reason, no more cells are begun; nor are those that would not end within the budget, as
+    listener: called in this process with every report of every trial. stopped: when it gives a
+    reason, no more cells are begun; nor are those that would not end within the budget, as
     `expected` estimates in seconds of a cell's fit or attack, or else the plan's rates. Raises
     RayDied.
     """

@@ -78,7 +78,7 @@ class Mvp(LabelWordHead):
 
     def score(self, batch: Batch) -> Tensor:
         # Templates differ in length, so each is padded by itself; but for training, where what is
-        # done to the embeddings (adversarial.py) is done to the whole batch.
+        # done to the embeddings (training/adversarial.py) is done to the whole batch.
         apart = speed.is_on("templates") and not self.shares_text
         alone = apart and not torch.is_grad_enabled()
         parts = batch.split(len(self.templates)) if alone else [batch]

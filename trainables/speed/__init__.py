@@ -6,7 +6,7 @@ nothing computed without a fast path may be kept as a result; `--plain` has a st
 switch is this process's, for all its threads, and is read when a model is built or called.
 
 By name: what it is the twin of; what it was written against; the test that compares the two.
-`python -m benchmarks.fast_paths --paths NAME` says what it saves alone (benchmarks/RESULTS.md).
+`python -m benchmarks.fast_paths --paths NAME` measures what it saves alone.
 
 linear       linear.py: torch.nn.functional.linear.
              torch 2.13; tests/test_linear.py, and `python -m benchmarks.products`

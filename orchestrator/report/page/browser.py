@@ -9,19 +9,18 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from orchestrator.report.page.changes import edits
 from orchestrator.report.results import CellResult, Results
 from search_spaces.cell import ALL_AXES
+from trainables.files import at_once
 from trainables.records import Attacked, ExampleRecord
 
 EXAMPLES = 6000  # in a page at most, ...
 BYTES = 2_500_000  # ... and bytes of JSON at most
 LONGEST = 20_000  # characters of a text that are shown
-AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
 
 STATUSES = ("successful", "failed", "skipped", "error")
 
@@ -49,8 +48,7 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
         for axis in ALL_AXES
     }
     page = _Page(most, size)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = list(threads.map(partial(_first, order=order, most=each), results.cells))
+    found = at_once(partial(_first, order=order, most=each), results.cells)
     for number in range(each + 1):
         page.add_round(results, found, number)
     used = sorted({row[0] for row in page.examples})
