@@ -252,7 +252,7 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
     assert "0 changed significantly" in compared.stdout and "Fig. 1" in compared.stdout
     assert (tmp_path / "more" / "tables" / "baseline.csv").exists()
     nothing = report(*asked, "--baseline", str(tmp_path / "nowhere"))
-    assert nothing.returncode == 2 and "holds no finished cell" in nothing.stderr
+    assert nothing.returncode == 2 and "has no finished cell" in nothing.stderr
     (tmp_path / "file").write_text("")
     refused = report(*asked, "--out", str(tmp_path / "file"))
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
