@@ -228,7 +228,7 @@ def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_pat
     part.unlink()
     arguments = ["--space", space, "--assets", str(folder), "--dry-run"]
     planned = run("sweep", *arguments, **hub)
-    assert planned.returncode == 2 and "is one of 2 files, and 1 are there" in planned.stderr
+    assert planned.returncode == 2 and "is one of 2 files, but 1 are there" in planned.stderr
     part.write_bytes(content)
     (part.parent / "train.parquet").write_bytes(content)
     planned = run("sweep", *arguments, **hub)
@@ -236,7 +236,7 @@ def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_pat
     (cached,) = Path(hub["HF_HOME"]).glob("hub/datasets--*/snapshots/*/sst2/train-00001*")
     cached.unlink()
     planned = run("sweep", "--space", space, "--store", str(tmp_path / "store"), **hub)
-    assert planned.returncode == 2 and "is not whole in the local hub cache" in planned.stderr
+    assert planned.returncode == 2 and "is incomplete in the local hub cache" in planned.stderr
 
 
 def test_the_space_that_ships_with_the_package_needs_nothing_fetched(tmp_path: Path) -> None:
@@ -410,10 +410,10 @@ def test_what_textattack_downloads_is_fetched_whole_or_not_at_all(
     assert f"{encoder} is not on this machine" in capsys.readouterr().err
     server.content[encoder] = whole[: len(whole) // 2]
     assert command.main(fetching) == 2
-    assert "gave no whole zip or tar file" in capsys.readouterr().err
+    assert "is not a complete zip or tar file" in capsys.readouterr().err
     server.content[encoder], server.cut_at[encoder] = whole, len(whole) - 1
     assert command.main(fetching) == 2
-    assert f"{len(whole) - 1} of {len(whole)} bytes came" in capsys.readouterr().err
+    assert f"{len(whole) - 1} of {len(whole)} bytes received" in capsys.readouterr().err
     assert command.main(listing) == 1
     server.cut_at.clear()
     assert command.main(fetching) == 0

@@ -72,7 +72,7 @@ def test_what_is_written_is_read_back(store: Store) -> None:
     store.write_cell(key, asked)
     assert store.read_cell(key) == asked
     store.write_cell("cell", asked)
-    with pytest.raises(DamagedFile, match=f"it is of the cell {key}"):
+    with pytest.raises(DamagedFile, match=f"it belongs to the cell {key}"):
         store.read_cell("cell")
     store.write_error("cell", "Traceback ...")
     assert store.cells_with("error.txt", ["cell", "other"]) == {"cell"}
@@ -187,9 +187,9 @@ def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/outside", "a//b", "a\0b", ".."])
 def test_no_name_leads_out_of_the_store(store: Store, key: str, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="would lead out of it"):
+    with pytest.raises(BadInput, match="would lead outside"):
         store.write_cell(key, {})
-    with pytest.raises(BadInput, match="would lead out of it"):
+    with pytest.raises(BadInput, match="would lead outside"):
         store.read_weights(key)
     assert not list(tmp_path.rglob("outside*"))
 
