@@ -6,8 +6,8 @@ What one types after `python -m orchestrator.`:
   catalog.py what the names on the axes mean                  assets/    data and models, fetched
   cluster/   before `ray up`                                  __main__.py all of these by one name
 What these are made of, each on top of those before it:
-  cli/       options, signals, output
   plan/      space → cells → plan. Neither torch nor Ray.
+  cli/       options, signals, output
   follow/    what is going on. No Ray.
   tracking/  MLflow, and nothing else knows it
   run/       Ray

@@ -4,9 +4,9 @@
     python -m orchestrator.catalog show sst2
     python -m orchestrator.catalog check --space my_space.yaml
 
-With --space FILE the catalog beside that file is searched first, as a sweep does it. `check` looks
+With --space FILE the catalog next to that file is searched first, as in a sweep. `check` looks
 at all entries, and at the rows, models and prompts of those that the space names, as a sweep does
-before it begins. Exit codes: 0 all is well, 1 `check` found something, 2 bad input.
+before it starts. Exit codes: 0 all is well, 1 `check` found something, 2 bad input.
 """
 
 import argparse
@@ -54,16 +54,16 @@ def _list(catalog: Catalog) -> Iterator[str]:
 
 
 def _show(catalog: Catalog, name: str) -> str:
-    found = [axis for axis in AXES if name in catalog.names(axis)]
-    if not found:
+    axes = [axis for axis in AXES if name in catalog.names(axis)]
+    if not axes:
         every = {n for axis in AXES for n in catalog.names(axis)}
         raise BadInput(f"the catalog has no {name!r}; {nearest(name, every)}")
-    paths = [catalog.path(axis, name) for axis in found]
+    paths = [catalog.path(axis, name) for axis in axes]
     return "\n".join(f"# {path}\n{path.read_text().rstrip()}" for path in paths)
 
 
 def _check(space: Space, assets: Assets) -> int:
-    """Print a line for each thing that is wrong, odd, or could not be checked here."""
+    """Print a line for each thing that is wrong, unusual, or could not be checked here."""
     catalog, inputs = space.catalog, Inputs(assets)
     wrong = [*_wrong_entries(catalog), *inputs.wrong(_asked(space, assets, inputs.notes))]
     try:
@@ -82,7 +82,7 @@ def _check(space: Space, assets: Assets) -> int:
 
 
 def _wrong_entries(catalog: Catalog) -> Iterator[str]:
-    """Files that do not hold together by themselves, or name code that is not there."""
+    """Entries that are invalid by themselves, or name code that does not exist."""
     for axis in AXES:
         for name in catalog.names(axis):
             try:
@@ -94,7 +94,7 @@ def _wrong_entries(catalog: Catalog) -> Iterator[str]:
 
 
 def _asked(space: Space, assets: Assets, notes: list[str]) -> Iterator[Asked]:
-    """All fits of a space, but for those whose entries are broken: they are told of already."""
+    """All fits of a space, without those whose entries are broken: these are reported already."""
     catalog, axes = space.catalog, space.axes
     for dataset, model, head, training in product(
         axes.dataset, axes.model, axes.head, axes.training

@@ -1,8 +1,8 @@
 """`python -m orchestrator.track sync` and `ui`: fill MLflow from a store, and look at it.
 
-sync uploads what the store has and MLflow has not. A sweep uploads its cells itself: this is for
-what was left out because the server was away, or for another server. The same cells are never
-uploaded twice. ui serves MLflow's pages over the store's database, wherever the store lies.
+sync uploads what the store has and MLflow lacks. A sweep uploads its cells itself: this is for what
+was left out because the server did not answer, or for another server. The same cells are never
+uploaded twice. ui serves MLflow's pages over the store's database, wherever the store is.
 
 Exit codes: 0 done (sync: MLflow has all finished cells of the space), 1 some could not be uploaded,
 2 bad input.
@@ -57,9 +57,9 @@ def _sync(arguments: argparse.Namespace) -> int:
 
 def _summary(plan: Plan, store: Store) -> Summary:
     from orchestrator.report.contents import files
-    from orchestrator.report.from_store import read
+    from orchestrator.report.from_store import read_store
 
-    results = read(plan, store)
+    results = read_store(plan, store)
     return summary(plan, store, results, files(results), read_times(plan.space.name, store))
 
 
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="sync|ui")
-    sync = commands.add_parser("sync", help="upload what MLflow has not got")
+    sync = commands.add_parser("sync", help="upload what MLflow lacks")
     add_plan_arguments(sync)
     add_tracking_argument(sync)
     ui = commands.add_parser("ui", help="serve MLflow's pages over what was logged")

@@ -135,7 +135,7 @@ def test_verify_names_what_is_damaged_and_fetch_mends_only_that(
     untouched = (folder / "datasets/sst2/validation-00000-of-00001.parquet").stat().st_mtime_ns
     again = fetch(space, folder, hub)
     assert again.returncode == 0, again.stderr
-    assert "datasets/sst2" in again.stdout and "is there" in again.stdout.splitlines()[0]
+    assert "datasets/sst2" in again.stdout and "is already there" in again.stdout.splitlines()[0]
     assert run("assets", "verify", str(folder)).returncode == 0
     now = (folder / "datasets/sst2/validation-00000-of-00001.parquet").stat().st_mtime_ns
     assert now == untouched
@@ -163,7 +163,7 @@ def test_a_fetch_that_is_killed_goes_on_and_no_half_file_is_taken_for_a_whole_on
 
     again = fetch(space, folder, hub)
     assert again.returncode == 0, again.stderr
-    assert "is there" in again.stdout.splitlines()[0]
+    assert "is already there" in again.stdout.splitlines()[0]
     assert (model / "model.safetensors").stat().st_size == BIG
     assert not list(folder.rglob("*.part"))
     assert run("assets", "verify", str(folder)).returncode == 0
@@ -268,7 +268,7 @@ def test_a_folder_is_filled_from_another(
     ("content", "said"),
     [
         (None, "nothing was fetched into that folder"),
-        ("{", "is no list of fetched files"),
+        ("{", "is not a list of fetched files"),
         (
             '{"assets": {"a": {"origin": {}, "files": {"../b": {"sha256": "", "size": 1}}}}}',
             "leads out of the folder",

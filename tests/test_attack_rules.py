@@ -22,7 +22,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown, headline
 from orchestrator.report.contents import files
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Outcomes, Results
 from search_spaces.catalog import Catalog, attack_settings
 from search_spaces.errors import BadInput
@@ -513,7 +513,7 @@ def stored_results(folder: Path, status: Any) -> Results:
     store = Store(str(folder))
     for cell in planned(store).todo:
         write(cell, store, status)
-    return read(planned(store), store)
+    return read_store(planned(store), store)
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

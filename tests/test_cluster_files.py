@@ -107,17 +107,17 @@ WRONG: list[tuple[Path, Change, str]] = [
     (AWS, lambda c: c.pop("metadata"), "metadata.ssh_from is missing"),
     (AWS, lambda c: c["metadata"].update(ssh_from="0.0.0.0/0"), "0.0.0.0/0 is the whole world"),
     (AWS, lambda c: c["metadata"].update(ssh_from="::/0"), "::/0 is the whole world"),
-    (AWS, lambda c: c["metadata"].update(ssh_from="office"), "office is no range of addresses"),
+    (AWS, lambda c: c["metadata"].update(ssh_from="office"), "office is not a range of addresses"),
     (AWS, lambda c: (c["metadata"].pop("store"), c.pop("head_setup_commands")), "no store: add"),
-    (AWS, store_is("/home/ubuntu/results"), "a folder that each machine has for itself"),
-    (AWS, store_is("file:///home/ubuntu/results"), "a folder that each machine has for itself"),
-    (AWS, store_is("results"), "a folder that each machine has for itself"),
+    (AWS, store_is("/home/ubuntu/results"), "a folder that machines do not share"),
+    (AWS, store_is("file:///home/ubuntu/results"), "a folder that machines do not share"),
+    (AWS, store_is("results"), "a folder that machines do not share"),
     (AWS, store_is("s3://key:secret@bucket/results"), "the store's URL holds a secret"),
     (AWS, small_nodes, "has room for the space's fit: it needs 4 CPUs and 1 GPUs"),
     (
         AWS,
         lambda c: c["available_node_types"]["gpu_spot"].update(resources={}),
-        "node type gpu_spot: resources say no CPU",
+        "node type gpu_spot: resources name no CPU",
     ),
     (
         AWS,
@@ -128,7 +128,7 @@ WRONG: list[tuple[Path, Change, str]] = [
     (OWNED, lambda c: c["provider"].update(head="10.0.0.1"), "unknown name head; did you mean"),
     (OWNED, lambda c: c["provider"].pop("head_ip"), "Please supply a `head_ip`"),
     (OWNED, lambda c: c.update(setup_commands=[]), "said in setup_commands by `mountpoint -q"),
-    (OWNED, store_is("/sharedother/results"), "a folder that each machine has for itself"),
+    (OWNED, store_is("/sharedother/results"), "a folder that machines do not share"),
     (OWNED, lambda c: c["auth"].update(ssh_private_key="~/.ssh/none"), "there is no ~/.ssh/none"),
 ]  # fmt: skip
 
@@ -153,7 +153,7 @@ def test_a_store_from_the_command_line_is_checked_in_place_of_the_files(
     own = tmp_path / "mine.yaml"
     own.write_text(filled_in(AWS))
     code, lines, _ = check(own, capsys, "--store", "results")
-    assert code == 2 and "a folder that each machine has for itself" in lines[0]
+    assert code == 2 and "a folder that machines do not share" in lines[0]
 
 
 @pytest.mark.parametrize(

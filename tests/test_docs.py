@@ -133,10 +133,20 @@ OURS = [
 LINKING = [page for ours in OURS for page in REPOSITORY.glob(ours) if page.suffix == ".md"]
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings as GitHub writes them, and `<a id>`."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    named = re.findall(r'<a id="([^"]+)"', text)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings} | {*named}
+
+
 @pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page}: {target}"
+    for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(there), f"{page}: {target}#{anchor}"
 
 
 SOURCES = [

@@ -78,7 +78,7 @@ class Waiter:
 
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("trainables.trial.CellTrial", StandIn)
+    monkeypatch.setattr("orchestrator.run.cells.CellTrial", StandIn)
     cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
     yield
     ray.shutdown()
@@ -171,7 +171,7 @@ def test_a_part_whose_process_dies_is_left_to_its_cell(stand_ins: None, tmp_path
     assert sorted(parts) == sorted(f"part-{number}-of-{of}" for number in range(of))
     assert last["textfooler"]["phase"] == "done"
     died = [record["part"] for record in heard if record["phase"] == "died"]
-    assert sorted(died) == [[number, of] for number in range(min(of, RESTARTS + 2))]
+    assert sorted(died) == [(number, of) for number in range(min(of, RESTARTS + 2))]
 
 
 def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(

@@ -16,7 +16,7 @@ from commands import ONE_FIT
 from orchestrator.plan.plan import Plan, PlannedCell, make_plan
 from orchestrator.plan.rates import Rates
 from orchestrator.report.comparison import as_markdown
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.run.lease import Lease
 from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
@@ -92,17 +92,23 @@ def run(cell: Cell, store: Store) -> dict[str, Any]:
     return last
 
 
+def ended(last: dict[str, Any]) -> tuple[float | None, float | None]:
+    """How many examples ended in errors, and how many in the averages, of a cell that is done."""
+    assert last["phase"] == "done", last
+    return last["metrics"]["num_errors"], last["metrics"]["num_examples"]
+
+
 def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_path: Path) -> None:
     cell, bad = picky
     store = Store(str(tmp_path / "store"))
     texts = attacked_texts(cell)
     bad.write_text("nothing of this kind")
-    assert run(cell, Store(str(tmp_path / "all_well")))["num_errors"] == 0
+    assert run(cell, Store(str(tmp_path / "all_well")))["metrics"]["num_errors"] == 0
     well = Store(str(tmp_path / "all_well")).attacked(cell.log)
     victim = next(id for id, r in well.items() if r["status"] != "skipped")
     bad.write_text(well[victim]["original_text"])
     last = run(cell, store)
-    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 1, len(texts) - 1)
+    assert ended(last) == (1, len(texts) - 1)
     records = store.attacked(cell.log)
     assert records[victim]["status"] == "error"
     assert "ZeroDivisionError" in records[victim]["traceback"]
@@ -110,7 +116,7 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     timeless = [{**r, **times} for r in records.values() if r["status"] != "error"]
     assert timeless == [{**well[r["id"]], **times} for r in timeless]
     plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
-    assert "| 7 (1 more: errors) | 1 |" in as_markdown(read(plan, store))
+    assert "| 7 (1 more: errors) | 1 |" in as_markdown(read_store(plan, store))
 
 
 def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
@@ -124,7 +130,7 @@ def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
     assert "a text that it cannot bear" in last["error"]
     bad.write_text("nothing of this kind")
     last = run(cell, store)
-    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 0, 8)
+    assert ended(last) == (0, 8)
 
 
 class Full(Store):
@@ -150,7 +156,7 @@ def test_parts_of_a_cell_attack_their_examples_and_leave_what_fails_to_the_cell(
     *_, again = worker.run(cell, Part(0, 2))
     assert (again["attacked"], again["spent"]["attack"]) == (0, 0.0)
     last = run(cell, store)
-    assert (last["phase"], last["num_errors"], last["num_examples"]) == ("done", 0, 8)
+    assert ended(last) == (0, 8)
     assert {id: store.attacked(cell.log)[id] for id in kept} == kept, "attacked twice"
 
 
@@ -252,7 +258,7 @@ def test_an_object_store_that_goes_away_is_said_in_a_line_and_a_rerun_completes(
     assert last["phase"] == "failed" and "the store s3://" in last["error"], last
     assert "cannot be" in last["error"]
     last = run(cell, store)
-    assert (last["phase"], last["num_examples"]) == ("done", 8)
+    assert ended(last) == (0, 8)
     assert Store(store.url).cells_done() == {cell.key}
 
 

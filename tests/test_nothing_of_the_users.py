@@ -221,7 +221,7 @@ def test_a_report_replaces_its_own_files_and_no_others(tmp_path: Path) -> None:
     assert names == {"index.html", "tables/a.csv", "mine.md", "tables/b.csv", LIST}
     (tmp_path / "tables" / "a.csv").write_text("what a person made of it")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(BadInput, match=r"a\.csv is there already and is not as a report wrote it"):
+    with pytest.raises(BadInput, match=r"a\.csv already exists and is not as a report wrote it"):
         write(MADE, tmp_path, ["cell"])
     with pytest.raises(BadInput, match=r"b\.csv"):
         write({"tables/b.csv": b"our table"}, tmp_path, ["cell"])
@@ -267,7 +267,7 @@ def test_a_list_of_files_leads_nowhere_else(tmp_path: Path) -> None:
 def test_a_folder_with_a_page_and_a_list_of_someone_elses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("my page")
     (tmp_path / LIST).write_text("my list")
-    with pytest.raises(BadInput, match=r"index\.html is there already"):
+    with pytest.raises(BadInput, match=r"index\.html already exists"):
         write(MADE, tmp_path, [])
     assert (tmp_path / "index.html").read_text() == "my page"
 
@@ -301,7 +301,7 @@ def test_a_folder_of_someone_elses_is_refused_before_anything_is_written(
     (out / "report.md").write_text("a report of my own")
     assert report.main([*SMALL, "--store", str(store), "--out", str(out)]) == 2
     said = capsys.readouterr().err
-    assert "report.md is there already" in said and "--out" in said
+    assert "report.md already exists" in said and "--out" in said
     assert [path.name for path in out.iterdir()] == ["report.md"]
 
 
@@ -324,7 +324,7 @@ def test_fetching_leaves_what_it_did_not_fetch(
         theirs[folder / name] = (folder / name).read_bytes()
     (model / "config.json").write_text("a configuration of mine")
     done = fetch(space, folder, hub)
-    assert done.returncode == 2 and "config.json is there already" in done.stderr
+    assert done.returncode == 2 and "config.json already exists" in done.stderr
     assert (model / "config.json").read_text() == "a configuration of mine"
     (model / "config.json").unlink()
     assert fetch(space, folder, hub).returncode == 0

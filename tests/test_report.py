@@ -15,10 +15,10 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict
-from orchestrator.report.comparison import as_markdown, place_tables, summary
+from orchestrator.report.comparison import as_markdown, overall_table, place_tables
 from orchestrator.report.contents import files
-from orchestrator.report.from_store import read, read_all
-from orchestrator.report.reported import beside_measured
+from orchestrator.report.from_store import read_baseline, read_store
+from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Figure, Table, as_csv, latex, markdown
 from search_spaces.cell import Cell
@@ -38,7 +38,7 @@ def results(folder: Path, status: Status, **planned: Any) -> Results:
     store = Store(str(folder))
     for cell in plan(store, **planned).todo:
         write(cell, store, status)
-    return read(plan(store, **planned), store)
+    return read_store(plan(store, **planned), store)
 
 
 def robust_up_to(shares: dict[str, float]) -> Status:
@@ -63,7 +63,7 @@ ONE = ("dataset=sst2", "model=bert-embedded", "attack=textfooler", "head=mlp_ft,
 
 def test_no_heads_mean_is_over_easier_data_sets_or_models(tmp_path: Path) -> None:
     """cls_prompt has no GPT-2: the others' GPT-2 cells must not weigh on their means."""
-    table = summary(results(tmp_path, ROBUST, only=HEADS))
+    table = overall_table(results(tmp_path, ROBUST, only=HEADS))
     assert table is not None and "mean of the 10 data sets × models" in table.title
     means = {head: figure.value for head, figure in column(table, "textfooler").items()}
     assert means == pytest.approx({"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.9})
@@ -74,13 +74,13 @@ def test_an_unfinished_corner_of_the_grid_is_in_no_heads_mean(tmp_path: Path) ->
     planned = plan(store, only=HEADS)
     for cell in planned.todo[1:]:
         write(cell, store, ROBUST)
-    table = summary(read(plan(store, only=HEADS), store))
+    table = overall_table(read_store(plan(store, only=HEADS), store))
     assert table is not None and "mean of the 9 data sets" in table.title
 
 
 def test_one_data_set_and_model_needs_no_summary(tmp_path: Path) -> None:
     found = results(tmp_path, ROBUST, only=ONE)
-    assert summary(found) is None
+    assert overall_table(found) is None
     assert as_markdown(found).startswith("### sst2 · bert-embedded")
 
 
@@ -113,7 +113,7 @@ def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> No
     for cell in plan(store, only=only).todo:
         if cell.key != missing.key:
             write(cell, store, ROBUST)
-    found = read(plan(store, only=only), store)
+    found = read_store(plan(store, only=only), store)
     main = gains(found)[0]
     assert main.gain is not None and main.gain.mean == pytest.approx(0.3)
     assert len(main.both) == 11 and main.one_only == [("sst2", missing.fit.model, missing.attack)]
@@ -139,7 +139,7 @@ def test_what_is_attacked_so_far_is_shown_and_marked(tmp_path: Path) -> None:
     first, second = plan(store, only=ONE).todo
     write(first, store, ROBUST)
     write(second, store, ROBUST, finished=8)
-    found = read(plan(store, only=ONE), store)
+    found = read_store(plan(store, only=ONE), store)
     assert [result.final for result in found.cells] == [True, False]
     (table,) = place_tables(found)
     assert column(table, "textfooler")["mvp"].text() == "100.0*"
@@ -151,7 +151,7 @@ def test_a_mean_that_lacks_a_seed_is_marked_and_never_the_best(tmp_path: Path) -
     for cell in plan(store, only=ONE, seeds=[0, 1]).todo:
         if (cell.fit.head, cell.fit.seed) != ("mvp", 1):
             write(cell, store, robust_up_to({"mlp_ft": 0.1, "mvp": 0.9}))
-    (table,) = place_tables(read(plan(store, only=ONE, seeds=[0, 1]), store))
+    (table,) = place_tables(read_store(plan(store, only=ONE, seeds=[0, 1]), store))
     figures = column(table, "textfooler")
     assert (figures["mvp"].text(), figures["mlp_ft"].text()) == ("90.0*", "10.0 ± 0.0")
     assert not figures["mvp"].best
@@ -174,11 +174,11 @@ def test_a_cell_of_other_versions_is_found_by_what_was_asked_for(tmp_path: Path)
         }
     )
     write(other, store, ROBUST)
-    assert read(plan(store, only=ONE), store).cells == []
-    (found,) = read(plan(store, only=ONE), store, from_elsewhere=True).cells
+    assert read_store(plan(store, only=ONE), store).cells == []
+    (found,) = read_store(plan(store, only=ONE), store, from_elsewhere=True).cells
     assert found.cell.key == other.key
     more = plan(store, only=ONE, examples=30)
-    assert read(more, store, from_elsewhere=True).cells == []
+    assert read_store(more, store, from_elsewhere=True).cells == []
 
 
 def test_csv_has_every_cell_with_its_keys(tmp_path: Path) -> None:
@@ -210,21 +210,21 @@ def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Pa
     space = load("embedded", only=ONE, sets=["attack.examples=20", "fit.learning_rate=1e-4"])
     for cell in make_plan(space, Assets("embedded"), store).todo:
         write(cell, store, ROBUST)
-    now = read(make_plan(space, Assets("embedded"), store), store)
+    now = read_store(make_plan(space, Assets("embedded"), store), store)
     changed, settings = against(now, before)
     assert [str(row[0]) for row in changed.rows] == [
         "sst2 · bert-embedded · mvp · standard · textfooler · 0"
     ]
     assert column(changed, "change")[str(changed.rows[0][0])].text() == "+35.0"
-    assert "1 changed beyond noise" in changed.notes[0]
+    assert "1 changed significantly" in changed.notes[0]
     assert "1 have the same outcome on every example" in changed.notes[0]
     assert settings.rows == [["fit.learning_rate", "0.0003", "0.0001", "2"]]
-    same, nothing = against(now, read_all(store, now))
+    same, nothing = against(now, read_baseline(store, now))
     assert same.rows == nothing.rows == [] and "are the same" in nothing.notes[0]
 
 
 def test_the_papers_figures_stand_beside_ours_or_beside_not_run(tmp_path: Path) -> None:
-    table = beside_measured(results(tmp_path, ROBUST, only=ONE))
+    table = reported_and_measured(results(tmp_path, ROBUST, only=ONE))
     assert [figure for row in table.rows for figure in row if figure == "not run"] != []
     shown = [[entry.text() for entry in row if isinstance(entry, Figure)] for row in table.rows]
     assert shown == [["80.0", "–"], ["28.0", "–"], ["82.0", "–"], ["42.0", "–"]]
@@ -249,7 +249,7 @@ def test_the_command_prints_the_comparison_and_writes_the_files(tmp_path: Path) 
     assert (tmp_path / "out" / "report.md").read_text().startswith("# embedded")
     assert (tmp_path / "out" / "tables" / "claim.tex").exists()
     compared = report(*asked, "--baseline", store.url, "--paper", "--out", str(tmp_path / "more"))
-    assert "0 changed beyond noise" in compared.stdout and "Fig. 1" in compared.stdout
+    assert "0 changed significantly" in compared.stdout and "Fig. 1" in compared.stdout
     assert (tmp_path / "more" / "tables" / "baseline.csv").exists()
     nothing = report(*asked, "--baseline", str(tmp_path / "nowhere"))
     assert nothing.returncode == 2 and "holds no finished cell" in nothing.stderr

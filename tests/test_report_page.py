@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.plan import make_plan
-from orchestrator.report.comparison import summary
+from orchestrator.report.comparison import overall_table
 from orchestrator.report.contents import files, tables
 from orchestrator.report.page.browser import as_json, browsed
 from orchestrator.report.page.changes import apply, edits
@@ -76,7 +76,7 @@ def made(
 
 def whole_page(results: Results) -> str:
     shown = tables(results)
-    return page(results, shown, plots(results, summary(results))).decode()
+    return page(results, shown, plots(results, overall_table(results))).decode()
 
 
 def written(folder: Path) -> Path:
@@ -264,12 +264,12 @@ def test_plots_say_where_they_are_over_and_what_is_not_final() -> None:
     """project_cls has no GPT-2; then mvp loses all but that, so that no place has all heads."""
     cells = planned(BINARY)
     results = made(cells, final=False)
-    accuracy, *rest = plots(results, summary(results))
+    accuracy, *rest = plots(results, overall_table(results))
     assert "mean of the 2 data sets × models all heads have" in accuracy.about
     for plot in (accuracy, *rest):
         assert "(not final)" in plot.title and "(not final)" in plot.svg.decode()
     apart = made([c for c in cells if (c.fit.head == "mvp") == (c.fit.model == "gpt2-embedded")])
-    accuracy, *_ = plots(apart, summary(apart))
+    accuracy, *_ = plots(apart, overall_table(apart))
     assert "sst2 · bert-embedded only" in accuracy.about
     assert [row[0] for row in accuracy.data.rows] == ["mlp_ft", "project_cls"]
 
@@ -417,7 +417,7 @@ def test_an_address_leads_to_the_view_it_was_taken_from(opened: Callable[..., An
     assert again.get_by_label("Attack", exact=True).input_value() == "misspellings"
     again.get_by_role("link", name="link to this").first.click()
     assert found(again) == 1
-    again.get_by_role("button", name="Not only this text").click()
+    again.get_by_role("button", name="Show other texts too").click()
     assert found(again) == 8 * 16
 
 
@@ -473,7 +473,7 @@ def test_without_scripts_every_table_and_plot_is_there(opened: Callable[..., Any
     tab = opened(java_script_enabled=False)
     assert tab.locator("[data-choice]:visible").count() == 3
     assert tab.locator("figure svg:visible").count() == 4
-    assert "takes JavaScript" in tab.locator("main").inner_text()
+    assert "requires JavaScript" in tab.locator("main").inner_text()
 
 
 def test_the_page_works_in_a_frame_that_has_no_address(chromium: Any, index: Path) -> None:

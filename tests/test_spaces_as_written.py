@@ -18,7 +18,7 @@ from stores import write_finished
 from orchestrator.assets.needed import needed
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.__main__ import main as report
-from orchestrator.report.from_mlflow import read as read_mlflow
+from orchestrator.report.from_mlflow import read_experiment
 from orchestrator.report.provenance import not_run
 from orchestrator.run.slots import shape
 from orchestrator.sweep.__main__ import main as sweep
@@ -525,7 +525,7 @@ def test_reports_say_what_is_excluded_and_why(tmp_path: Path, capsys: Any) -> No
     file.write_text(text + excluded)
     write_finished(tmp_path / "store", asked[:2])
     assert track(["sync", *asked, "--tracking-uri", uri]) == 0
-    logged = read_mlflow("mine", uri)
+    logged = read_experiment("mine", uri)
     assert len(logged.cells) == 6
     table = not_run(logged)
     assert table is not None and table.rows == [["not applicable", "mvp", "it takes too long", "2"]]

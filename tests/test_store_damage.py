@@ -19,7 +19,7 @@ from orchestrator.cli.arguments import open_plan
 from orchestrator.cli.damage import set_aside
 from orchestrator.plan.plan import make_plan
 from orchestrator.report import contents
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.report.results import CellResult
 from orchestrator.sweep import __main__ as sweep
 from orchestrator.sweep import status
@@ -112,7 +112,7 @@ def copied(folder: Path, to: Path) -> Path:
 
 def figures(space: Space, store: Store) -> list[Any]:
     """All that a report shows of the cells that have figures; seconds differ between runs."""
-    found = read(make_plan(space, ASSETS, store), store)
+    found = read_store(make_plan(space, ASSETS, store), store)
     return [shown(result) for result in found.cells]
 
 
@@ -179,7 +179,7 @@ def commands(space: Path, store: Path) -> None:
     plan, opened, _ = open_plan(_parser().parse_args(asked), reading=True)
     for cell in plan.cells:
         assert sweep.main([*asked, "--explain", cell.cell.key]) in (0, 2)
-    assert contents.tables(read(plan, opened, from_elsewhere=True))
+    assert contents.tables(read_store(plan, opened, from_elsewhere=True))
 
 
 @given(data=st.data())
@@ -278,7 +278,7 @@ def test_a_file_that_this_user_may_not_read_counts_as_missing(
         )
         commands(space, folder)
         store = Store(str(folder))
-        read(make_plan(load(str(space)), ASSETS, store), store)
+        read_store(make_plan(load(str(space)), ASSETS, store), store)
         if kind in ("log", "attacks", "result.json", "fit.json", "evaluation"):
             assert store.damaged == {name: "this user may not read it"}
 

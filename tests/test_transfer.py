@@ -13,7 +13,7 @@ import torch
 from commands import kill_when, options, start
 
 from orchestrator.plan.plan import make_plan
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Transfer
 from orchestrator.report.transfer import matrices
 from search_spaces.catalog import Catalog, attack_settings
@@ -123,7 +123,7 @@ def test_every_example_fools_the_fit_it_was_found_against(
 ) -> None:
     folder, _ = transferred
     plan = make_plan(load("embedded", ONLY, SETS), ASSETS, Store(str(folder)))
-    results = read(plan, Store(str(folder)))
+    results = read_store(plan, Store(str(folder)))
     matrix: list[Transfer] = results.transfers
     own = [pair for pair in matrix if pair.source.fit.key == pair.target.key]
     assert own and len(matrix) == 2 * len(own)

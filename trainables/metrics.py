@@ -3,6 +3,9 @@
 Definitions are TextAttack's. An example is skipped when the model is wrong before the attack, then
 successful (the attack found a text the model gets wrong) or failed. Rates are shares from 0 to 1.
 An example that ended in an error is in no average; only `num_errors` counts it.
+
+A metric is added in METRICS and in `attack_metrics`
+(docs/architecture.md, "Where to add something").
 """
 
 import hashlib

@@ -4,9 +4,10 @@
     python -m orchestrator.assets fetch --space paper --to FOLDER
     python -m orchestrator.assets verify FOLDER
 
-`list` asks nobody: with `--assets hub` it says what lies in this machine's caches. `fetch` fills a
-folder for `--assets FOLDER`, which then gives the same cells as the hub. Run again it fetches only
-what is missing, damaged or from elsewhere; it is not told when the hub's `main` has moved on.
+`list` uses no network: with `--assets hub` it shows what is in this machine's caches. `fetch` fills
+a folder for `--assets FOLDER`, which then gives the same cells as the hub. Run again it fetches
+only what is missing, damaged or from elsewhere; it does not notice when the hub's `main` has
+moved on.
 
 Exit codes: 0 all is well, 1 something is missing or damaged, 2 bad input.
 """
@@ -47,22 +48,22 @@ def _list(space: Space, assets: Assets) -> int:
     missing = 0
     for asset in needed(space, assets):
         try:
-            print(_line(asset, asset.locate(assets)), flush=True)
+            print(_described(asset, asset.locate(assets)), flush=True)
         except BadInput as error:
             missing += 1
-            print(f"{asset.name:<{WIDTH}} missing: {_said(asset, error)}", flush=True)
+            print(f"{asset.name:<{WIDTH}} missing: {_why_missing(asset, error)}", flush=True)
     if missing:
         print(f"{missing} missing")
     return 1 if missing else 0
 
 
-def _said(asset: Asset, error: BadInput) -> str:
+def _why_missing(asset: Asset, error: BadInput) -> str:
     if isinstance(error, NotDownloaded):
-        return f"not whole on this machine; from {', '.join(asset.origin.values())}"
+        return f"incomplete on this machine; from {', '.join(asset.origin.values())}"
     return str(error)
 
 
-def _line(asset: Asset, located: Located) -> str:
+def _described(asset: Asset, located: Located) -> str:
     size = f"{located.size / 1e6:.1f} MB"
     return f"{asset.name:<{WIDTH}} {size:>10}  {located.digest[:10]}  {located.folder}"
 
@@ -75,32 +76,32 @@ def _fetch(space: Space, assets: Assets, to: Path) -> int:
         if asset.ships:
             print(f"{asset.name:<{WIDTH}} ships with the package: nothing to fetch", flush=True)
         elif _is_whole(asset, assets, to, have.assets.get(asset.name)):
-            print(f"{asset.name:<{WIDTH}} is there", flush=True)
+            print(f"{asset.name:<{WIDTH}} is already there", flush=True)
         else:
             try:
                 have.assets[asset.name] = _fetch_one(asset, assets, to, have)
                 manifest.write(to, have)
             except OSError as error:
                 raise BadInput(f"{to} cannot be filled with {asset.name}: {error}") from error
-            print(_line(asset, asset.locate(Assets(str(to)))), flush=True)
+            print(_described(asset, asset.locate(Assets(str(to)))), flush=True)
     return 0
 
 
 def _is_whole(asset: Asset, assets: Assets, to: Path, fetched: Fetched | None) -> bool:
-    """Whether an asset was fetched from the same place, and all its files are what they were."""
+    """Whether an asset was fetched from the same place, and all its files are unchanged."""
     if fetched is None or not fetched.is_from(_origin(asset, assets)):
         return False
-    if any(manifest.problems(to, fetched)):
+    if any(manifest.missing_or_damaged(to, fetched)):
         return False
     try:
-        asset.locate(Assets(str(to)))  # It may need other splits than it did.
+        asset.locate(Assets(str(to)))  # It may need more splits than before.
     except BadInput:
         return False
     return True
 
 
 def _fetch_one(asset: Asset, assets: Assets, to: Path, have: Manifest) -> Fetched:
-    """Bring an asset's files into the folder. Raises BadInput where they cannot be had."""
+    """Bring an asset's files into the folder. Raises BadInput where they cannot be fetched."""
     origin, there = _origin(asset, assets), Assets(str(to))
     before = have.assets.get(asset.name)
     located = _located(asset, assets)
@@ -109,8 +110,8 @@ def _fetch_one(asset: Asset, assets: Assets, to: Path, have: Manifest) -> Fetche
         to.mkdir(parents=True, exist_ok=True)
         with downloaded(asset.archive, to) as unpacked:
             paths = (path for path in sorted(unpacked.rglob("*")) if path.is_file())
-            found = {path.relative_to(unpacked).as_posix(): path for path in paths}
-            files = _copied(asset, found, to, before)
+            sources = {path.relative_to(unpacked).as_posix(): path for path in paths}
+            files = _copied(asset, sources, to, before)
     else:
         files = _copied(asset, located.files, to, before)
         if located.commit:
@@ -126,32 +127,32 @@ def _fetch_one(asset: Asset, assets: Assets, to: Path, have: Manifest) -> Fetche
         strange = read.digest != located.digest
     if strange:
         raise BadInput(
-            f"{to / asset.name} holds files besides those of {asset.name}, which would be read "
+            f"{to / asset.name} holds other files than those of {asset.name}, which would be read "
             "with them; empty it and fetch again"
         )
     return Fetched(origin=origin, files=files)
 
 
 def _copied(
-    asset: Asset, found: Mapping[str, Path], to: Path, before: Fetched | None
+    asset: Asset, sources: Mapping[str, Path], to: Path, before: Fetched | None
 ) -> dict[str, File]:
-    """Copy an asset's files into the folder; what was fetched before is replaced, and no other.
+    """Copy an asset's files into the folder; only files that were fetched before are replaced.
 
-    Raises BadInput, before anything is copied, where a file of somebody else's is in the way.
+    Raises BadInput, before anything is copied, where a file that was not fetched is in the way.
     """
     fetched = before.files if before else {}
-    for name, path in found.items():
+    for name, path in sources.items():
         target, listed = to / asset.name / name, f"{asset.name}/{name}"
         if not os.path.lexists(target) or listed in fetched:
             continue
         if not target.is_file() or manifest.of(target) != manifest.of(path):
             raise BadInput(
-                f"{target} is there already, is another file than that of {asset.name}, and was "
+                f"{target} already exists, differs from the file of {asset.name}, and was "
                 "not fetched; move it away, or fetch into another folder"
             )
     return {
         f"{asset.name}/{name}": manifest.copy(path, to / asset.name / name)
-        for name, path in found.items()
+        for name, path in sources.items()
     }
 
 
@@ -181,7 +182,7 @@ def _verify(folder: Path) -> int:
 
 def _wrong(folder: Path, fetched: Manifest) -> Iterator[str]:
     for asset in fetched.assets.values():
-        yield from manifest.problems(folder, asset)
+        yield from manifest.missing_or_damaged(folder, asset)
 
 
 def _count(fetched: Manifest) -> int:
@@ -195,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    listing = commands.add_parser("list", help="what a space needs, and where it lies")
+    listing = commands.add_parser("list", help="what a space needs, and where it is")
     fetching = commands.add_parser("fetch", help="bring what a space needs into a folder")
     for command in (listing, fetching):
         add = command.add_argument

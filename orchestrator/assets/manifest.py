@@ -35,7 +35,7 @@ class File(BaseModel):
 class Fetched(BaseModel):
     """One asset: its files, by path in the folder, and where they came from.
 
-    origin: `repository` and `revision` as asked for, with the `commit` it was then; or `url`; or
+    origin: `repository` and `revision` as requested, with the `commit` at that time; or `url`; or
     `folder`.
     """
 
@@ -54,15 +54,15 @@ class Manifest(BaseModel):
 
 
 def read(folder: Path) -> Manifest | None:
-    """What was fetched into a folder, None where nothing ever was. Raises BadInput."""
+    """What was fetched into a folder, None if nothing ever was. Raises BadInput."""
     path = folder / NAME
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadInput(f"{path} is no list of fetched files: {said}") from None
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadInput(f"{path} is not a list of fetched files: {why}") from None
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -72,7 +72,7 @@ def write(folder: Path, manifest: Manifest) -> None:
         file.write(f"{manifest.model_dump_json(indent=1)}\n".encode())
 
 
-def problems(folder: Path, fetched: Fetched) -> Iterator[str]:
+def missing_or_damaged(folder: Path, fetched: Fetched) -> Iterator[str]:
     """A line for each file of an asset that is missing, or is not what was fetched."""
     for name, file in fetched.files.items():
         path = folder / name
@@ -90,7 +90,7 @@ def of(path: Path) -> File:
 
 
 def copy(source: Path, target: Path) -> File:
-    """Copy a file; `target` appears when it is whole and on the disk. Its digest and size."""
+    """Copy a file; `target` appears when it is complete and on the disk. Its digest and size."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_cut_off(target)
     content = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Which data sets, models and attack resources a space needs, and where each lies."""
+"""Which data sets, models and attack resources a space needs, and where each is."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ from trainables.attacks.resources import identity
 class Located:
     """The files of an asset on this machine, by their path in its own folder.
 
-    digest: of what is in them; for data sets and models the one that keys cover.
+    digest: of their content; for data sets and models the one in keys.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Located:
 
     @property
     def commit(self) -> str | None:
-        """The commit of the hub's repository, where the files lie in the hub's cache."""
+        """The commit of the hub's repository, if the files are in the hub's cache."""
         path = next(iter(self.files.values()))
         return next((up.name for up in path.parents if up.parent.name == "snapshots"), None)
 
@@ -57,8 +57,8 @@ class Asset:
     """One asset of a space. name: its path in an assets folder.
 
     ships: it comes with the package. origin: where on the internet it comes from, if it does.
-    locate: find it in an asset source; raises BadInput where it is not there. archive: what to
-    download where TextAttack has not done so on this machine.
+    locate: find it in an asset source; raises BadInput where it is missing. archive: what to
+    download if TextAttack has not done so on this machine.
     """
 
     name: str
@@ -108,7 +108,7 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
 
 
 def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list[str]:
-    """Raises BadInput where attacks would look for TextAttack's own resources in vain.
+    """Raises BadInput where TextAttack's own resources, which attacks need, are missing.
 
     planning: another machine may run them, so a package that this one lacks is a note, returned.
     """
@@ -178,10 +178,10 @@ def _unpacked(archive: Archive, assets: Assets) -> Located:
         if not folder.is_dir():
             raise BadInput(f"no folder {folder}")
     else:
-        found = on_this_machine(archive)
-        if found is None:
+        unpacked = on_this_machine(archive)
+        if unpacked is None:
             raise NotDownloaded(f"not downloaded yet from {archive.url}")
-        folder = found
+        folder = unpacked
     files = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))

@@ -1,7 +1,7 @@
 """The command `python -m orchestrator.cluster`.
 
 __main__.py         check, prepare, release
-file.py             what is wrong with a file for `ray up`      aws.py   and with one for AWS
-stack.py            prepare and release: what AWS must have, as stack.yaml says
+file.py             what is wrong with a file for `ray up`      aws.py   with one for AWS
+stack.py            prepare and release: what a cluster on AWS needs, from stack.yaml
 cloudformation.py   a CloudFormation stack: find, create, update, delete
 """

@@ -1,4 +1,4 @@
-"""Before `ray up`: is a cluster's file right, and has the AWS account what it names?
+"""Before `ray up`: is a cluster's file right, and does the AWS account have what it names?
 
     python -m orchestrator.cluster check cluster.yaml --space paper
     python -m orchestrator.cluster prepare cluster.yaml
@@ -35,14 +35,14 @@ def main(argv: list[str] | None = None) -> int:
     config = read_mapping(path)
     if arguments.command == "release":
         return _release(path, config)
-    found = _check(path, config, arguments)
+    problems = _check(path, config, arguments)
     if arguments.command == "prepare":
-        return _prepare(path, config, found)
-    for line in found:
+        return _prepare(path, config, problems)
+    for line in problems:
         print(f"{path}: {line}", file=sys.stderr)
-    if not found:
+    if not problems:
         print(f"{path}: nothing wrong; store: {_store_url(config, arguments)}")
-    return 2 if found else 0
+    return 2 if problems else 0
 
 
 def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
@@ -50,11 +50,11 @@ def _check(path: Path, config: dict[str, Any], arguments: argparse.Namespace) ->
 
     needs = list(dict.fromkeys(each.resources for each in load(arguments.space).all_settings()))
     each = (problems(path, config, need, arguments.store) for need in needs)
-    if found := list(dict.fromkeys(chain.from_iterable(each))):
-        return found
+    if lines := list(dict.fromkeys(chain.from_iterable(each))):
+        return lines
     if arguments.ray_address is None:
         return list(missing_files(config))
-    # Machines that come with the work may not be there yet.
+    # Machines that an autoscaler adds may not be there yet.
     owned = config["provider"]["type"] == "local"
     store = Store(_store_url(config, arguments))
     _check_running(store, needs if owned else [], arguments.ray_address)
@@ -73,14 +73,14 @@ def _check_running(store: Store, needs: list[Resources], address: str) -> None:
             check_room_on_nodes(need)
 
 
-def _prepare(path: Path, config: dict[str, Any], found: list[str]) -> int:
+def _prepare(path: Path, config: dict[str, Any], problems: list[str]) -> int:
     from orchestrator.cluster.file import store_of
     from orchestrator.cluster.stack import prepare
 
     if config.get("provider", {}).get("type") != "aws":
         raise BadInput(f"{path}: nothing to prepare: provider.type is not aws")
-    # What `prepare` is to find out may still be open.
-    for line in found:
+    # Placeholders that `prepare` fills in may still be open.
+    for line in problems:
         if "YOUR-SECURITY-GROUP" not in line and "YOUR-IMAGE" not in line:
             raise BadInput(f"{path}: {line}")
     scheme, _, rest = (store_of(config) or "").partition("://")

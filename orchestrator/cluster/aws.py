@@ -18,13 +18,13 @@ PROVIDER_KEYS = {
     *("type", "region", "availability_zone", "cache_stopped_nodes", "use_internal_ips"),
     *("security_group", "key_pair", "cloudwatch", "aws_credentials"),
 }
-RAYS_OWN = {"SubnetIds"}  # in node_config, and no name of EC2's
+RAYS_OWN = {"SubnetIds"}  # in node_config, but not a name of EC2's
 HAS_GPUS = re.compile(r"(p|g|gr)\d")  # families of EC2's machines
 SET_BY_RAY = {"MinCount", "MaxCount"}
 
 
-def problems(config: Config) -> list[str]:
-    """A line for each thing that is wrong with a file that fits Ray's schema."""
+def aws_problems(config: Config) -> list[str]:
+    """A line for each problem of a file that fits Ray's schema."""
     found = [*_ssh_range(config), *_keys(config)]
     for name, node_type in config["available_node_types"].items():
         where = f"node type {name}: node_config"
@@ -44,7 +44,7 @@ def _ssh_range(config: Config) -> Iterator[str]:
             if ipaddress.ip_network(str(given)).prefixlen == 0:
                 yield f"metadata.ssh_from: {given} is the whole world: give your own range"
         except ValueError:
-            yield f"metadata.ssh_from: {given} is no range of addresses, as 203.0.113.7/32 is"
+            yield f"metadata.ssh_from: {given} is not a range of addresses such as 203.0.113.7/32"
 
 
 def _keys(config: Config) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Stacks of AWS CloudFormation: find, create, update and delete one, and say why that failed.
+"""Stacks of AWS CloudFormation: find, create, update and delete one, and report why that failed.
 
 A tag marks the stacks that are created here; no other stack is changed or deleted. It knows nothing
 of what is in a stack.
@@ -55,7 +55,7 @@ def outputs(cloud: Any, name: str) -> dict[str, str]:
 
 
 def create(cloud: Any, name: str, template: str, parameters: dict[str, str]) -> None:
-    """What was created of a stack that fails is deleted again."""
+    """If a stack fails, the resources it has created are deleted again."""
     stack_id = cloud.create_stack(
         StackName=name,
         **_content(template, parameters),
@@ -86,7 +86,7 @@ def delete(cloud: Any, stack: Stack) -> None:
 
 
 def resources(cloud: Any, stack: Stack) -> list[Resource]:
-    """What exists of the stack and has an id of its own."""
+    """The stack's existing resources that have an id of their own."""
     pages = cloud.get_paginator("list_stack_resources").paginate(StackName=stack.id)
     return [
         Resource(each["ResourceType"], each["PhysicalResourceId"])

@@ -1,8 +1,8 @@
-"""What is wrong with a file for `ray up`, said before machines cost money or a sweep loses results.
+"""What is wrong with a file for `ray up`, before machines cost money or a sweep loses results.
 
-Works offline. Ray's own code checks its part; here is what Ray lets pass: names it does not know, a
-store that each machine has for itself, machines too small for the space, doors left open. What only
-AWS has is in aws.py.
+Works offline. Ray's own code checks its part; here is what Ray does not check: unknown names, a
+store that is not shared, machines too small for the space, ports open to the network. What concerns
+only AWS is in aws.py.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster import aws as cluster_aws
+from orchestrator.cluster.aws import PROVIDER_KEYS, aws_problems
 from search_spaces.errors import nearest
 from search_spaces.space import Resources
 
@@ -30,23 +30,23 @@ COMMANDS = [
     *("head_start_ray_commands", "worker_start_ray_commands"),
 ]
 PROVIDERS = {
-    "aws": cluster_aws.PROVIDER_KEYS,
+    "aws": PROVIDER_KEYS,
     "local": {"type", "head_ip", "worker_ips", "external_head_ip"},
 }
 
 
 def problems(path: Path, config: Config, needs: Resources, store: str | None) -> list[str]:
-    """A line for each thing that is wrong: where, what, and what to do.
+    """A line for each problem: where, what, and what to do.
 
     config: the file's content. needs: what a trial holds. store: in place of the file's.
     """
     found, misfits = list(_placeholders(path.read_text())), list(_schema(config))
     if misfits:
-        return found + misfits  # What follows takes the file's shape for granted.
+        return found + misfits  # What follows assumes that shape.
     provider = config["provider"]
     found += _provider(provider)
     if provider["type"] == "aws":
-        found += cluster_aws.problems(config)
+        found += aws_problems(config)
     found += [*_store(config, store or store_of(config)), *_size(config, needs)]
     return [*found, *_open_doors(config)]
 
@@ -58,7 +58,7 @@ def store_of(config: Config) -> str | None:
 
 
 def missing_files(config: Config) -> Iterator[str]:
-    """A line for each file that `ray up` would look for on this machine in vain."""
+    """A line for each file that `ray up` needs on this machine and that is missing."""
     files = {f"file_mounts {name}": path for name, path in config.get("file_mounts", {}).items()}
     if "ssh_private_key" in config.get("auth", {}):
         files["auth.ssh_private_key"] = config["auth"]["ssh_private_key"]
@@ -70,7 +70,7 @@ def missing_files(config: Config) -> Iterator[str]:
 def _placeholders(text: str) -> Iterator[str]:
     for number, line in enumerate(text.splitlines(), start=1):
         for name in dict.fromkeys(PLACEHOLDER.findall(re.sub(r"(^|\s)#.*", "", line))):
-            yield f"line {number}: {name} is still to be set; the comment there says to what"
+            yield f"line {number}: {name} is still to be set; the comment there says how"
 
 
 def _schema(config: Config) -> Iterator[str]:
@@ -95,9 +95,9 @@ def _schema(config: Config) -> Iterator[str]:
             yield f"Ray's schema: provider.type: {kind} is not known here; use aws or local"
         return
     logging.getLogger("ray.autoscaler").setLevel(logging.ERROR)
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             validate_config(prepare_config(copy.deepcopy(config)))
     except Exception as error:
         yield f"Ray's schema: {_cut(str(error))}"
@@ -127,20 +127,20 @@ def _store(config: Config, store: str | None) -> Iterator[str]:
     ]
     if not any(Path(path).is_relative_to(folder) for folder in shared):
         yield (
-            f"the store {store} is a folder that each machine has for itself: use s3://, or a "
-            "folder in one that all mount, said in setup_commands by `mountpoint -q /FOLDER`"
+            f"the store {store} is a folder that machines do not share: use s3://, or a "
+            "folder that all mount, with `mountpoint -q /FOLDER` in setup_commands"
         )
 
 
 def _size(config: Config, needs: Resources) -> Iterator[str]:
     """Whether a machine that the file can bring is large enough for each phase of a trial.
 
-    Machines that one owns are not described in the file: they are asked when the cluster is up.
+    The file does not describe machines of one's own: they are checked when the cluster is up.
     """
     types = config.get("available_node_types", {})
     known = {name: kind["resources"] for name, kind in types.items()}
     for name in [name for name, resources in known.items() if "CPU" not in resources]:
-        yield f"node type {name}: resources say no CPU; give it {{CPU: n, GPU: n}} to be checked"
+        yield f"node type {name}: resources name no CPU; give it {{CPU: n, GPU: n}} to be checked"
         return
     for phase, need in (("fit", needs.fit), ("attack", needs.attack)):
         enough = [

@@ -4,7 +4,7 @@ results.py       what a report is made of            from_store.py, from_mlflow.
 statistics.py    intervals and paired tests
 comparison.py    heads × attacks                     claim.py        the paper's claim
 ablations.py     what each part is worth             quality.py      examples, time and cost
-transfer.py      examples replayed on other fits     baseline.py     another sweep beside it
+transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
 reported.py      the paper's figures (reported.yaml)
 provenance.py    every cell, settings, what is not run
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
@@ -15,7 +15,7 @@ plots/           the plots                           page/           the HTML pa
 import logging
 import os
 
-# Plots are drawn into files. What a notebook or a user's own settings ask for instead (a window, a
-# back end that only the notebook has) is nothing to them, and no word of it belongs in the output.
+# Plots are drawn into files. Another back end, from a notebook or a user's own settings, must
+# neither be used for them nor be mentioned in the output.
 os.environ["MPLBACKEND"] = "agg"
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -11,12 +11,13 @@ from pathlib import Path
 from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.cli.command import called, reports_bad_input, run
 from orchestrator.cli.damage import say_damage
-from orchestrator.report import contents, from_mlflow
+from orchestrator.report import contents
 from orchestrator.report.baseline import against
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.folder import folder_of, write
-from orchestrator.report.from_store import read, read_all
-from orchestrator.report.reported import beside_measured
+from orchestrator.report.from_mlflow import read_experiment
+from orchestrator.report.from_store import read_baseline, read_store
+from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
 from orchestrator.tracking.where import where
@@ -37,7 +38,7 @@ def _report(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     if arguments.tracking_uri is None:
         plan, store, _ = open_plan(arguments, reading=True)
-        results = read(plan, store, from_elsewhere=True)
+        results = read_store(plan, store, from_elsewhere=True)
     else:
         results = _logged(arguments)
     if not results.cells:
@@ -54,28 +55,28 @@ def _report(arguments: argparse.Namespace) -> int:
     if baseline is not None:
         print("\n".join(markdown(table) for table in against(results, baseline)))
     if arguments.paper:
-        print(markdown(beside_measured(results)))
+        print(markdown(reported_and_measured(results)))
     print(f"\nreport: {shlex.quote(str(folder / 'index.html'))}")
     say_damage(store)
     return 0
 
 
 def _logged(arguments: argparse.Namespace) -> Results:
-    """The results as MLflow has them, of the values that --only and --seeds keep."""
+    """The results as MLflow has them, for the values that --only and --seeds keep."""
     space = arguments.space
     if space in names() or space.endswith((".yaml", ".yml")):
         space = load(space).name
-    results = from_mlflow.read(space, arguments.tracking_uri)
+    results = read_experiment(space, arguments.tracking_uri)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     places = [result.cell.axes() for result in results.cells]
     places += [absent.axes for absent in results.absent]
     there: dict[str, list[str]] = {
         axis: list(dict.fromkeys(str(place[axis]) for place in places)) for axis in AXES
     }
-    wanted = narrow(there, arguments.only)
+    values = narrow(there, arguments.only)
 
     def kept(axes: Axes) -> bool:
-        named = all(str(axes[axis]) in wanted[axis] for axis in AXES)
+        named = all(str(axes[axis]) in values[axis] for axis in AXES)
         return named and (seeds is None or axes["seed"] in seeds)
 
     return replace(
@@ -89,12 +90,12 @@ def _baseline(arguments: argparse.Namespace, results: Results) -> Results:
     """Another sweep's results: those of a store, or of an experiment in MLflow."""
     name = arguments.baseline
     if "/" in name or Path(name).is_dir():
-        baseline = read_all(Store(name), results)
+        baseline = read_baseline(Store(name), results)
     else:
         there = where(Store(arguments.store), arguments.tracking_uri)
-        baseline = from_mlflow.read(name, there.uri, there.given_by)
+        baseline = read_experiment(name, there.uri, there.given_by)
     if not baseline.cells:
-        raise BadInput(f"--baseline {name}: holds no finished cell at any place of this space")
+        raise BadInput(f"--baseline {name}: has no finished cell of this grid")
     return baseline
 
 
@@ -105,15 +106,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_plan_arguments(parser)
-    parser.add_argument("--tracking-uri", metavar="URI", help="read MLflow and not the store")
+    parser.add_argument("--tracking-uri", metavar="URI", help="read MLflow instead of the store")
     parser.add_argument("--out", metavar="FOLDER", help="where to write it (STORE/report/SPACE)")
     parser.add_argument(
         "--baseline",
         metavar="STORE|EXPERIMENT",
-        help="another sweep's: what changed beyond noise, and why",
+        help="compare with another sweep: what changed significantly, and why",
     )
     parser.add_argument(
-        "--paper", action="store_true", help="put the paper's figures beside the measured ones"
+        "--paper", action="store_true", help="put the paper's figures next to the measured ones"
     )
     return parser
 

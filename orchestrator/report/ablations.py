@@ -1,6 +1,6 @@
 """Ablations: what a head loses, or gains, when one of its parts is taken away or changed.
 
-A head's variants are the catalog's entries of the same kind of code; a training's are all others
+A head's variants are the catalog's entries with the same kind of code; a training's are all others
 with the same head. Each is compared with its base on the same examples.
 """
 
@@ -11,7 +11,7 @@ from orchestrator.report.tables import Entry, Figure, Table
 
 
 def ablations(results: Results) -> Table | None:
-    """A row a variant: its figures minus its base's, over the places that both have, if any."""
+    """A row per variant: its figures minus its base's, over the places that both have, if any."""
     rows: list[list[Entry]] = []
     for variant in results.methods:
         base = _base(results, variant)
@@ -35,9 +35,9 @@ def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
     places = results.places(variant)
     changes: list[Entry] = []
     for outcome in (CLEAN, UNDER_ATTACK):
-        found = estimate(differences(results, variant, base, places, outcome))
+        difference = estimate(differences(results, variant, base, places, outcome))
         final = all(results.is_final(method, places) for method in (variant, base))
-        changes.append(change(found, final))
+        changes.append(change(difference, final))
     under_attack = differences(results, variant, base, places)
     p_value = Figure(sign_flip_p_value(under_attack), percent=False, digits=3)
     return [*changes, p_value, str(len(under_attack))]

@@ -1,7 +1,7 @@
-"""Two sweeps compared: which cells changed beyond noise, and what changed in settings or versions.
+"""Two sweeps compared: which cells changed significantly, and which settings or versions changed.
 
-Cells are matched by their place in the grid. Where both attacked the same rows, they are compared
-example by example, else as two shares.
+Cells are matched by their place in the grid. If both attacked the same rows, they are compared
+example by example, else as two proportions.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,8 @@ import numpy as np
 from orchestrator.report.comparison import change, values
 from orchestrator.report.provenance import settings_of
 from orchestrator.report.results import UNDER_ATTACK, CellResult, Results
-from orchestrator.report.statistics import estimate, holm, sign_flip_p_value
+from orchestrator.report.statistics import SIGNIFICANT, estimate, holm, sign_flip_p_value
 from orchestrator.report.tables import Entry, Figure, Table
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Pair:
     def p_value(self) -> float:
         if self.paired:
             return sign_flip_p_value([values([self.now]).minus(values([self.before]))])
-        from scipy.stats import fisher_exact  # A second to import, and seldom needed.
+        from scipy.stats import fisher_exact  # Takes a second to import, and is seldom needed.
 
         counts = [
             [int(outcomes.sum()), int((~outcomes).sum())]
@@ -60,7 +58,7 @@ def against(results: Results, baseline: Results) -> list[Table]:
 
 
 def _pairs(results: Results, baseline: Results) -> list[Pair]:
-    """Of several cells of the baseline at one place, that with the most alike settings is taken."""
+    """Of several cells of the baseline at one place, the most similar by settings is used."""
     there: dict[tuple[object, ...], list[CellResult]] = {}
     for result in (cell for cell in baseline.cells if len(cell.outcomes.ids)):
         there.setdefault(tuple(result.cell.axes().values()), []).append(result)
@@ -93,15 +91,17 @@ def _cells(pairs: list[Pair], results: Results, baseline: Results) -> Table:
     unmatched = len(results.cells) - len(pairs), len(baseline.cells) - len(pairs)
     notes = [
         f"Accuracy under attack, before ({baseline.source}) and now ({results.source}). Of "
-        f"{len(pairs)} cells that both have, {len(changed)} changed beyond noise (p < 0.05, Holm), "
+        f"{len(pairs)} cells that both have, {len(changed)} changed significantly (p < 0.05, Holm) "
         f"and {sum(pair.same for pair in pairs)} have the same outcome on every example. "
         f"Mean change: {overall} points.",
         f"Cells without a counterpart: {unmatched[0]} now, {unmatched[1]} before.",
     ]
     if unpaired := sum(not pair.paired for pair in pairs):
-        notes.append(f"{unpaired} cells attacked other rows than before: compared as two shares.")
+        notes.append(
+            f"{unpaired} cells attacked other rows than before: compared as two proportions."
+        )
     header = ["cell", "before", "now", "change", "p", "examples"]
-    return Table("baseline", "Changed beyond noise", header, rows, notes=notes)
+    return Table("baseline", "Significant changes", header, rows, notes=notes)
 
 
 def _settings(pairs: list[Pair]) -> Table:

@@ -2,8 +2,8 @@
 
 "Model-tuning Via Prompts Makes NLP Models Adversarially Robust" (EMNLP 2023): +8 points of accuracy
 under attack over an MLP head, +3.5 over adversarial training, clean accuracy kept. Here each gain
-is a mean over the places where both sides were run, with its interval and tests, and what was not
-run is said beside it.
+is a mean over the places where both sides were run, with its interval and tests, and the report
+says what was not run.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ NOTES = [
     "Gain: first minus second, in points; mean over data sets × models × attacks that both have.",
     "[ ]: 95 % interval, paired bootstrap over examples and seeds.",
     "p: exact paired test in which each example counts once. McNemar: examples only the first / "
-    "only the second got right, over all pairs; its p takes the pairs for independent.",
+    "only the second got right, over all pairs; its p-value assumes independent pairs.",
 ]
 
 
@@ -67,7 +67,7 @@ def gains(results: Results) -> list[Gain]:
 
 
 def _is_defence(results: Results, method: Method) -> bool:
-    """Whether a training is another kind, and not the standard one on fewer rows."""
+    """Whether a training is of another kind, not just the standard one on fewer rows."""
     return any(
         result.method == method and result.cell.fit.training_entry.kind != "standard"
         for result in results.cells
@@ -80,7 +80,7 @@ def _gain(
     ours, theirs = results.places(first), results.places(second)
     both = [place for place in ours if place in theirs]
     one_only = [place for place in dict.fromkeys([*ours, *theirs]) if place not in both]
-    found = differences(results, first, second, both, outcome)
+    pairs = differences(results, first, second, both, outcome)
     return Gain(
         first,
         second,
@@ -88,15 +88,15 @@ def _gain(
         reported,
         both,
         one_only,
-        estimate(found),
-        sign_flip_p_value(found),
-        discordant(found),
+        estimate(pairs),
+        sign_flip_p_value(pairs),
+        discordant(pairs),
         results.is_final(first, both) and results.is_final(second, both),
     )
 
 
 def claim(results: Results) -> Table:
-    """The claim as a table: reported beside measured, and what the measured figure rests on."""
+    """The claim as a table: reported next to measured, and the basis of the measured figure."""
     header = ["comparison", "of", "over", "reported", "measured", "p", "McNemar", "McNemar p"]
     rows: list[list[Entry]] = []
     for each in gains(results):
@@ -141,11 +141,11 @@ def verdict(results: Results) -> str:
     if main.gain is None:
         return "The claim cannot be recomputed: mvp and mlp_ft were not both run anywhere."
     if not main.gain.excludes(0):
-        said = "the interval has 0 in it: these runs do not tell them apart"
+        conclusion = "the interval includes 0: no significant difference in these runs"
     elif main.gain.mean > 0:
-        said = "mvp is more robust here"
+        conclusion = "mvp is more robust here"
     else:
-        said = "mvp is less robust here"
+        conclusion = "mvp is less robust here"
     points, low, high = (
         Figure(value, signed=True).text()
         for value in (main.gain.mean, main.gain.low, main.gain.high)
@@ -154,5 +154,5 @@ def verdict(results: Results) -> str:
     unfinished = "" if main.final else " (not final)"
     return (
         f"mvp over mlp_ft: {points} points of accuracy under attack{unfinished}, 95 % "
-        f"interval {low} to {high}; {said}. The paper reports +{reported:.0f}."
+        f"interval {low} to {high}; {conclusion}. The paper reports +{reported:.0f}."
     )

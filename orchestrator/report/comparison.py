@@ -1,7 +1,7 @@
 """The comparison: heads × attacks, over all data sets and models together and for each.
 
-Accuracies are shares. The best of a column is marked only where an exact paired test tells it from
-each of the others (see `best`).
+Accuracies are shares. The best of a column is marked only if it differs significantly from each of
+the others by an exact paired test (see `best`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,18 +19,24 @@ from orchestrator.report.results import (
     Results,
     name_of,
 )
-from orchestrator.report.statistics import Estimate, Values, estimate, holm, sign_flip_p_value
+from orchestrator.report.statistics import (
+    SIGNIFICANT,
+    Estimate,
+    Values,
+    estimate,
+    holm,
+    sign_flip_p_value,
+)
 from orchestrator.report.tables import Entry, Figure, Table, markdown
 
-SIGNIFICANT = 0.05
 BEST_NOTE = (
-    "Bold: better than each other row of its column by an exact paired test over examples "
-    "(p < 0.05, Holm)."
+    "Bold: significantly better than every other row of its column by an exact paired test over "
+    "examples (p < 0.05, Holm)."
 )
 
 
 def values(results: Sequence[CellResult], outcome: str = UNDER_ATTACK) -> Values:
-    """A method's outcomes at one place, a row a seed; not attacked or in error: missing."""
+    """A method's outcomes at one place, a row per seed; missing if not attacked or in error."""
     ids = sorted({int(id) for result in results for id in result.outcomes.ids})
     column = {id: number for number, id in enumerate(ids)}
     matrix = np.full((len(results), len(ids)), np.nan)
@@ -56,7 +62,7 @@ def differences(
 def best(
     results: Results, methods: Sequence[Method], places: Sequence[Place], outcome: str
 ) -> Method | None:
-    """The method that is better than each other one, or None where that is not certain enough.
+    """The method that is significantly better than every other one, or None.
 
     Every example counts once (statistics.sign_flip_p_value), and p-values are adjusted for the
     number of other methods.
@@ -87,10 +93,10 @@ def common_places(results: Results, methods: Sequence[Method]) -> list[Place]:
     return [(*home, attack) for home in homes for attack in results.attacks]
 
 
-def summary(results: Results) -> Table | None:
-    """A row a head and training: means over the data sets and models that all of them have.
+def overall_table(results: Results) -> Table | None:
+    """A row per head and training: means over the data sets and models that all of them have.
 
-    None where there are fewer than two of these.
+    None if there are fewer than two of these.
     """
     places = common_places(results, results.methods)
     homes = list(dict.fromkeys(place[:2] for place in places))
@@ -119,7 +125,7 @@ def summary(results: Results) -> Table | None:
 
 
 def place_tables(results: Results) -> list[Table]:
-    """A table a data set and model: a row a head and training, a column an attack."""
+    """A table per data set and model: a row per head and training, a column per attack."""
     return [_place_table(results, home) for home in results.homes]
 
 
@@ -146,31 +152,36 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
 
 
 def as_markdown(results: Results) -> str:
-    """The summary and every table, with what the numbers rest on."""
-    tables = [summary(results), *place_tables(results), elsewhere(results)]
+    """The overall table and all others, with what the numbers are based on."""
+    tables = [overall_table(results), *place_tables(results), elsewhere(results)]
     parts = [markdown(table) for table in tables if table is not None]
     return "\n".join([*parts, *resources(results)])
 
 
-def change(found: Estimate | None, final: bool) -> Figure:
+def change(difference: Estimate | None, final: bool) -> Figure:
     """A mean difference with its interval, in points."""
-    if found is None:
+    if difference is None:
         return Figure(None)
     return Figure(
-        found.mean, low=found.low, high=found.high, final=final, signed=True, show_interval=True
+        difference.mean,
+        low=difference.low,
+        high=difference.high,
+        final=final,
+        signed=True,
+        show_interval=True,
     )
 
 
 def headline(results: Results) -> str:
-    """The summary where there is one, else every table; with what the numbers rest on."""
-    overall = summary(results)
+    """The overall table if there is one, else all tables; with what the numbers are based on."""
+    overall = overall_table(results)
     if overall is None:
         return as_markdown(results)
     return "\n".join([markdown(overall), *resources(results)])
 
 
 def resources(results: Results) -> list[str]:
-    """What the attacks worked with, and what was in their way: a part of what the numbers mean."""
+    """What the attacks used, and what limited them: part of what the numbers mean."""
     used = sorted({result.cell.attack_resources for result in results.cells})
     lines = [f"Attack resources: {', '.join(used)}."] if used else []
     if used == ["embedded"]:
@@ -178,10 +189,10 @@ def resources(results: Results) -> list[str]:
     return [*lines, *warnings(results)]
 
 
-def _average(found: Estimate | None, is_best: bool, final: bool) -> Figure:
-    if found is None:
+def _average(over: Estimate | None, is_best: bool, final: bool) -> Figure:
+    if over is None:
         return Figure(None)
-    return Figure(found.mean, low=found.low, high=found.high, best=is_best, final=final)
+    return Figure(over.mean, low=over.low, high=over.high, best=is_best, final=final)
 
 
 def _count(at: Sequence[CellResult]) -> int:
@@ -195,7 +206,7 @@ def _mean(at: Sequence[CellResult], outcome: str) -> float | None:
 
 
 def _shares(at: Sequence[CellResult], outcome: str) -> list[float]:
-    """A share a seed that has any attacked examples."""
+    """The share of each seed that has attacked examples."""
     return [
         float(getattr(result.outcomes, outcome).mean()) for result in at if len(result.outcomes.ids)
     ]
@@ -215,7 +226,7 @@ def _over_seeds(
 
 
 def _examples(cells: Sequence[Sequence[CellResult]]) -> str:
-    """Examples a seed, and how many ended in errors and are left out."""
+    """Examples per seed, and how many ended in errors and are left out."""
     everything = [result for at in cells for result in at]
     errors = sum(int(result.metrics["num_errors"] or 0) for result in everything)
     counted = _range(len(result.outcomes.ids) for result in everything)

@@ -1,11 +1,11 @@
-"""What stands in a report, in which order, and its files by name."""
+"""What is in a report, in which order, and its files by name."""
 
 from orchestrator.report import claim, comparison, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
-from orchestrator.report.reported import beside_measured
+from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
@@ -14,15 +14,15 @@ Files = dict[str, bytes]
 
 
 def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
-    """All tables of a report, the most telling first.
+    """All tables of a report, the most informative first.
 
-    baseline: another sweep to compare with. paper: put the paper's figures beside ours.
+    baseline: another sweep to compare with. paper: put the paper's figures next to ours.
     """
-    found = [
-        comparison.summary(results),
+    made = [
+        comparison.overall_table(results),
         *(against(results, baseline) if baseline else []),
         claim.claim(results),
-        beside_measured(results) if paper else None,
+        reported_and_measured(results) if paper else None,
         *comparison.place_tables(results),
         ablations(results),
         quality.quality(results),
@@ -32,7 +32,7 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
         provenance.not_run(results),
         provenance.settings(results),
     ]
-    return [table for table in found if table is not None]
+    return [table for table in made if table is not None]
 
 
 def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:

@@ -1,7 +1,7 @@
-"""The folder that a report is written to: its own files are replaced, anybody else's are not.
+"""The folder that a report is written to: a report's own files are replaced, and no others.
 
 `report-files.json` there lists what was written, with digests, so that a file that somebody added
-or changed is told from those of an earlier report, also where writing was cut off.
+or changed is distinguished from those of an earlier report, even if writing was interrupted.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ NAMES = re.compile(r"index\.html|report\.md|(tables|plots)/[A-Za-z0-9][\w.-]*")
 
 
 def folder_of(space: str, store: Store) -> Path:
-    """Where a space's report lies: in the store, where that is a folder that can be written, else
-    in the current folder."""
+    """Where a space's report is: in the store, if that is a folder that can be written, else in the
+    current folder."""
     folder = store.local_folder
     if folder is not None and os.path.isdir(folder) and not os.access(folder, os.W_OK):
         folder = None
@@ -31,10 +31,10 @@ def folder_of(space: str, store: Store) -> Path:
 
 
 def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None:
-    """Write a report's files in place of those of the report before, and of no others.
+    """Write a report's files, replacing those of the earlier report and no others.
 
     cells: keys of the finished cells that it shows. Raises BadInput, before anything is written,
-    where a file of that name is not of a report of ours, or was changed since; OSError where
+    where a file of that name is not from a report of ours, or was changed since; OSError where
     writing fails.
     """
     new = {name: [_digest(content)] for name, content in made.items()}
@@ -46,12 +46,12 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
         there = _digest_at(folder / name)
         if there is not None and there not in (*before.get(name, ()), *new[name]):
             raise BadInput(
-                f"{folder / name} is there already and is not as a report wrote it; move it away, "
+                f"{folder / name} already exists and is not as a report wrote it; move it away, "
                 "or give another folder with --out"
             )
     _remove_half_written(folder, [*before, *made, LIST])
     known = {name: [*before.get(name, ()), *new.get(name, ())] for name in {**before, **new}}
-    # First the list, so that whatever is written is known as ours when this is cut off.
+    # The list first, so that files written before an interruption are known as ours.
     _write(folder / LIST, _listed("", known))
     for name in before.keys() - made.keys():
         if _digest_at(folder / name) in before[name]:
@@ -62,7 +62,7 @@ def write(made: Mapping[str, bytes], folder: Path, cells: Iterable[str]) -> None
 
 
 def is_current(folder: Path, cells: Iterable[str]) -> bool:
-    """Whether the folder has a whole report of just these finished cells."""
+    """Whether the folder has a complete report of exactly these finished cells."""
     return _read(folder).get("of") == _of(cells)
 
 
@@ -86,7 +86,7 @@ def _read(folder: Path) -> dict[str, Any]:
 def _written(folder: Path) -> dict[str, list[str]]:
     """Names of the files that reports wrote to a folder, with the digests that they may have.
 
-    Whoever made the list: no name leads out of the folder, or to what no report writes.
+    Whoever wrote the list: no name leads out of the folder, or to a file that no report writes.
     """
     return {
         name: [digest for digest in digests if isinstance(digest, str)]
@@ -96,13 +96,13 @@ def _written(folder: Path) -> dict[str, list[str]]:
 
 
 def _has_our_page(folder: Path) -> bool:
-    """Whether a report of ours lies there, be its list damaged or older than such lists."""
+    """Whether a report of ours is there, even if its list is damaged or missing."""
     page = folder / "index.html"
     return page.is_file() and b"<title>Robustness sweep: " in page.read_bytes()
 
 
 def _keep_aside(folder: Path, names: Iterable[str]) -> None:
-    """Move files of an old report to a folder beside them: who changed them last is not known."""
+    """Move files of an old report to a folder next to them: who changed them last is not known."""
     there = [name for name in names if os.path.lexists(folder / name)]
     kept = next(f for n in count(1) if not os.path.lexists(f := folder / f"before-{n}"))
     for name in there:
@@ -113,9 +113,9 @@ def _keep_aside(folder: Path, names: Iterable[str]) -> None:
 def _remove_half_written(folder: Path, names: Iterable[str]) -> None:
     for path in (folder / name for name in names):
         ours = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part")
-        for beside in path.parent.iterdir() if path.parent.is_dir() else ():
-            if ours.fullmatch(beside.name):
-                beside.unlink()
+        for other in path.parent.iterdir() if path.parent.is_dir() else ():
+            if ours.fullmatch(other.name):
+                other.unlink()
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -134,7 +134,7 @@ def _digest(content: bytes) -> str:
 
 
 def _digest_at(path: Path) -> str | None:
-    """None where there is nothing; a folder, or what cannot be read, is not like any file."""
+    """None if there is nothing; an empty text for a folder."""
     if not os.path.lexists(path):
         return None
     return _digest(path.read_bytes()) if path.is_file() else ""

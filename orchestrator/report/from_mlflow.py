@@ -9,7 +9,7 @@ from orchestrator.tracking.where import OPTION
 from search_spaces.cell import ALL_AXES, Axes, Cell
 
 
-def read(space: str, tracking_uri: str, given_by: str = OPTION) -> Results:
+def read_experiment(space: str, tracking_uri: str, given_by: str = OPTION) -> Results:
     """The results of an experiment. Raises BadInput where it cannot be read.
 
     given_by: as `read_runs` takes it.
@@ -37,7 +37,7 @@ def _result(logged: LoggedCell) -> CellResult:
 
 
 def _absent(sweep: LoggedSweep, cells: list[CellResult]) -> list[Absent]:
-    """What the sweep's plan has and no run is there of."""
+    """Cells of the sweep's plan that have no run."""
     logged = {result.cell.key for result in cells}
     return [
         Absent(cast(Axes, {a: cell[a] for a in ALL_AXES}), cell["status"], cell["reason"])

@@ -1,34 +1,31 @@
 """Read a space's results from a store: finished cells, and what is attacked so far of others.
 
-A cell that is not found by its key is looked for by all else that was asked for
-(plan/elsewhere.py). What is damaged counts as missing.
+A cell that is not found by its key is looked up by its settings (plan/elsewhere.py). What is
+damaged counts as missing.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
 from search_spaces.cell import Cell
+from trainables.files import at_once
 from trainables.metrics import attack_metrics, why_not_of
 from trainables.records import Evaluation, ExampleRecord, FitRecord, Replayed, is_of_weights
 from trainables.store import Store
 
-AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
 
-
-def read(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
+def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
     """The results of a plan's cells.
 
-    from_elsewhere: take cells of other versions of libraries, data and models too.
+    from_elsewhere: include cells of other versions of libraries, data and models.
     """
     here = _Here(plan, store, from_elsewhere)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = list(threads.map(partial(_read, store, here), plan.cells))
-    cells = [each for each in found if isinstance(each, CellResult)]
-    absent = [each for each in found if isinstance(each, Absent)]
+    every = at_once(partial(_read, store, here), plan.cells)
+    cells = [each for each in every if isinstance(each, CellResult)]
+    absent = [each for each in every if isinstance(each, Absent)]
     finished = (each for each in cells if each.final)
     return Results(plan.space.name, store.url, cells, absent, transfers(finished, store))
 
@@ -36,23 +33,22 @@ def read(plan: Plan, store: Store, from_elsewhere: bool = False) -> Results:
 def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:
     """All pairs of a source cell and a target fit of its data set, the source's own among them.
 
-    Of a source only the examples in its own sample count. A pair of which nothing was replayed (no
-    example was found, or it was never asked for) is left out.
+    Only examples in a source's own sample count. A pair without replays (no adversarial example was
+    found, or no replay was asked for) is left out.
     """
     by_dataset: dict[str, list[CellResult]] = {}
     for result in cells:
         by_dataset.setdefault(result.cell.fit.dataset, []).append(result)
-    found = []
+    pairs = []
     for sources in by_dataset.values():
         targets = {source.cell.fit.key: source.cell.fit for source in sources}
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            records = list(threads.map(store.transfer, targets))
+        records = at_once(store.transfer, targets)
         for source in sources:
             sample = set(source.outcomes.ids.tolist())
             for target, record in zip(targets.values(), records, strict=True):
                 if counts := _counts(record.get(source.cell.log), sample):
-                    found.append(Transfer(source.cell, target, *counts))
-    return found
+                    pairs.append(Transfer(source.cell, target, *counts))
+    return pairs
 
 
 def _counts(entry: Replayed | None, sample: set[int]) -> tuple[int, int, int] | None:
@@ -63,17 +59,16 @@ def _counts(entry: Replayed | None, sample: set[int]) -> tuple[int, int, int] | 
     return (replayed, right_before, fooled) if replayed else None
 
 
-def read_all(store: Store, like: Results) -> Results:
+def read_baseline(store: Store, like: Results) -> Results:
     """All finished cells of a store at the places of other results, whatever their settings."""
-    wanted = {tuple(result.cell.axes().values()) for result in like.cells}
+    places = {tuple(result.cell.axes().values()) for result in like.cells}
     names = {name_of(result.cell.key) for result in like.cells}
     keys = sorted(key for key in store.cells_done() if name_of(key) in names)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        asked = threads.map(partial(store.sound, store.read_cell), keys)
-        cells = [Cell.model_validate(cell) for cell in asked if cell is not None]
-        kept = [cell for cell in cells if tuple(cell.axes().values()) in wanted]
-        found = list(threads.map(partial(_finished, store), kept))
-    return Results(like.space, store.url, [each for each in found if each is not None])
+    asked = at_once(partial(store.sound, store.read_cell), keys)
+    cells = [Cell.model_validate(cell) for cell in asked if cell is not None]
+    kept = [cell for cell in cells if tuple(cell.axes().values()) in places]
+    finished = at_once(partial(_finished, store), kept)
+    return Results(like.space, store.url, [each for each in finished if each is not None])
 
 
 class _Here:
@@ -94,15 +89,15 @@ def _read(store: Store, here: _Here, planned: PlannedCell) -> CellResult | Absen
     cell = planned.cell
     if planned.status == "not_applicable":
         return Absent(cell.axes(), planned.status, planned.reason)
-    found = _finished(store, cell) if planned.status == "done" else None
-    found = found or here.finished_elsewhere(cell, store)
-    if found is None and cell.log in here.logs and cell.fit.key in here.fits:
-        found = _unfinished(store, cell, here.fits[cell.fit.key])
-    return found or Absent(cell.axes(), planned.status, planned.reason)
+    result = _finished(store, cell) if planned.status == "done" else None
+    result = result or here.finished_elsewhere(cell, store)
+    if result is None and cell.log in here.logs and cell.fit.key in here.fits:
+        result = _unfinished(store, cell, here.fits[cell.fit.key])
+    return result or Absent(cell.axes(), planned.status, planned.reason)
 
 
 def _finished(store: Store, cell: Cell) -> CellResult | None:
-    """A finished cell; None where what its result was made of is missing or damaged."""
+    """A finished cell; None if its fit or attacked examples are missing or damaged."""
     result = store.sound(store.read_result, cell.key)
     fit = store.sound(store.read_fit, cell.fit.key)
     if result is None or fit is None or not is_of_weights(result, fit):

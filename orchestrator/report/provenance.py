@@ -1,4 +1,4 @@
-"""Where the numbers come from: every cell by its keys, settings, versions, and what is not run."""
+"""Where the numbers come from: every cell by its keys, settings, versions, and what was not run."""
 
 from collections import Counter
 from typing import Any
@@ -9,7 +9,7 @@ from trainables.metrics import METRICS
 
 
 def cells(results: Results) -> Table:
-    """A row a cell with all its metrics, and the keys that name its folders in the store."""
+    """A row per cell with all its metrics, and the keys that name its folders in the store."""
     metrics = [name for name in METRICS if any(name in r.metrics for r in results.cells)]
     interval = any(result.interval is not None for result in results.cells)
     header = ["dataset", "model", "head", "training", "attack", "seed", "cell_key", "fit_key",
@@ -29,7 +29,7 @@ def cells(results: Results) -> Table:
 
 
 def not_run(results: Results) -> Table | None:
-    """How many cells have no figures, by what they have in common and why."""
+    """How many cells have no results, by status, head and reason."""
     if not results.absent:
         return None
     counted = Counter(
@@ -38,35 +38,35 @@ def not_run(results: Results) -> Table | None:
     )
     rows: list[list[Entry]] = [[*why, str(count)] for why, count in sorted(counted.items())]
     header = ["status", "head", "reason", "cells"]
-    return Table("not-run", "Not in any figure", header, rows, texts=3)
+    return Table("not-run", "Cells without results", header, rows, texts=3)
 
 
 def _why(reason: str) -> str:
-    # A failed cell's reason is the file of its traceback, each its own.
+    # A failed cell's reason is the file of its traceback, which differs for each.
     return "" if reason.startswith("see ") else reason
 
 
 def settings(results: Results) -> Table:
-    """Settings and versions the cells were run with; several values where cells differ."""
-    found: dict[str, dict[str, None]] = {}
+    """Settings and versions the cells were run with; several values if cells differ."""
+    values_of: dict[str, dict[str, None]] = {}
     for result in results.cells:
         for name, value in settings_of(result).items():
-            found.setdefault(name, {})[str(value)] = None
+            values_of.setdefault(name, {})[str(value)] = None
     rows: list[list[Entry]] = [
         [name, shown if len(shown := ", ".join(values)) <= 200 else f"{len(values)} values"]
-        for name, values in found.items()
+        for name, values in values_of.items()
     ]
     notes = [
-        f"The cells were run with several versions of {name.removeprefix('version.')}: they are "
-        "not of one sweep."
-        for name, values in found.items()
+        f"The cells were run with several versions of {name.removeprefix('version.')}: they "
+        "are not of one sweep."
+        for name, values in values_of.items()
         if name.startswith("version.") and len(values) > 1
     ]
     return Table("settings", "Settings and versions", ["what", "value"], rows, texts=2, notes=notes)
 
 
 def settings_of(result: CellResult) -> dict[str, Any]:
-    """What a cell's figures depend on, but for its place in the grid, by dotted names."""
+    """What a cell's figures depend on, except its place in the grid, by dotted names."""
     cell, fit = result.cell, result.cell.fit
     return {
         **{f"fit.{name}": value for name, value in fit.settings.model_dump().items()},

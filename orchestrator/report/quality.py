@@ -1,4 +1,4 @@
-"""The attacks' side: how good their adversarial examples are, and what fits and attacks cost."""
+"""About the attacks: how good their adversarial examples are, and what fits and attacks cost."""
 
 from collections.abc import Callable, Iterable
 from statistics import mean, median
@@ -12,7 +12,7 @@ HOURS = 3600.0
 
 
 def quality(results: Results) -> Table:
-    """A row an attack: success rate, words changed, similarity, queries, over all its cells."""
+    """A row per attack: success rate, words changed, similarity, queries, over all its cells."""
     rows: list[list[Entry]] = []
     for attack in results.attacks:
         cells = [result for result in results.cells if result.cell.attack == attack]
@@ -44,18 +44,17 @@ def quality(results: Results) -> Table:
     notes = [
         "Words changed (in %) and similarity are means over successful attacks, queries over all "
         "attacked examples. Similarity: cosine of the whole texts' embeddings by the sentence "
-        "encoder of the attack's resources; – where the examples were attacked before it was kept."
+        "encoder of the attack's resources; – if the examples were attacked before it was recorded."
     ]
     return Table("quality", "Quality of adversarial examples", header, rows, notes=notes)
 
 
 def warnings(results: Results) -> list[str]:
-    """What makes attacks count for less than they seem to: time that was up, words that are not
-    read."""
+    """What makes attacks weaker than they seem: time limits, words that the model does not read."""
     lines = []
     if timeouts := sum(int(result.outcomes.timeout.sum()) for result in results.cells):
         lines.append(
-            f"Out of time (attack.seconds_per_example): {timeouts:,} attacked "
+            f"Timed out (attack.seconds_per_example): {timeouts:,} attacked "
             f"example{'s' * (timeouts != 1)}, counted as failed."
         )
     unread = _words_unread(results)
@@ -63,13 +62,13 @@ def warnings(results: Results) -> list[str]:
         shares = ", ".join(f"{share:.0%} in {dataset}" for dataset, share in unread.items())
         lines.append(
             f"Words of attacked examples beyond what the model reads (fit.max_length): {shares}; "
-            "attacks spend queries on them, and changing them changes nothing."
+            "attacks spend queries on them, and changing them has no effect."
         )
     return lines
 
 
 def _words_unread(results: Results) -> dict[str, float]:
-    """By data set the share of attacked examples' words, where it is a hundredth at least."""
+    """The share of attacked examples' words by data set, if it is at least 1 %."""
     counts: dict[str, list[int]] = {}
     for result in results.cells:
         count = counts.setdefault(result.cell.fit.dataset, [0, 0])
@@ -80,7 +79,7 @@ def _words_unread(results: Results) -> dict[str, float]:
 
 
 def cost(results: Results) -> Table:
-    """A row a head and training: seconds of its fits, seconds and queries of its attacks."""
+    """A row per head and training: seconds of its fits, seconds and queries of its attacks."""
     rows: list[list[Entry]] = []
     for method in results.methods:
         cells = [result for result in results.cells if result.method == method]
@@ -104,12 +103,12 @@ def cost(results: Results) -> Table:
         "head", "fits", "seconds a fit", "hours of fits", "attacked examples",
         "seconds an example", "hours of attacks", "queries a second",
     ]  # fmt: skip
-    notes = ["Median seconds a fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
+    notes = ["Median seconds per fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
     return Table("cost", "Time and cost", header, rows, notes=notes)
 
 
 def elsewhere(results: Results) -> Table | None:
-    """Clean accuracy of each fit on other data sets than its own, where a space asks for it."""
+    """Clean accuracy of each fit on other data sets than its own, if a space asks for it."""
     rows: list[list[Entry]] = [
         [
             result.cell.fit.dataset,

@@ -1,4 +1,4 @@
-"""The paper's figures beside ours: what stands in reported.yaml, and what was measured there."""
+"""The paper's figures next to ours: those in reported.yaml, and what was measured for each."""
 
 from functools import cache
 from pathlib import Path
@@ -22,14 +22,14 @@ def paper() -> dict[str, Any]:
     return content
 
 
-def beside_measured(results: Results) -> Table:
-    """A row a reported figure; measured is a mean over seeds, and attacks where none is stated."""
+def reported_and_measured(results: Results) -> Table:
+    """A row per reported figure; measured is a mean over seeds, and attacks if none is stated."""
     rows: list[list[Entry]] = []
     for figure in paper()["figures"]:
-        found = [result for result in results.cells if _is_of(result, figure)]
-        attacks = sorted({result.cell.attack for result in found})
+        measured = [result for result in results.cells if _is_of(result, figure)]
+        attacks = sorted({result.cell.attack for result in measured})
         for metric, name in METRICS.items():
-            values = [v for r in found if (v := r.metrics[metric]) is not None]
+            values = [v for r in measured if (v := r.metrics[metric]) is not None]
             rows.append(
                 [
                     figure["where"],
@@ -39,8 +39,8 @@ def beside_measured(results: Results) -> Table:
                     ", ".join(attacks) or "not run",
                     name,
                     Figure(figure[metric] / 100),
-                    Figure(mean(values) if values else None, final=all(r.final for r in found)),
-                    str(sum(len(result.outcomes.ids) for result in found)),
+                    Figure(mean(values) if values else None, final=all(r.final for r in measured)),
+                    str(sum(len(result.outcomes.ids) for result in measured)),
                 ]
             )
     header = ["where", "data set", "model", "head", "measured with", "metric", "reported",

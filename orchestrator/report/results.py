@@ -1,7 +1,7 @@
 """What a report is made of: cells with their outcomes, example by example, and cells not run.
 
 The same from a store (from_store.py) as from MLflow (from_mlflow.py), so that no table or plot
-knows where its numbers lie. Knows nothing of statistics.
+knows where its numbers come from. Knows nothing of statistics.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,8 +24,8 @@ CLEAN = "right_before"
 class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
-    words_changed (a share) and similarity (a cosine) are nan but for successful attacks; similarity
-    is nan too where the record has none. words_unread: beyond what the model reads.
+    words_changed (a share) and similarity (a cosine) are nan except for successful attacks;
+    similarity is nan too if the record has none. words_unread: beyond what the model reads.
     """
 
     ids: np.ndarray
@@ -92,7 +92,7 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Absent:
-    """A cell that has no figures: its axes, its status, and the reason where there is one."""
+    """A cell that has no results: its axes, its status, and the reason if there is one."""
 
     axes: Axes
     status: str
@@ -101,8 +101,8 @@ class Absent:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Adversarial examples found by a cell and replayed on a fit: how many, of those the fit has
-    right on the original text how many, and of these how many fooled it."""
+    """Adversarial examples found by a cell and replayed on a fit: how many, of how many of them the
+    fit classifies the original correctly, and how many of these fooled it."""
 
     source: Cell
     target: Fit
@@ -113,7 +113,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a space's report is made of. `source` says where it was read, for people."""
+    """All that a space's report is made of. `source` says where it was read, for messages."""
 
     space: str
     source: str
@@ -143,12 +143,12 @@ class Results:
         return grouped
 
     def at(self, method: Method, place: Place) -> list[CellResult]:
-        """A method's cells at a place, one a seed; empty where there are none."""
+        """A method's cells at a place, one per seed; empty if there are none."""
         return self._by_place.get((method, place), [])
 
     @cached_property
     def _awaited(self) -> set[tuple[Method, Place]]:
-        """Where seeds are still missing that were asked for."""
+        """Places of methods for which requested seeds are still missing."""
         return {
             ((str(axes["head"]), str(axes["training"])), _place(axes))
             for absent in self.absent

@@ -1,7 +1,7 @@
 """The statistics of a comparison: intervals by a paired bootstrap, and exact paired tests.
 
-Two methods at the same place were attacked on the same examples, so what is compared is their
-difference example by example. Knows numbers only: no cells, no tables.
+Two methods at the same place were attacked on the same examples, so they are compared by their
+difference on each example. Knows numbers only: no cells, no tables.
 
 Values are matrices [seeds, examples], nan where a value is missing. Places of one data set share
 its examples, so one draw of examples serves them all.
@@ -17,6 +17,7 @@ import numpy as np
 
 Name = TypeVar("Name", bound=Hashable)
 
+SIGNIFICANT = 0.05  # p-values below it, after Holm's adjustment
 DRAWS = 4000
 SEED = 0
 LEVEL = 0.95
@@ -24,7 +25,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Values:
-    """What was seen at one place: a matrix [seeds, examples] and the names of both.
+    """Outcomes at one place: a matrix [seeds, examples] and the names of both.
 
     group: places of the same group (a data set) have their examples in common.
     """
@@ -35,7 +36,7 @@ class Values:
     matrix: np.ndarray
 
     def minus(self, other: "Values") -> "Values":
-        """The differences where both have a value."""
+        """The differences if both have a value."""
         seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
         ids = tuple(sorted(set(self.ids) & set(other.ids)))
         return Values(self.group, seeds, ids, self._at(seeds, ids) - other._at(seeds, ids))
@@ -65,8 +66,8 @@ def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
     Examples (of a data set, for all its places together) and seeds are drawn independently of each
     other: the bootstrap of crossed factors, Owen, "The pigeonhole bootstrap" (Annals of Applied
     Statistics, 2007), which errs on the side of too wide. Data sets, models and attacks are those
-    of the grid and are not drawn: the interval is about this grid. With one seed it has no part for
-    what another seed would give.
+    of the grid and are not drawn: the interval is about this grid. With one seed it does not
+    include the variation between seeds.
     """
     places = [place for place in places if not np.isnan(place.matrix).all()]
     if not places:
@@ -123,7 +124,7 @@ def _drawn_means(place: Values, seeds: np.ndarray, ids: np.ndarray) -> np.ndarra
 
 @dataclass(frozen=True)
 class Discordant:
-    """McNemar's test over pairs: how many only the one got right, how many only the other."""
+    """McNemar's test over pairs: how many only the first got right, how many only the second."""
 
     only_first: int
     only_second: int
@@ -142,7 +143,7 @@ def discordant(differences: Sequence[Values]) -> Discordant:
 
 
 def sign_flip_p_value(differences: Sequence[Values]) -> float:
-    """The exact two-sided p-value of the hypothesis that signs of examples' differences are chance.
+    """The exact two-sided p-value of the hypothesis that signs of examples' differences are random.
 
     An example counts once, by the sum of its differences over seeds and places: several fits that
     fail on the same example are one piece of evidence. With one seed and place it is McNemar's

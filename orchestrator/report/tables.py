@@ -14,7 +14,7 @@ class Figure:
     """A number in a table. Shares are given as shares and shown in percent (`percent`).
 
     spread: standard deviation over seeds. low, high: ends of a 95 % interval. best: set in bold.
-    count: of how many, where it differs from figure to figure.
+    count: of how many, if it differs from figure to figure.
     """
 
     value: float | None
@@ -130,7 +130,7 @@ def _latex_text(text: str) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Full precision; a figure's spread, interval and whether it is final stand beside it."""
+    """Full precision; a figure's spread, interval and whether it is final are in extra columns."""
     columns = [
         [name] if number < table.texts else _csv_header(name, [row[number] for row in table.rows])
         for number, name in enumerate(table.header)
@@ -144,22 +144,22 @@ def as_csv(table: Table) -> str:
     return out.getvalue()
 
 
-_BESIDE = {"sd": "spread", "low": "low", "high": "high", "of": "count", "final": "final"}
+_EXTRA = {"sd": "spread", "low": "low", "high": "high", "of": "count", "final": "final"}
 
 
 def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
     figures = [entry for entry in entries if isinstance(entry, Figure)]
-    beside = [
+    extra = [
         suffix
-        for suffix, attribute in _BESIDE.items()
+        for suffix, attribute in _EXTRA.items()
         if any(getattr(figure, attribute) not in (None, True) for figure in figures)
     ]
-    return [name, *(f"{name} {suffix}" for suffix in beside)]
+    return [name, *(f"{name} {suffix}" for suffix in extra)]
 
 
 def _csv_entry(entry: Entry, names: list[str]) -> list[object]:
     if isinstance(entry, str):
         return [entry, *([""] * (len(names) - 1))]
-    beside = (name.removeprefix(f"{names[0]} ") for name in names[1:])
-    values = [entry.value, *(getattr(entry, _BESIDE[suffix]) for suffix in beside)]
+    extra = (name.removeprefix(f"{names[0]} ") for name in names[1:])
+    values = [entry.value, *(getattr(entry, _EXTRA[suffix]) for suffix in extra)]
     return ["" if value is None else value for value in values]

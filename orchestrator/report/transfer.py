@@ -1,8 +1,8 @@
 """Transfer: how many adversarial examples found against one head fool another.
 
-What was replayed lies in the store (`python -m orchestrator.transfer`). A rate is the share fooled
-of those texts whose original the other fit has right. The fit that an example was found against is
-left out: it is fooled by definition.
+Replays are in the store (`python -m orchestrator.transfer`). A rate is the share fooled of those
+texts whose original the other fit classifies correctly. The fit that an example was found against
+is left out: it is fooled by definition.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from orchestrator.report.tables import Entry, Figure, Table
 
 NOTE = (
     "Row: the head that the examples were found against. Column: the head they were replayed on, "
-    "another fit of the same data set. Share fooled of those whose original it has right, in %, "
-    "over all models, attacks and seeds; in brackets how many."
+    "another fit of the same data set. Percentage fooled of those whose original it classifies "
+    "correctly, over all models, attacks and seeds; in brackets their number."
 )
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """rates[source][target]: share fooled, and of how many; for the methods in order."""
+    """fooled and right_before by source and target; for the methods in order."""
 
     title: str
     methods: list[Method]
@@ -39,7 +39,7 @@ def matrices(results: Results) -> list[Matrix]:
         by_dataset.setdefault(transfer.source.fit.dataset, []).append(transfer)
     if not by_dataset:
         return []
-    each = [_matrix(name, found) for name, found in by_dataset.items()]
+    each = [_matrix(name, transfers) for name, transfers in by_dataset.items()]
     return each if len(each) == 1 else [_matrix("all data sets", results.transfers), *each]
 
 

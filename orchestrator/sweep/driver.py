@@ -21,7 +21,7 @@ from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
 from orchestrator.follow.time_spent import Times, TimeSpent
 from orchestrator.plan.plan import Plan, make_plan
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Results
 from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
@@ -113,7 +113,7 @@ def drive(
                 close_ray(background)  # It takes seconds, and so does the report.
                 trusted = {cell.key for cell in finished}
                 last = make_plan(plan.space, assets, store, trusted=trusted)
-            results = read(last, store)
+            results = read_store(last, store)
             if finished:
                 files = cache(partial(contents.files, results))
                 if plan.todo or not _has_report(last, store):

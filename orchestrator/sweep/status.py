@@ -15,7 +15,7 @@ from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
 from orchestrator.plan.plan import Plan
 from orchestrator.report.comparison import as_markdown
-from orchestrator.report.from_store import read
+from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Results
 from orchestrator.run.lease import DEAD_AFTER
 from trainables.process import is_gone, is_here
@@ -191,7 +191,7 @@ class Status:
 
 def status(plan: Plan, store: Store) -> Status:
     """The plan must be up to date: it says what is done and what failed."""
-    return Status(plan, store, find_driver(store), read(plan, store))
+    return Status(plan, store, find_driver(store), read_store(plan, store))
 
 
 def show(plan: Plan, store: Store, as_json: bool) -> str:

@@ -7,4 +7,6 @@ database.py  its database as a file             ui.py         its pages, served
 tracker.py   write runs, each once              upload.py     in a thread of its own
 runs.py      what a run holds                   read.py       read a space back
 notes.py     descriptions on its pages          views.py      views it offers
+
+For another tracker see docs/architecture.md, "Where to add something".
 """

@@ -4,7 +4,6 @@ import json
 import shlex
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,8 @@ from orchestrator.tracking.database import Damaged, to_read
 from orchestrator.tracking.tracker import experiment_is_deleted, is_cell, is_complete, is_sweep
 from orchestrator.tracking.where import OPTION, Where, as_we_write_it, file_of, without
 from search_spaces.errors import BadInput, nearest
+from trainables.files import at_once
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Result
-
-AT_ONCE = 8  # runs read at a time
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ def _read(client: Any, space: str, there: Where) -> LoggedSweep:
         )
     parents = search(client, experiment.experiment_id, "tags.kind = 'sweep'")
     parent = next((run for run in parents if is_sweep(run)), None)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        cells = list(threads.map(partial(_read_cell, there), runs.values()))
+    cells = at_once(partial(_read_cell, there), runs.values())
     return LoggedSweep(None if parent is None else _read_plan(parent, there.uri), cells)
 
 

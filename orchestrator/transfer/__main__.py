@@ -1,7 +1,7 @@
 """`python -m orchestrator.transfer`: do examples that fool one fit fool the others as well?
 
 The adversarial examples found against each fit are replayed on every fit of the same data set. The
-store keeps what became of them, and the report shows it (report/transfer.py).
+store keeps the outcomes, and the report shows them (report/transfer.py).
 """
 
 import argparse
@@ -24,7 +24,7 @@ from trainables.transfer import Adversarial, Sources, adversarial, missing
 
 ABOUT = """\
 Replay the adversarial examples found against each fit on all fits of its data set: predictions
-only, no new search. What is there already is not done again.
+only, no new search. Existing replays are not repeated.
 
 A data set with F fits and L attack logs takes F × L × N predictions at most, and F for each
 original text: the paper's space, 5 data sets with F = 45 and L = 180, some 2 million with N = 50.
@@ -55,12 +55,14 @@ def transfer(arguments: argparse.Namespace) -> int:
             key: len(missing(sources[cell.fit.dataset], store.transfer(key)))
             for key, cell in targets.items()
         }
-        lacking = [cell for key, cell in targets.items() if todo[key]]
-        if not lacking:
+        incomplete = [cell for key, cell in targets.items() if todo[key]]
+        if not incomplete:
             print(f"nothing to do: all is replayed on all {len(targets)} fits of {plan.space.name}")
             return 0
-        print(f"{sum(todo.values())} examples to replay on {len(lacking)} of {len(targets)} fits")
-        return _replay(lacking, sources, store, assets, lease, options)
+        print(
+            f"{sum(todo.values())} examples to replay on {len(incomplete)} of {len(targets)} fits"
+        )
+        return _replay(incomplete, sources, store, assets, lease, options)
 
 
 def _sources(cells: list[Cell], store: Store, assets: Assets, at_most: int) -> dict[str, Sources]:
@@ -68,13 +70,13 @@ def _sources(cells: list[Cell], store: Store, assets: Assets, at_most: int) -> d
     by_dataset: dict[str, list[Cell]] = {}
     for cell in cells:
         by_dataset.setdefault(cell.fit.dataset, []).append(cell)
-    found: dict[str, Sources] = {}
+    sources: dict[str, Sources] = {}
     for dataset, group in by_dataset.items():
         data = group[0].fit.data
         test = load_splits(dataset, data, assets.dataset_files(dataset, data)).test
         rows = {example.id: example for example in test}
-        found[dataset] = {cell.log: _examples(cell, store, rows, at_most) for cell in group}
-    return found
+        sources[dataset] = {cell.log: _examples(cell, store, rows, at_most) for cell in group}
+    return sources
 
 
 def _examples(
@@ -109,7 +111,7 @@ def _replay(
     failed: list[str] = []
     stop = Stop(store, lease)
 
-    def listen(cell: Cell, said: dict[str, int], error: str) -> None:
+    def listen(cell: Cell, counts: dict[str, int], error: str) -> None:
         if error:
             failed.append(cell.fit.key)
             print(f"{error.rstrip()}\nfailed: {cell.fit.key}", file=sys.stderr)
@@ -118,8 +120,8 @@ def _replay(
         ended.append(cell.fit.key)
         print(
             f"[{time.perf_counter() - started:6.0f} s  {len(ended)}/{len(targets)}] "
-            f"{cell.fit.key}  {said.get('replayed', 0)} examples, "
-            f"{said.get('predicted', 0)} texts predicted",
+            f"{cell.fit.key}  {counts.get('replayed', 0)} examples, "
+            f"{counts.get('predicted', 0)} texts predicted",
             flush=True,
         )
 

@@ -1,4 +1,4 @@
-"""Run replays on Ray: a task a target fit, as many at once as there is room for."""
+"""Run replays on Ray: one task per target fit, as many at once as there is room for."""
 
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from trainables.transfer import Sources, replay
 
 LOOK_EVERY = 5.0  # seconds between two looks at whether to stop
 
-# Called with a target, what `replay` said last, and the traceback where it failed.
+# Called with a target, the last counts of `replay`, and the traceback if it failed.
 Listener = Callable[[Cell, dict[str, int], str], None]
 
 
@@ -30,10 +30,10 @@ def run_replays(
     stopped: Callable[[], str],
     options: RayOptions,
 ) -> None:
-    """Replay on each target's fit its data set's sources, calling `listener` as each has ended.
+    """Replay the sources of each target's data set on its fit; `listener` is called as each ends.
 
-    targets: a cell of each fit, which also says what a task holds: what its attack would. sources:
-    by data set. When `stopped` gives a reason, what runs is left as it is. Raises BadInput where
+    targets: a cell of each fit; a task holds what the cell's attack would. sources: by data set.
+    When `stopped` gives a reason, running tasks are abandoned. Raises BadInput where
     no Ray cluster answers at the address, where not all of its nodes see the store, and where this
     machine, without a cluster, lacks what a task needs.
     """
@@ -60,10 +60,10 @@ def run_replays(
                 out[reference] = cell
             for reference in ray.wait(list(out), timeout=LOOK_EVERY)[0]:
                 try:
-                    said, error = ray.get(reference)
+                    counts, error = ray.get(reference)
                 except ray.exceptions.RayError as death:
-                    said, error = {}, f"{death}\n{memory_as_cause(str(death), False)}"
-                listener(out.pop(reference), said, error)
+                    counts, error = {}, f"{death}\n{memory_as_cause(str(death), False)}"
+                listener(out.pop(reference), counts, error)
     finally:
         end_ray()
 
@@ -71,13 +71,13 @@ def run_replays(
 def _replay_all(
     fit: str, sources: Sources, store: str, assets: str, cpus: int
 ) -> tuple[dict[str, int], str]:
-    """On a worker: what `replay` said last, and the traceback where it failed."""
-    said: dict[str, int] = {}
+    """On a worker: the last counts of `replay`, and the traceback if it failed."""
+    counts: dict[str, int] = {}
     try:
         use_threads(cpus)
         target = Fit.model_validate_json(fit)
-        for said in replay(target, sources, Store(store), Assets(assets)):  # noqa: B007
+        for counts in replay(target, sources, Store(store), Assets(assets)):  # noqa: B007
             pass
     except Exception:
-        return said, traceback.format_exc()
-    return said, ""
+        return counts, traceback.format_exc()
+    return counts, ""

@@ -8,7 +8,8 @@ unread.py      text beyond what the model reads   deadline.py    the time limit 
 stopwatch.py   where the time goes
 
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
-of this table, or the user's own as `package.module:function`.
+of this table, or the user's own as `package.module:function`. How to add one: docs/architecture.md,
+"Where to add something".
 """
 
 KINDS = {

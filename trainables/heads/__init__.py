@@ -6,6 +6,7 @@ mvp.py          label words at a prompt's mask  label_words.py  scores of label 
 inputs.py       texts to token ids              shared_text.py  several prompts after one text
 
 A catalog file names a kind of this table, or a class of the user's own as `package.module:Class`.
+How to add one: docs/architecture.md, "Where to add something".
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,27 +1,26 @@
 """The adversarial examples of a report as data for its page, which shows and filters them.
 
-Each original text stands once, a perturbed one as edits against it. Where there are more examples
-than a page can hold, the same ones are taken of every cell of a data set, so that heads can still
-be compared on the same text, and the page says how many of how many it has.
+Each original text is stored once, a perturbed one as edits of it. If there are more examples than a
+page can hold, the same ones are taken from every cell of a data set, so that heads can still be
+compared on the same text, and the page says how many of how many it has.
 """
 
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from orchestrator.report.page.changes import edits
 from orchestrator.report.results import CellResult, Results
 from search_spaces.cell import ALL_AXES
+from trainables.files import at_once
 from trainables.records import Attacked, ExampleRecord
 
 EXAMPLES = 6000  # in a page at most, ...
-BYTES = 2_500_000  # ... and so many bytes of JSON
+BYTES = 2_500_000  # ... and bytes of JSON at most
 LONGEST = 20_000  # characters of a text that are shown
-AT_ONCE = 16  # cells read at a time: an object store takes 10 ms and more for each file
 
 STATUSES = ("successful", "failed", "skipped", "error")
 
@@ -30,7 +29,7 @@ Row = list[Any]
 
 
 def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browsed:
-    """What the page's browser is given; `page.js` reads it.
+    """The data for the page's browser; `page.js` reads it.
 
     axes: values by axis. labels: by data set. originals: [data set, id, true label, text].
     cells: [key, an index into each of axes]. examples: [cell, original, status, queries, words
@@ -49,8 +48,7 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
         for axis in ALL_AXES
     }
     page = _Page(most, size)
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = list(threads.map(partial(_first, order=order, most=each), results.cells))
+    found = at_once(partial(_first, order=order, most=each), results.cells)
     for number in range(each + 1):
         page.add_round(results, found, number)
     used = sorted({row[0] for row in page.examples})
@@ -74,7 +72,7 @@ def _attacked(result: CellResult) -> int:
 
 
 def _order(results: Results) -> dict[str, dict[int, int]]:
-    """Which examples of a data set come first: those that most cells have, else by chance."""
+    """The order of a data set's examples: first those that most cells have, then at random."""
     counts: dict[str, Counter[int]] = {}
     for result in results.cells:
         counts.setdefault(result.cell.fit.dataset, Counter()).update(result.outcomes.ids.tolist())
@@ -107,7 +105,7 @@ def _first(
 
 
 class _Page:
-    """What is taken so far, and the room that is left: for so many examples, for so many bytes."""
+    """What was added so far, and the room that is left, in examples and bytes."""
 
     def __init__(self, most: int, size: int) -> None:
         self.most, self.left = most, size
@@ -118,7 +116,7 @@ class _Page:
     def add_round(
         self, results: Results, found: list[dict[int, list[ExampleRecord]]], number: int
     ) -> None:
-        """One example of each cell where there is room for all; of the first, of some at least."""
+        """Add one example of each cell if all fit; in the first round, of as many as fit."""
         rows = list(self._rows(results, found, number))
         if self.examples and sum(size for *_, size in rows) > self.left:
             self.left = 0
@@ -175,10 +173,10 @@ def _cut(text: str) -> str:
 def _scores(record: Attacked) -> list[list[int]]:
     """Of the true label and those predicted, before and after."""
     before, after = record.get("original_scores", []), record.get("perturbed_scores", [])
-    told = record.get("label"), record.get("original_output"), record.get("perturbed_output")
+    labels = record.get("label"), record.get("original_output"), record.get("perturbed_output")
     return [
         [label, round(1000 * before[label]), round(1000 * after[label])]
-        for label in dict.fromkeys(told)
+        for label in dict.fromkeys(labels)
         if label is not None and label < min(len(before), len(after))
     ]
 
@@ -188,7 +186,7 @@ def _size(row: Row) -> int:
 
 
 def as_json(data: Any) -> str:
-    """JSON that can stand in a page's script element: nothing in it ends the element."""
+    """JSON for a page's script element: nothing in it ends the element."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,4 +1,4 @@
-"""What an attack changed in a text, as edits: short to keep, and all that a page marks."""
+"""What an attack changed in a text, as edits: short to store, and all that a page marks."""
 
 import re
 from difflib import SequenceMatcher
@@ -28,12 +28,12 @@ def apply(original: str, made: list[Edit]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    """Words and what is between them, by turns; joined they are the text."""
+    """Words and what is between them, alternating; joined they are the text."""
     return re.findall(r"\w+|\W+", text)
 
 
 def _changed(before: list[str], after: list[str]) -> list[tuple[int, int, int, int]]:
-    """Runs of words that differ. Attacks mostly put one word for one, where no search is needed."""
+    """Runs of words that differ. Attacks mostly replace word by word, which needs no search."""
     differ = [n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b]
     if len(before) == len(after) and 2 * len(differ) <= len(before):
         return [(n, n + 1, n, n + 1) for n in differ]

@@ -54,7 +54,7 @@ function choosable(choice) {
   show();
 }
 
-// What is wider than the screen is scrolled in its own box; by keyboard too.
+// Content wider than the screen scrolls in its own box; by keyboard too.
 function reachable() {
   for (const box of document.querySelectorAll(".scroll")) {
     const name = box.querySelector("caption")?.textContent ?? box.firstElementChild.ariaLabel;
@@ -89,7 +89,7 @@ const examples = data.examples.map((row) => {
   return { ...example, queries, changed, words, similarity, before, after, scores, edits };
 });
 
-// A text in pieces: what stays as strings, what an edit takes or brings as marked elements.
+// A text in pieces: unchanged text as strings, what an edit removes or inserts as marked elements.
 // Positions count characters, which is not what JavaScript's strings are indexed by.
 function pieces(example, tag) {
   const characters = Array.from(example.text);
@@ -119,13 +119,13 @@ for (const axis of AXES) state[axis] = "";
 const EMPTY = { ...state };
 
 function matching() {
-  const wanted = state.q.trim().toLowerCase();
+  const query = state.q.trim().toLowerCase();
   return examples.filter(
     (example) =>
       [...AXES, "status"].every((name) => !state[name] || example[name] === state[name]) &&
       (!state.id || String(example.id) === state.id) &&
       (!state.cell || example.key === state.cell) &&
-      (!wanted || searched(example).includes(wanted)),
+      (!query || searched(example).includes(query)),
   );
 }
 
@@ -245,7 +245,7 @@ function filters() {
     waiting = setTimeout(() => change({ q: search.value }), 150);
   });
   form.append(field("Search in the texts", search));
-  const single = make("button", { type: "button", id: "single" }, "Not only this text");
+  const single = make("button", { type: "button", id: "single" }, "Show other texts too");
   single.addEventListener("click", () => change({ id: "", cell: "" }));
   form.append(single);
   form.addEventListener("submit", (event) => event.preventDefault());

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, no file beside it.
+"""The report as one HTML file that needs nothing else: no network, no other file.
 
 page.html is its outline, page.css its look; page.js sorts tables and runs the browser of examples.
 Without scripts all tables and plots are still there.
@@ -88,7 +88,7 @@ def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> by
 
 
 def _sections(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> list[Section]:
-    """In the order of the tables; what nothing is together with has a section of its own."""
+    """In the order of the tables; what is not in TOGETHER has a section of its own."""
     homes = {"-".join(home) for home in results.homes}
     found: dict[str, Section] = {}
     parts: list[Plot | Table] = [*(p for p in plots if p.name == "accuracy"), *tables, *plots]
@@ -107,7 +107,7 @@ def _sections(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) 
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:
-    """What the figures rest on: numbers, and what each counts."""
+    """What the figures are based on: numbers, and what each counts."""
     cells = results.cells
     examples = sum(len(result.outcomes.ids) for result in cells)
     errors = sum(int(result.metrics.get("num_errors") or 0) for result in cells)
@@ -119,14 +119,14 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         (len({result.seed for result in cells}), "seed"),
         (unfinished, "unfinished cell"),
         (errors, "example in error"),
-        (len(results.absent), "cell in no figure"),
+        (len(results.absent), "cell without results"),
     ]
     return [(f"{count:,}", _plural(name, count)) for count, name in counted if count]
 
 
 def _plural(name: str, count: int) -> str:
-    first, space, rest = name.partition(" in ")
-    return f"{first}{'s' * (count != 1)}{space}{rest}"
+    noun, *rest = re.split(r"(?= in | without )", name)
+    return "".join([noun, "s" * (count != 1), *rest])
 
 
 def _inline(plot: Plot) -> Markup:
@@ -146,7 +146,7 @@ def _parts(figure: Figure) -> tuple[str, str]:
 
 
 def _with_intervals(table: Table) -> bool:
-    """Whether the page shows intervals where the table's other forms have none to explain."""
+    """Whether the page shows intervals that the table's other forms do not have."""
     figures = [entry for row in table.rows for entry in row if isinstance(entry, Figure)]
     return any(figure.low is not None and not figure.show_interval for figure in figures)
 

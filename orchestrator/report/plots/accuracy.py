@@ -62,7 +62,7 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Sequence[Entry]], column: int) ->
 
 
 def _with_intervals(results: Results, ground: Ground) -> Table:
-    """The figures of `comparison.summary`, where there are too few homes for that one."""
+    """The figures of `comparison.overall_table`, if there are too few homes for that one."""
     every = ["all attacks"] if len(results.attacks) > 1 else []
     everywhere = [place for attack in results.attacks for place in ground.places(attack)]
     columns = [(UNDER_ATTACK, ground.places(attack)) for attack in results.attacks]
@@ -71,8 +71,10 @@ def _with_intervals(results: Results, ground: Ground) -> Table:
     for method in results.methods:
         there = [place for place in everywhere if results.at(method, place)]
         if there:
-            wanted = [(CLEAN, there), *columns]
-            rows.append([name_of(method), *(_figure(results, method, *each) for each in wanted)])
+            every_column = [(CLEAN, there), *columns]
+            rows.append(
+                [name_of(method), *(_figure(results, method, *each) for each in every_column)]
+            )
     header = ["head", "clean", *results.attacks, *every]
     return Table("accuracy", f"Accuracy in %, {ground.text}", header, rows)
 
@@ -95,7 +97,7 @@ class _Mark:
 
 
 def robust_against_clean(results: Results) -> Plot | None:
-    """One mark a head and model."""
+    """One mark per head and model."""
     models = list(dict.fromkeys(model for _, model in results.homes))
     marks = [mark for model in models for mark in _marks(results, model)]
     if not marks:
@@ -128,8 +130,8 @@ def robust_against_clean(results: Results) -> Plot | None:
     title = title_of("Robust against clean", results.cells, len(look), len(results.methods))
     data = Table("robust-clean", "Clean accuracy and accuracy under attack in %", header, rows, 2)
     about = (
-        "Accuracy under attack against clean accuracy, a mark a head, a panel a model; means over "
-        "the data sets (all attacks) that every head of the model has."
+        "Accuracy under attack against clean accuracy, one mark per head, one panel per model; "
+        "means over the data sets (all attacks) that every head of the model has."
     )
     return draw("robust-clean", title, about, data, lines * 2.2 + 0.9 + 0.2 * key_lines, onto)
 
@@ -159,7 +161,7 @@ def _scatter_panel(axes: Axes, marks: Sequence[_Mark], look: dict[Method, Look])
 
 
 def _mark(look: Look, x: float = 0, y: float = 0, label: str | None = None) -> Line2D:
-    """A hollow mark, so that one below another can be seen."""
+    """A hollow mark, so that overlapping ones can be seen."""
     return Line2D(
         [x], [y], ls="", marker=look.marker, mfc="none", mec=look.colour, mew=1.6, ms=7,
         clip_on=False, label=label,

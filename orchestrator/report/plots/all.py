@@ -1,7 +1,7 @@
-"""The plots of a report, the most telling first.
+"""The plots of a report, the most informative first.
 
-Each is over the data sets and models that all heads have, or where there are none, over the one
-where most was run, and says so. Figures that are not final are marked in the title.
+Each is over the data sets and models that all heads have, or if there are none, over the one where
+most was run, and says so. Figures that are not final are marked in the title.
 """
 
 from orchestrator.report.plots.accuracy import accuracy, robust_against_clean
@@ -13,16 +13,16 @@ from orchestrator.report.results import Results
 from orchestrator.report.tables import Table
 
 
-def plots(results: Results, summary: Table | None) -> list[Plot]:
-    """All plots that these results can fill. summary: comparison.summary of the same results."""
+def plots(results: Results, overall: Table | None) -> list[Plot]:
+    """All plots that these results allow. overall: comparison.overall_table of the same results."""
     if not results.cells:
         return []
     ground = ground_of(results)
-    found = [
-        accuracy(results, ground, summary),
+    drawn = [
+        accuracy(results, ground, overall),
         robust_against_clean(results),
         success_by_queries(results, ground),
         transfer(results),
         time(results),
     ]
-    return [plot for plot in found if plot is not None]
+    return [plot for plot in drawn if plot is not None]

@@ -25,7 +25,7 @@ from orchestrator.report.tables import Entry, Figure, Table
 from orchestrator.report.transfer import matrices, transfer_tables
 
 SQUARE = 16  # heads in a heatmap at most
-POINTS = 300  # of a curve at most: a million examples must not make a million steps
+POINTS = 300  # of a curve at most: a million examples would make a million steps
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ def success_by_queries(results: Results, ground: Ground) -> Plot | None:
 
     title = title_of("Success by number of queries", results.cells, len(look), len(results.methods))
     about = (
-        "Share of attacked examples that the attack had broken after so many queries, a curve a "
-        f"head, a panel an attack ({ground.text.replace('mean of', 'all examples of')})."
+        "Share of attacked examples that the attack had broken after a number of queries, one "
+        "curve per head, one panel per attack "
+        f"({ground.text.replace('mean of', 'all examples of')})."
     )
     return draw("queries", title, about, _curves_table(curves), 2.5 * lines + 0.7, onto)
 
@@ -124,13 +125,13 @@ def _curves_table(curves: Sequence[_Curve]) -> Table:
         for curve in curves
     ]
     header = ["attack", "head", *(f"≤ {step:,}" for step in shown)]
-    title = "Attacked examples broken by at most so many queries, in %"
+    title = "Attacked examples broken within a number of queries, in %"
     return Table("queries", title, header, rows, texts=2)
 
 
 def transfer(results: Results) -> Plot | None:
-    """A heatmap over all data sets: a row a head that examples were found against, a column a head
-    that they were replayed on. None without replays."""
+    """A heatmap over all data sets: a row per head that examples were found against, a column per
+    head that they were replayed on. None without replays."""
     tables = transfer_tables(results)
     if not tables:
         return None

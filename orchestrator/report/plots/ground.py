@@ -1,4 +1,4 @@
-"""Over which data sets and models a plot is, and how it says so."""
+"""The data sets and models that a plot is over, and its text about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,9 +29,9 @@ def ground_of(results: Results) -> Ground:
 
 
 def cells_at(results: Results, method: Method, places: Sequence[Place]) -> list[list[CellResult]]:
-    """A method's cells at each place; none at all where it lacks one of them."""
-    found = [results.at(method, place) for place in places]
-    return found if all(found) else []
+    """A method's cells at each place; none at all if it lacks one of them."""
+    cells = [results.at(method, place) for place in places]
+    return cells if all(cells) else []
 
 
 def title_of(text: str, cells: Sequence[CellResult], shown: int, there: int) -> str:

@@ -1,7 +1,7 @@
 """How plots look and are saved: for the page and for print, the same bytes for the same results.
 
-What tells methods apart never is colour alone: a method has its marker and its dashes too, and
-stands by name beside what is drawn of it wherever there is room.
+Methods never differ by colour alone: each has its own marker and dashes too, and its name is next
+to its line or mark wherever there is room.
 """
 
 import io
@@ -19,13 +19,13 @@ WIDTH = 7.2  # inches: the text of a page, or two columns of a paper
 ROW, ROWS = 0.25, 30  # a row's height in inches, and how many a plot with a row a head has at most
 INK, FAINT, LINES = "#1a1a1a", "#595959", "#d4d4d4"
 
-# Okabe and Ito's colours, without the yellow that white paper swallows.
+# Okabe and Ito's colours, without the yellow, which is faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[tuple[float, ...], ...] = (
     (), (5, 2), (1, 1.5), (7, 2, 1, 2), (3, 1), (9, 3), (1, 3), (5, 1, 1, 1, 1, 1),
 )  # fmt: skip
-DISTINCT = len(COLOURS)  # so many methods can be told apart in one plot
+DISTINCT = len(COLOURS)  # methods that can be distinguished in one plot
 
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that layouts are the same everywhere
@@ -84,7 +84,7 @@ class Look:
 
 
 def looks(methods: Sequence[Method]) -> dict[Method, Look]:
-    """A look for each of the first methods; for no more than can be told apart."""
+    """A look for each of the first methods; for no more than can be distinguished."""
     ways = zip(COLOURS, MARKERS, DASHES, strict=True)
     return {method: Look(*way) for method, way in zip(methods, ways, strict=False)}
 
@@ -114,13 +114,13 @@ def _saved(drawing: Drawing, form: str, metadata: dict[str, None]) -> bytes:
     return out.getvalue()
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(ideal: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places for labels, at least `gap` apart and within low and high where they all fit, each
-    group that would overlap around the middle of those it wanted."""
-    order = sorted(range(len(wanted)), key=lambda number: wanted[number])
+    group that would overlap around the middle of its ideal places."""
+    order = sorted(range(len(ideal)), key=lambda number: ideal[number])
     groups: list[list[float]] = []
     for number in order:
-        groups.append([wanted[number]])
+        groups.append([ideal[number]])
         while len(groups) > 1 and _ends(groups[-2], gap)[1] + gap > _ends(groups[-1], gap)[0]:
             last = groups.pop()
             groups[-1] += last
@@ -130,8 +130,8 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     floors = [max(place, low + gap * number) for number, place in enumerate(placed)]
     steps_above = range(len(placed) - 1, -1, -1)
     within = [min(place, high - gap * n) for place, n in zip(floors, steps_above, strict=True)]
-    found = dict(zip(order, within, strict=True))
-    return [found[number] for number in range(len(wanted))]
+    places = dict(zip(order, within, strict=True))
+    return [places[number] for number in range(len(ideal))]
 
 
 def _ends(group: Sequence[float], gap: float) -> tuple[float, float]:
