@@ -123,7 +123,7 @@ def expected_attack(cell: Cell) -> float:
 
 
 def drawn(mean: float, key: str) -> float:
-    """A duration by its mean, the same for equal keys; ignores their hash, which versions change."""
+    """A duration by its mean, the same for equal keys without their hash, which versions change."""
     name = key.rpartition("-")[0]
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return mean * random.Random(seed).lognormvariate(-SIGMA * SIGMA / 2, SIGMA)
