@@ -35,7 +35,7 @@ from trainables.assets import EMBEDDED
 from trainables.attacks.downloads import ARCHIVES, Archive
 
 GLUE, BERT = "nyu-mll/glue", "google-bert/bert-base-uncased"
-BIG = 256 * 2**20  # bytes of a file that is long enough in copying to be killed
+BIG = 256 * 2**20  # bytes of a file whose copying takes long enough to be killed
 
 
 def write_space(folder: Path, resources: str, *attacks: str) -> str:
@@ -189,7 +189,7 @@ def test_what_is_missing_is_listed_and_fetching_it_names_the_repository(
 def test_another_revision_takes_the_place_of_the_one_that_was_fetched(
     hub: dict[str, str], tmp_path: Path
 ) -> None:
-    """Also where it comes in fewer files; what else lies there is never read with it."""
+    """Also if it comes in fewer files; other files there are never read with it."""
     space, folder = write_space(tmp_path, "embedded", "misspellings"), tmp_path / "assets"
     assert fetch(space, folder, hub).returncode == 0
     (repository,) = Path(hub["HF_HOME"]).glob("hub/datasets--*")
@@ -335,7 +335,7 @@ def small_resources() -> dict[str, dict[str, bytes]]:
 
 @dataclass
 class Server:
-    """What a server on this machine sends, by path, and where it hangs up in the middle."""
+    """What a server on this machine sends, by path, and where it closes the connection midway."""
 
     content: dict[str, bytes] = field(default_factory=dict)
     cut_at: dict[str, int] = field(default_factory=dict)
@@ -420,7 +420,7 @@ def test_what_textattack_downloads_is_fetched_whole_or_not_at_all(
     assert command.main(listing) == 0
     assert command.main(["verify", str(folder)]) == 0
     server.content.clear()
-    assert command.main(fetching) == 0  # from the server nothing is asked again
+    assert command.main(fetching) == 0  # nothing is requested from the server again
     assert not list(folder.rglob("*.part"))
     for name, files in small_resources().items():
         for path, content in files.items():
@@ -455,7 +455,7 @@ def test_what_textattack_has_downloaded_on_this_machine_is_copied(
 def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
     paper_like: str, server: Server, tmp_path: Path
 ) -> None:
-    """On a machine that has nothing else; nothing is written to the folder."""
+    """On a machine with nothing else; nothing is written to the folder."""
     folder = tmp_path / "assets"
     server.content |= {name: packed(name, files) for name, files in small_resources().items()}
     assert command.main(["fetch", "--space", paper_like, "--to", str(folder)]) == 0

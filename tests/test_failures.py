@@ -1,4 +1,4 @@
-"""What goes wrong within a cell is recorded, tried again where that helps, and said in one line."""
+"""What goes wrong within a cell is recorded, retried where that helps, and reported in one line."""
 
 import json
 import resource

@@ -1,6 +1,6 @@
 """What cannot work is refused before compute is spent on it.
 
-By catalog check, dry run and sweep alike, each in one line that says data set or model, column, row
+By catalog check, dry run and sweep, each in one line that says data set or model, column, row
 and count.
 """
 
@@ -70,7 +70,7 @@ class Project:
         return folder
 
     def space(self) -> str:
-        """Written anew each time: catalog files are read once a process."""
+        """Written again each time: catalog files are read once per process."""
         self.times += 1
         root = self.folder / f"space-{self.times}"
         data = {
@@ -107,7 +107,7 @@ Run = Callable[[Project], str]
 
 @pytest.fixture
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """What is said of a project by all three; nothing is run or written."""
+    """The line that all three print on a project; nothing is run or written."""
 
     def run(project: Project) -> str:
         space, store = project.space(), tmp_path / "store"
@@ -131,7 +131,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def planned(capsys: pytest.CaptureFixture[str]) -> Run:
-    """What dry run and catalog check say of a project in which nothing is wrong."""
+    """What dry run and catalog check print on a project without errors."""
 
     def run(project: Project) -> str:
         space = project.space()
@@ -395,7 +395,7 @@ def test_keys_cover_what_shares_are_of_only_where_a_split_has_several(project: P
     assert more(train="train", validation="train[5%]", test="train[5%]") != {}
 
 
-# SHA-256 over what the keys of these spaces hold of data sets and models, from before any of this.
+# SHA-256 of what these spaces' keys cover of data sets and models, from before these checks.
 IDENTITIES = {
     "embedded": "b7813a15f380437e",
     "ablations": "4f78ea3102a5495f",
@@ -415,7 +415,7 @@ def identities(name: str) -> str:
     for planned in make_plan(space, assets, Store("/nonexistent"), provisional=True).cells:
         fit = planned.cell.fit.identity
         parts = [dict(fit["dataset"]), dict(fit["model"])]
-        if name == "paper":  # what of the hub is on this machine is no part of this
+        if name == "paper":  # does not depend on what this machine has of the hub
             del parts[0]["digest"], parts[1]["digest"]
         total.update(f"{json.dumps(parts, sort_keys=True)} {planned.reason}\n".encode())
     return total.hexdigest()[:16]
@@ -456,7 +456,7 @@ def cut(path: Path) -> None:
 
 
 def damaged_within(path: Path) -> None:
-    """Its footer is whole, its pages are not."""
+    """Its footer is intact, its pages are not."""
     content = bytearray(path.read_bytes())
     content[4:400] = b"x" * 396
     path.write_bytes(bytes(content))
@@ -953,7 +953,7 @@ QUICK = ("distilbert", "modernbert")
 def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
     model_type: str, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    """It scores a text alone as beside a longer one, and its gradients exist."""
+    """It scores a text alone and in a batch with a longer one alike, and has gradients."""
     import torch
     from transformers import AutoConfig, AutoTokenizer
 

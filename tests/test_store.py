@@ -99,7 +99,7 @@ def test_a_log_is_the_same_before_and_after_it_is_merged(store: Store) -> None:
 def test_a_merge_may_be_interrupted_anywhere(
     tmp_path_factory: pytest.TempPathFactory, interrupted_after: int, again: int
 ) -> None:
-    """As often as one likes: no record is lost, and the merge that ends leaves one file."""
+    """However often: no record is lost, and a merge that completes leaves one file."""
 
     class Killed(BaseException):
         pass
@@ -182,7 +182,7 @@ def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
     assert store.cells_done() == set()
 
 
-# What a stranger may have put into a store
+# What other people may have put into a store
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/outside", "a//b", "a\0b", ".."])
