@@ -86,7 +86,7 @@ def attack_digest(cell: Cell, head: Any) -> str:
 
 
 def in_turns(run: Callable[[], str], paths: Sequence[str], rounds: int) -> dict[str, list[Round]]:
-    """Rounds with all fast paths (the name is empty), and without each; once before to warm up."""
+    """Rounds with all fast paths (empty name) and without each of them, after one warm-up."""
     names = ["", *paths]
     run()
     found: dict[str, list[Round]] = {name: [] for name in names}
