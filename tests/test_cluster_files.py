@@ -127,7 +127,7 @@ WRONG: list[tuple[Path, Change, str]] = [
     (AWS, lambda c: c["file_mounts"].update({"~/x": "/no/such"}), "there is no /no/such on this"),
     (OWNED, lambda c: c["provider"].update(head="10.0.0.1"), "unknown name head; did you mean"),
     (OWNED, lambda c: c["provider"].pop("head_ip"), "Please supply a `head_ip`"),
-    (OWNED, lambda c: c.update(setup_commands=[]), "with `mountpoint -q /FOLDER` in setup_commands"),
+    (OWNED, lambda c: c.update(setup_commands=[]), "`mountpoint -q /FOLDER` in setup_commands"),
     (OWNED, store_is("/sharedother/results"), "a folder that machines do not share"),
     (OWNED, lambda c: c["auth"].update(ssh_private_key="~/.ssh/none"), "there is no ~/.ssh/none"),
 ]  # fmt: skip
