@@ -7,6 +7,8 @@ the fit, and attacks on the last of them. Sides take turns in one process with o
 CPU time is measured, so other load on the machine does not count. A figure is the time without the
 path divided by the time with it: the median of all rounds, with lowest and highest.
 
+The path `imports` is not measured: it acts before any of this.
+
 `same bits`: whether fits end with the same weights, and attacks with the same records.
 
 BERT-Attack has 3 candidates a word, because TextAttack's own class tries all combinations of
@@ -84,7 +86,7 @@ def attack_digest(cell: Cell, head: Any) -> str:
 
 
 def in_turns(run: Callable[[], str], paths: Sequence[str], rounds: int) -> dict[str, list[Round]]:
-    """Rounds with all fast paths (the name is empty), and without each; once before to warm up."""
+    """Rounds with all fast paths (empty name) and without each of them, after one warm-up."""
     names = ["", *paths]
     run()
     found: dict[str, list[Round]] = {name: [] for name in names}
@@ -119,7 +121,9 @@ def figures(found: dict[str, dict[str, list[Round]]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What each fast path saves.")
-    parser.add_argument("--paths", default=",".join(sorted(speed.NAMES)), help="some of them")
+    parser.add_argument(
+        "--paths", default=",".join(dict.fromkeys(OF_FITS + OF_ATTACKS)), help="some of them"
+    )
     parser.add_argument("--only", action="append", help="AXIS=VALUES, as of a sweep")
     parser.add_argument("--rows", type=int, default=400, help="training examples (default: 400)")
     parser.add_argument("--examples", type=int, default=3, help="attacked examples (default: 3)")

@@ -87,7 +87,7 @@ def run_side(side: str, size: Size, threads: int) -> Costs:
 
 
 class Largest:
-    """The largest tensor that the layer which scores words gives."""
+    """The largest output of the layer that scores words."""
 
     def __init__(self, model: Any) -> None:
         self.bytes = 0

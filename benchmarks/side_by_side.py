@@ -22,7 +22,7 @@ from orchestrator.run.environment import environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CPU_EVERY, MEMORY_EVERY = 0.2, 2.0  # seconds
-GONE_WITHIN = 30.0  # seconds: what a command leaves running would cost the next one time
+GONE_WITHIN = 30.0  # seconds: processes that a command leaves running would slow down the next one
 Costs = dict[str, float]
 
 
@@ -45,7 +45,7 @@ class Usage:
 
 
 class Tree:
-    """A process and all that descend from it, those that it left behind too."""
+    """A process and all its descendants, including those whose parent has ended."""
 
     def __init__(self, pid: int) -> None:
         self.root = psutil.Process(pid)
@@ -77,7 +77,7 @@ class Tree:
 
 
 def parent_of(process: psutil.Process) -> int | None:
-    """Its parent's number; None of a process that is gone."""
+    """Its parent's id; None if the process has ended."""
     try:
         return int(process.ppid())
     except psutil.Error:
@@ -92,7 +92,7 @@ def status(process: psutil.Process) -> str:
 
 
 def memory_of(process: psutil.Process) -> tuple[float, float] | None:
-    """Proportional and resident set size; None of a process that is gone."""
+    """Proportional and resident set size; None if the process has ended."""
     try:
         full = process.memory_full_info()
     except psutil.Error:
@@ -101,7 +101,7 @@ def memory_of(process: psutil.Process) -> tuple[float, float] | None:
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Usage:
-    """Run a command to its end. Raises RuntimeError with its last lines where it fails."""
+    """Run a command to its end. Raises RuntimeError with its last lines if it fails."""
     started = time.perf_counter()
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -152,14 +152,14 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the same columns as Markdown; the first column is what the others are figures of."""
+    """Rows of the same columns as Markdown; the first column names the rows."""
     first, *others = rows[0]
     lines = [f"| {first} | {' | '.join(others)} |", "| --- |" + " --: |" * len(others)]
     return "\n".join([*lines, *(f"| {' | '.join(map(str, row.values()))} |" for row in rows)])
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on, as plain JSON."""
+    """The machine of a measurement, as plain JSON."""
     return {**environment(), "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d")}
 
 

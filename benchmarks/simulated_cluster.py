@@ -67,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case; times in hours, planning in seconds, memory in MB."""
+    """The outcome of a case; times in hours, planning in seconds, memory in MB."""
 
     name: str
     cells: int
@@ -123,7 +123,7 @@ def expected_attack(cell: Cell) -> float:
 
 
 def drawn(mean: float, key: str) -> float:
-    """A duration by its mean, the same for equal keys but for their hash, which versions change."""
+    """A duration by its mean, the same for equal keys without their hash, which versions change."""
     name = key.rpartition("-")[0]
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     return mean * random.Random(seed).lognormvariate(-SIGMA * SIGMA / 2, SIGMA)
@@ -205,11 +205,11 @@ class Cluster:
         self._note_capacity()
 
     def run(self) -> None:
-        """To the end. Raises RuntimeError where nothing runs and cells are left."""
+        """Run to the end. Raises RuntimeError if nothing runs but cells are left."""
         while not self._hand_out():
             self._start_pending()
             if not self.trials or not self.events:
-                raise RuntimeError("nothing runs and cells are left")
+                raise RuntimeError("nothing runs but cells are left")
             self.now, _, what, which = heapq.heappop(self.events)
             if what == "lost":
                 self._lose(which)
@@ -233,7 +233,7 @@ class Cluster:
         self.capacity.append((self.now, cpus, gpus))
 
     def _hand_out(self) -> bool:
-        """Take all that the searcher gives now; whether that was the last."""
+        """Take all that the searcher gives now; returns whether that was the last."""
         started = time.perf_counter()
         while True:
             name = f"t{self.count}"
@@ -298,7 +298,7 @@ class Cluster:
         self._tell(lambda: self.searcher.on_trial_complete(name, result))
 
     def _lose(self, node: int) -> None:
-        """A node is gone: fits on it begin anew, attacks go on where they were."""
+        """A node is lost: its fits restart from the beginning, its attacks continue."""
         self.lost += 1
         for name, trial in list(self.trials.items()):
             if trial.node == node:
@@ -326,7 +326,7 @@ class Cluster:
         self.searcher_seconds += time.perf_counter() - started
 
     def capacity_used_up(self, work: float, which: int) -> float:
-        """When the cluster, as it came and went, could first have done so much work (seconds)."""
+        """When the cluster, with its lost nodes, could first have done this much work (seconds)."""
         ends = [*(since for since, *_ in self.capacity[1:]), float("inf")]
         for (since, *have), end in zip(self.capacity, ends, strict=True):
             if not have[which]:

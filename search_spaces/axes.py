@@ -1,4 +1,4 @@
-"""What stands on the axes of a grid, as people write it: names, seeds, and choices of them.
+"""The axes of a grid as people write them: names, seeds, and selections of them.
 
 A name or seed that is given twice counts once.
 """
@@ -35,7 +35,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def narrow(axes: Mapping[str, Sequence[str]], only: Iterable[str]) -> dict[str, list[str]]:
     """The values of each axis that `--only` keeps. Raises BadInput for one that is not there."""
-    wanted: dict[str, list[str]] = {}
+    kept: dict[str, list[str]] = {}
     for choice in only:
         axis, equals, listed = choice.partition("=")
         axis, values = axis.strip(), [value.strip() for value in listed.split(",")]
@@ -50,19 +50,19 @@ def narrow(axes: Mapping[str, Sequence[str]], only: Iterable[str]) -> dict[str, 
                     f"--only {choice}: this space has no {axis} {value!r}; "
                     f"{nearest(value, axes[axis])}"
                 )
-        wanted[axis] = list(dict.fromkeys([*wanted.get(axis, []), *values]))
-    return {axis: wanted.get(axis, list(values)) for axis, values in axes.items()}
+        kept[axis] = list(dict.fromkeys([*kept.get(axis, []), *values]))
+    return {axis: kept.get(axis, list(values)) for axis, values in axes.items()}
 
 
 def as_list(value: Any) -> Any:
-    """A name that stands for a list of one."""
+    """A single name as a list of one."""
     if isinstance(value, str) and "," in value:
         raise ValueError(f"expected a list, as [{value}]")
     return value if value is None or isinstance(value, (list, dict)) else [value]
 
 
 def _merged(names: list[str]) -> list[str]:
-    """Each name once. Names of folders are made of them, which not all systems tell by case."""
+    """Each name once. They become folder names, whose case some systems ignore."""
     merged = list(dict.fromkeys(names))
     for number, name in enumerate(merged):
         for other in merged[:number]:
@@ -80,7 +80,7 @@ def as_seeds(value: Any) -> Any:
     seeds: list[Any] = []
     for item in [value] if isinstance(value, str) else value:
         if isinstance(item, bool):
-            raise ValueError(f"a seed is a number, not the truth value {str(item).lower()}")
+            raise ValueError(f"a seed is a number, not the boolean {str(item).lower()}")
         seeds += _ranges(item) if isinstance(item, str) else [item]
         if len(seeds) > MOST_SEEDS:
             raise ValueError(TOO_MANY)
@@ -107,7 +107,7 @@ def _ranges(text: str) -> list[int]:
     return list(seeds)
 
 
-# Names become parts of paths in the catalog and the store: no slash, nothing that leads elsewhere.
+# Names become parts of paths in the catalog and the store: no slash, no `..`.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,40}$")]
 Names = Annotated[
     list[Name],
@@ -135,7 +135,7 @@ class Axes(Written):
 
 
 class Some(Written):
-    """Some places of the grid: those that have one of these names on each axis that is given."""
+    """Part of the grid: the places that have one of these names on each axis given."""
 
     dataset: Names = Field([])
     model: Names = Field([])
@@ -155,7 +155,7 @@ class Some(Written):
         return {axis: values for axis in axes if (values := getattr(self, axis, None))}
 
     def has(self, place: Mapping[str, object]) -> bool:
-        """Whether a place is one of them; an axis that it lacks has none of the values."""
+        """Whether a place is one of them; a place without an axis has none of its values."""
         return all(place.get(axis) in values for axis, values in self.given().items())
 
     @model_serializer

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from search_spaces.dataset_checks import problems
+from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
 from search_spaces.yaml_file import Written, read
 
@@ -30,7 +30,7 @@ class Entry(Written):
 
 
 class Hub(Written):
-    """Where a data set lies on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
+    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
 
     repository: str
     folder: str = "data"
@@ -40,8 +40,8 @@ class Hub(Written):
 class Prompts(Written):
     """Templates with one [MASK] each, and the label words (verbalizer) of each class.
 
-    A template that begins with [SEP] follows the input; any other stands before it. A causal model
-    takes `decoder_templates`: they begin with [SEP] and end with the mask.
+    A template that begins with [SEP] follows the input; any other precedes it. A causal model
+    uses `decoder_templates`: they begin with [SEP] and end with the mask.
     """
 
     templates: list[str] = Field(min_length=1)
@@ -50,7 +50,7 @@ class Prompts(Written):
 
 
 class PromptSet(Written):
-    """A named variant of a data set's prompts, for ablations; what it leaves out stays."""
+    """A named variant of a data set's prompts, for ablations; what it does not set stays."""
 
     templates: list[str] | None = None
     decoder_templates: list[str] | None = None
@@ -123,19 +123,21 @@ class Dataset(Entry):
     @model_validator(mode="after")
     def _consistent(self) -> "Dataset":
         if self.attacked not in self.columns:
-            raise ValueError(f"attacked is {self.attacked!r}, which is none of columns")
+            raise ValueError(f"attacked is {self.attacked!r}, which is not one of columns")
         return self
 
     def rows_identity(self) -> dict[str, str]:
-        """What else than splits and columns decides over rows, named where it is not as usual.
+        """What selects rows besides splits and columns; only what differs from the default.
 
-        Keys hold this, so that those of data sets that have none of it stay as they are.
+        Keys include this, so the keys of data sets with the defaults do not change.
         """
         identity: dict[str, str] = {}
         if self.missing != "error":
             identity["missing"] = self.missing
         if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):
-            identity["shares"] = "of the whole split"  # once of what the share before had left
+            identity["shares"] = (
+                "of the whole split"  # formerly: of what the previous share had left
+            )
         return identity
 
 
@@ -153,7 +155,7 @@ class LanguageModel(Entry):
     @model_validator(mode="after")
     def _one_place(self) -> "LanguageModel":
         if (self.packaged is None) == (self.hub is None):
-            raise ValueError("a model lies in one place: give packaged or hub")
+            raise ValueError("give either packaged or hub")
         return self
 
 
@@ -162,7 +164,7 @@ class Head(Entry):
 
     pretrained: False leaves the language model's weights random. probe_first: linear probing before
     fine-tuning. prompt_set and templates: a variant of the data set's prompts, and how many of its
-    templates. not_for: kinds of model that it does not apply to, with the reason.
+    templates are used. not_for: kinds of model that it does not apply to, with the reason.
     """
 
     kind: str
@@ -216,18 +218,17 @@ class Catalog:
 
     def names(self, axis: str) -> list[str]:
         """All names an axis knows, sorted."""
-        found = {path.stem for folder in self.folders for path in _files(folder, axis)}
-        return sorted(found)
+        return sorted({path.stem for folder in self.folders for path in _files(folder, axis)})
 
     def path(self, axis: str, name: str) -> Path:
         """The file of a name. Raises BadInput with the nearest valid names where there is none."""
         for folder in self.folders:
             paths = [folder / f"{axis}s" / f"{name}{ending}" for ending in ENDINGS]
-            found = [path for path in paths if path.is_file()]
-            if len(found) > 1:
-                raise BadInput(f"{found[0]} and {found[1].name} mean the same {axis}; keep one")
-            if found:
-                return found[0]
+            files = [path for path in paths if path.is_file()]
+            if len(files) > 1:
+                raise BadInput(f"{files[0]} and {files[1].name} mean the same {axis}; keep one")
+            if files:
+                return files[0]
         raise BadInput(f"unknown {axis} {name!r}; {nearest(name, self.names(axis))}")
 
     def entry(self, axis: str, name: str) -> Entry:
@@ -252,7 +253,7 @@ class Catalog:
 
 
 def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str | None:
-    """The prompts a head uses on a data set, None where it uses none, or why there are none."""
+    """The prompts a head uses on a data set; None if it uses none; text if it lacks them."""
     if not head.uses_prompts:
         return None
     if data.prompts is None:
@@ -280,7 +281,8 @@ def attack_settings(
 ) -> dict[str, Any]:
     """An attack's settings, resolved: as published, then the protocol's, then the resources'.
 
-    Raises BadInput, for a kind of ours, where one is not among those that it has.
+    Raises BadInput where a kind of this package lacks a setting, has no such setting, or has a
+    value of another type.
     """
     by_protocol = {str(name): part for name, part in attack.protocols.items()}
     by_resources = {str(name): part for name, part in attack.resources.items()}
@@ -289,25 +291,27 @@ def attack_settings(
         **by_protocol.get(protocol, {}),
         **by_resources.get(resources, {}),
     }
-    found = {
+    settings = {
         name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
         for name, value in resolved.items()
     }
-    _check_attack_settings(attack, found)
-    return found
+    _check_attack_settings(attack, settings)
+    return settings
 
 
-def _check_attack_settings(attack: Attack, found: dict[str, Any]) -> None:
+def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
     file = PACKAGED / "attacks" / f"{attack.kind}.yaml"
-    known = _read(file, Attack).settings if file.is_file() else found
-    for name in {**attack.settings, **found}.keys() - known.keys():
+    known = _read(file, Attack).settings if file.is_file() else settings
+    for name in {**attack.settings, **settings}.keys() - known.keys():
         raise BadInput(f"attack kind {attack.kind} has no setting {name!r}; {nearest(name, known)}")
     for name, value in known.items():
-        if name not in found:
-            raise BadInput(f"attack kind {attack.kind} needs the setting {name!r}, as {value!r}")
-        given = found[name]
+        if name not in settings:
+            raise BadInput(f"attack kind {attack.kind} needs the setting {name!r}, e.g. {value!r}")
+        given = settings[name]
         if isinstance(given, bool) != isinstance(value, bool) or isinstance(given, str):
-            raise BadInput(f"attack kind {attack.kind}: {name} is {given!r}, not like {value!r}")
+            raise BadInput(
+                f"attack kind {attack.kind}: {name} is {given!r}; expected a value like {value!r}"
+            )
 
 
 def _files(folder: Path, axis: str) -> list[Path]:
@@ -319,8 +323,8 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     document = read(path)
     entry = document.validated(entry_type)
     for place in document.words_for_truths("settings", "protocols", "resources"):
-        raise document.error(place, ": write true or false, or quote it where the word is meant")
+        raise document.error(place, ": write true or false, or quote the word")
     if isinstance(entry, Dataset):
-        for place, problem in problems(entry):
+        for place, problem in dataset_problems(entry):
             raise document.error(place, f": {problem}")
     return entry

@@ -1,4 +1,4 @@
-"""One cell of the grid, fully resolved: what a trial is told, and what its result depends on.
+"""One cell of the grid, fully resolved: a trial's input, and what its result depends on.
 
 The plan makes these (orchestrator/plan), a trial runs them (trainables/cell.py), and the store
 keeps them as JSON beside the results.
@@ -38,7 +38,7 @@ class OtherDataset(BaseModel):
 
     @property
     def stored_as(self) -> str:
-        """What an evaluation is stored by: it is done again when the other data set changes."""
+        """The name of an evaluation in the store; a change of the other data set changes it."""
         rows = "-".join(value.replace(" ", "_") for value in self.data.rows_identity().values())
         return "-".join(filter(None, [self.name, self.digest[:10], rows]))
 
@@ -46,9 +46,9 @@ class OtherDataset(BaseModel):
 class Fit(BaseModel):
     """Everything of a cell but the attack: the fine-tuned model that attacks share.
 
-    `dataset_digest` and `model_digest` are SHA-256 digests of the files that were planned with;
+    `dataset_digest` and `model_digest` are SHA-256 digests of the files at planning time;
     a trial that finds other files refuses to run. `prompts`: what this head uses with this model.
-    `identity` is all that the key is a hash of.
+    `identity`: everything that the key is a hash of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,8 +73,8 @@ class Fit(BaseModel):
 class Cell(BaseModel):
     """One cell: a fit and an attack on it.
 
-    `log` names the attack log. It is the same for every number of examples, so that asking for
-    more of them attacks only the new ones. `identity` is all that the log's name is a hash of.
+    `log` names the attack log. It is the same for every number of examples, so asking for
+    more of them attacks only the new ones. `identity`: everything that the log's name is a hash of.
     `precision`: see trainables/precision.py. `seconds_per_example`: see AttackSettings.
     """
 

@@ -1,7 +1,7 @@
-"""What is wrong with a data set's catalog file though each of its values is well-formed.
+"""Checks of a data set's catalog file whose values are each well-formed.
 
-These are checks of the file alone, as someone writes it; rows are looked at when they are read.
-They are no validators of the models: cells that a store holds are read whatever they say.
+They look at the file alone; rows are checked when they are read. They are not pydantic validators,
+so that cells in a store can always be read.
 """
 
 import re
@@ -16,11 +16,11 @@ Problem = tuple[Place, str]  # the place of a value, and what is wrong with it
 TOKENS_OF_MODELS = re.compile(
     r"<(mask|pad|unk|sep|cls|bos|eos|/?s)>|<\|\w+\|>|\[(CLS|PAD|UNK|cls|pad|unk|mask|sep)\]"
 )
-OUR_TOKENS = ("[MASK]", "[SEP]")  # in templates, where they stand for those of any model
+OUR_TOKENS = ("[MASK]", "[SEP]")  # in templates, in place of those of any model
 
 
-def problems(data: "Dataset") -> Iterator[Problem]:
-    """All that is wrong, in the order of the file."""
+def dataset_problems(data: "Dataset") -> Iterator[Problem]:
+    """Everything that is wrong, in the order of the file."""
     for place, names in {"columns": data.columns, "labels": data.labels}.items():
         yield from _twice((place,), names)
     if not all(map(str.strip, data.labels)):
@@ -38,7 +38,7 @@ def problems(data: "Dataset") -> Iterator[Problem]:
 def _twice(place: Place, values: list[str]) -> Iterator[Problem]:
     for number, value in enumerate(values):
         if value in values[:number]:
-            yield (*place, number), f"{value!r} stands twice; keep one"
+            yield (*place, number), f"{value!r} appears twice; keep one"
 
 
 def _splits(splits: "Splits") -> Iterator[str]:
@@ -49,14 +49,14 @@ def _splits(splits: "Splits") -> Iterator[str]:
         if total > 100:
             yield f"the shares of {split} are {total} % in all"
         if total == 100 and rest:
-            yield f"{rest[0]} is what the shares of {split} leave, which is nothing"
+            yield f"the shares of {split} leave nothing for {rest[0]}"
 
 
 def _prompts(place: Place, prompts: "Prompts | PromptSet", classes: int) -> Iterator[Problem]:
     for name in ("templates", "decoder_templates"):
         templates = getattr(prompts, name)
         if templates is not None and not templates:
-            yield (*place, name), "it names none; leave it out"
+            yield (*place, name), "it is empty; leave it out"
         yield from _twice((*place, name), templates or [])
         for template in templates or []:
             for text in _template(template, decoder=name == "decoder_templates"):
@@ -69,19 +69,19 @@ def _prompts(place: Place, prompts: "Prompts | PromptSet", classes: int) -> Iter
 
 
 def _template(template: str, decoder: bool) -> Iterator[str]:
-    if found := TOKENS_OF_MODELS.search(template):
-        yield f"write [MASK] and [SEP], which each model has tokens of its own for, not {found[0]}"
+    if token := TOKENS_OF_MODELS.search(template):
+        yield f"write [MASK] and [SEP], which become each model's own tokens, not {token[0]}"
     if template.count("[MASK]") != 1:
         yield "a template needs exactly one [MASK]"
     if template != template.lstrip() and template.lstrip().startswith("[SEP]"):
-        yield "a template begins with [SEP], without a blank before it"
+        yield "a template begins with [SEP], without a space before it"
     if decoder and not (template.startswith("[SEP]") and template.rstrip().endswith("[MASK]")):
         yield "a decoder template begins with [SEP] and ends with [MASK]"
 
 
 def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
     if len(label_words) != classes:
-        yield "it needs one list a label, in the order of labels"
+        yield "it needs one list per label, in the order of labels"
     of_class: dict[str, int] = {}
     for number, words in enumerate(label_words):
         if not words:
@@ -90,10 +90,10 @@ def _label_words(label_words: list[list[str]], classes: int) -> Iterator[str]:
             if not word:
                 yield f"a label word of class {number} is empty"
             elif TOKENS_OF_MODELS.search(word) or word in OUR_TOKENS:
-                yield f"{word!r} is no word: it has a token of the model's own"
+                yield f"{word!r} is a special token, not a word"
             elif of_class.get(word, number) != number:
                 yield (
-                    f"{word!r} stands in classes {of_class[word]} and {number}: neither could win "
-                    "over the other"
+                    f"{word!r} is in classes {of_class[word]} and {number}: it cannot "
+                    "distinguish them"
                 )
             of_class[word] = number

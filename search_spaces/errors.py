@@ -14,7 +14,7 @@ class BadInput(Exception):
 
 
 def first_line(error: BaseException, with_type: bool = False) -> str:
-    """The first line of an error's message; the name of its type if it has none, or before it."""
+    """The first line of an error's message, or its type's name; with_type: the name before it."""
     name, lines = type(error).__name__, str(error).strip().splitlines()
     if not lines:
         return name

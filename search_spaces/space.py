@@ -3,7 +3,7 @@
     load("embedded")                                the space of that name in this package
     load("my/space.yaml", only=[...], sets=[...])   a file, changed from the command line
 
-What a name on an axis means stands in the catalog (catalog.py), never here.
+What a name on an axis means is in the catalog (catalog.py), never here.
 """
 
 import math
@@ -91,14 +91,14 @@ class PhaseResources(Written):
 
 
 class Resources(Written):
-    """Resources by phase: a fit wants a GPU, an attack wants CPUs and a slice of a GPU."""
+    """Resources by phase: a fit needs a GPU, an attack needs CPUs and a share of a GPU."""
 
     fit: PhaseResources = PhaseResources()
     attack: PhaseResources = PhaseResources()
 
 
 class Override(Written):
-    """Settings of some places of the grid that differ from the space's."""
+    """Settings that differ from the space's for part of the grid."""
 
     when: Some
     fit: FitSettings = FitSettings()
@@ -125,7 +125,7 @@ class Override(Written):
         return self
 
     def changes(self) -> dict[str, Any]:
-        """The settings that it names, by section."""
+        """The settings that it changes, by section."""
         parts = {"fit": self.fit, "attack": self.attack, "resources": self.resources}
         set_ = {name: part.model_dump(exclude_unset=True) for name, part in parts.items()}
         return {name: part for name, part in set_.items() if _leaves(part)}
@@ -181,7 +181,7 @@ class Space(Written):
         return self._catalog
 
     def settings_at(self, **place: str) -> PlaceSettings:
-        """The settings of a place. Without its attack: those of its fit, and no others."""
+        """The settings of a place; without an attack in it, only those of its fit."""
         changes: dict[str, Any] = {}
         for override in self.overrides:
             if override.when.has(place):
@@ -206,7 +206,7 @@ class Space(Written):
         return list(dict.fromkeys(every))
 
     def used(self, axis: str) -> list[str]:
-        """The names on an axis that some cell has: not those that are left out everywhere."""
+        """The names on an axis that at least one cell has: without those excluded everywhere."""
         names: list[str] = getattr(self.axes, axis)
         if not self.exclude:
             return names
@@ -220,7 +220,7 @@ class Space(Written):
         return list(filter(has_cell, names))
 
     def excluded(self, place: Mapping[str, object]) -> str:
-        """Why a place, or every place that has these values, is left out; "" where it is not."""
+        """Why a place, or every place with these values, is excluded; empty if it is not."""
         reasons = (each.reason for each in self.exclude if each.has(place))
         return " ".join(next(reasons, "").split())
 
@@ -240,9 +240,9 @@ def load(
     """Load a space by name or file, changed as the command line asks.
 
     only: `axis=value[,value]`, keeps these values of an axis. sets: `path=value`, where path is
-    dotted (`fit.learning_rate`) and value is YAML; seeds and precision: of the options of these
-    names. What they set holds everywhere: overrides do not change it. Raises BadInput for anything
-    unknown.
+    dotted (`fit.learning_rate`) and value is YAML; seeds and precision: the options of these
+    names. What they set applies everywhere: overrides do not change it. Raises BadInput for
+    anything unknown.
     """
     path = _find(space)
     document = read(path)
@@ -292,13 +292,13 @@ def _check_evaluate_also(space: Space, document: Document) -> None:
             if len(space.catalog.dataset(other).labels) != len(labels):
                 raise document.error(
                     ("evaluate_also", name),
-                    f": {other} has other labels than {name} "
+                    f": {other} has different labels from {name} "
                     f"({', '.join(space.catalog.dataset(other).labels)}; {', '.join(labels)})",
                 )
 
 
 def _axes_of(content: dict[str, Any]) -> dict[str, Any]:
-    """The names and seeds that a file has, whatever else is wrong with it."""
+    """A file's names and seeds, even if other things in it are wrong."""
     axes = content.get("axes")
     try:
         seeds = as_seeds(content.get("seeds", [0]))
@@ -309,9 +309,9 @@ def _axes_of(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(space: Space, document: Document, written: dict[str, Any]) -> None:
-    """Raises BadInput where exclude or overrides name what is on no axis.
+    """Raises BadInput where exclude or overrides name something that is on no axis.
 
-    written: the file's own axes, for names that are there but for --set.
+    written: the file's own axes, whose names count even if --set replaced them.
     """
     here = {**space.axes.model_dump(), "seed": space.seeds}
     chosen: list[tuple[Place, Some]] = [
@@ -390,7 +390,7 @@ def _nearest_path(path: tuple[str, ...]) -> str:
 
 
 def _merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """base with what changes has, section by section."""
+    """base updated by changes, section by section."""
     merged = dict(base)
     for name, value in changes.items():
         both = isinstance(value, dict) and isinstance(base.get(name), dict)

@@ -1,9 +1,9 @@
 """Read YAML as people write it, with errors that name the file, the line and the setting.
 
-Plain values mean what YAML 1.2's core schema says: only true and false are truth values (yes, no,
-on and off are words), 010 is ten, 1e-4 is a number, and dates and 12:30:45 are texts. What cannot
-be meant is refused: a key twice, nan and infinity, tags of other types, values that refer to
-themselves or that aliases blow up.
+Plain values mean what YAML 1.2's core schema says: only true and false are booleans (yes, no, on
+and off are words), 010 is ten, 1e-4 is a number, and dates and 12:30:45 are strings. What nobody
+can mean is refused: a key twice, nan and infinity, tags of other types, values that contain
+themselves or grow huge by aliases.
 """
 
 import math
@@ -24,9 +24,9 @@ from search_spaces.errors import BadInput, nearest
 Model = TypeVar("Model", bound=BaseModel)
 Place = tuple[str | int, ...]  # of a value: names, and numbers of list items
 
-MOST_VALUES = 100_000  # in one file, aliases written out
+MOST_VALUES = 100_000  # in one file, with aliases expanded
 LONGEST_SHOWN = 80  # characters of a wrong value
-OTHER_TRUTHS = {"yes", "no", "on", "off"}  # truth values in YAML 1.1
+OTHER_TRUTHS = {"yes", "no", "on", "off"}  # booleans in YAML 1.1
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {
@@ -43,25 +43,25 @@ _PLAIN = {
 
 
 class Written(BaseModel):
-    """Base of all that is read from YAML: an unknown name is an error, never ignored."""
+    """Base of everything read from YAML: an unknown name is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _no_boolean_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, bool):
             kinds = set(_leaves(cls.model_fields[str(info.field_name)].annotation))
             if kinds & {int, float} and bool not in kinds:
-                raise ValueError(f"expected a number, not the truth value {str(value).lower()}")
+                raise ValueError(f"expected a number, not the boolean {str(value).lower()}")
         return value
 
 
 @dataclass
 class Document:
-    """A mapping that was read from YAML, and where each of its values stands.
+    """A mapping that was read from YAML, and the line of each of its values.
 
-    given: values that options of the command line have put in place of the file's.
+    given: values from options of the command line, which replace the file's.
     """
 
     source: str
@@ -70,7 +70,7 @@ class Document:
     given: dict[Place, tuple[str, Node | None]] = field(default_factory=dict)
 
     def put(self, path: tuple[str, ...], value: Any, option: str, node: Node | None = None) -> None:
-        """Put a value where `option` says. The file's other values stay, shared ones too."""
+        """Put a value at a path. The file's other values stay, shared ones too."""
         content = self.content
         for name in path[:-1]:
             inner = content.get(name)
@@ -82,7 +82,7 @@ class Document:
         self.given[path] = (option, node)
 
     def validated(self, model: type[Model]) -> Model:
-        """The content as a model. Raises BadInput naming the first value that is wrong."""
+        """The content as a model. Raises BadInput that names the first wrong value."""
         try:
             return model.model_validate(self.content)
         except ValidationError as error:
@@ -92,7 +92,7 @@ class Document:
             raise self.error(path, _explain(model, wrong, path, self._node(path))) from None
 
     def error(self, path: Place, problem: str) -> BadInput:
-        """The error that a value is wrong: where it stands, and what is wrong."""
+        """The error that a value is wrong: its line, and what is wrong."""
         problem = f"{dotted(path) or 'the file'}{problem}"
         for length in range(len(path), 0, -1):
             if path[:length] in self.given:
@@ -100,7 +100,7 @@ class Document:
         return BadInput(f"{self.source}, line {_line(self.root, path)}: {problem}")
 
     def words_for_truths(self, *names: str) -> Iterator[Place]:
-        """Plain yes, no, on and off below these names: words here, truth values elsewhere."""
+        """Plain yes, no, on and off below these names: words here, booleans in YAML 1.1."""
         for name in names:
             node = _child(self.root, name)
             yield from () if node is None else _words_for_truths(node, (name,))
@@ -114,7 +114,7 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """A file that holds a mapping. Raises BadInput naming file and line where it holds none."""
+    """A file that holds a mapping. Raises BadInput with file and line if it does not."""
     node, content = _load(_text(path), lambda line: f"{path}, line {line}", _CoreLoader)
     if not isinstance(content, dict) or not isinstance(node, MappingNode):
         raise BadInput(f"{path}, line 1: expected `name: value` lines at the top level")
@@ -128,7 +128,7 @@ def read_value(text: str, option: str) -> tuple[Any, Node | None]:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The mapping in a file for another program, whose YAML is 1.1, as PyYAML's and Ray's is."""
+    """The mapping in a file for a program that reads YAML 1.1, as PyYAML and Ray do."""
     _, content = _load(_text(path), lambda line: f"{path}, line {line}", _Loader)
     if not isinstance(content, dict):
         raise BadInput(f"{path}, line 1: expected `name: value` lines at the top level")
@@ -136,7 +136,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def dump(content: dict[str, Any]) -> str:
-    """As YAML that readers of 1.1 and of 1.2 read alike."""
+    """As YAML that means the same in versions 1.1 and 1.2."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
@@ -165,7 +165,7 @@ class _Refused(yaml.MarkedYAMLError):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's, with a look at the whole document before anything is made of it."""
+    """PyYAML's loader, which checks the whole document before it constructs anything."""
 
     texts_as_keys = False
 
@@ -176,9 +176,9 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _check(self, node: Node, sizes: dict[int, int], above: set[int]) -> int:
-        """How many values there are with aliases written out."""
+        """The number of values with aliases expanded."""
         if id(node) in above:
-            raise _Refused(node, "a value that holds itself")
+            raise _Refused(node, "a value that contains itself")
         if id(node) not in sizes:
             inner: list[Node] = []
             if isinstance(node, MappingNode):
@@ -190,7 +190,7 @@ class _Loader(yaml.SafeLoader):
             sizes[id(node)] = 1 + sum(self._check(each, sizes, above) for each in inner)
             above.remove(id(node))
             if sizes[id(node)] > MOST_VALUES:
-                raise _Refused(node, f"more than {MOST_VALUES:,} values, aliases written out")
+                raise _Refused(node, f"more than {MOST_VALUES:,} values with aliases expanded")
         return sizes[id(node)]
 
     def _check_keys(self, node: MappingNode) -> None:
@@ -205,12 +205,12 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if name in lines:
                 where = f"lines {lines[name]} and {line}"
-                raise _Refused(key, f"{name} stands twice ({where}); keep one of them")
+                raise _Refused(key, f"{name} appears twice ({where}); keep one of them")
             lines[name] = line
 
 
 class _CoreLoader(_Loader):
-    """Plain values as YAML 1.2's core schema has them, and no other types."""
+    """Plain values by YAML 1.2's core schema, and no other types."""
 
     texts_as_keys = True
 
@@ -235,7 +235,7 @@ class _CoreLoader(_Loader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what either version of YAML would not read as a text."""
+    """Quotes what either version of YAML would not read as a string."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -270,7 +270,7 @@ def _text(path: Path) -> str:
 
 
 def _load(text: str, where: Callable[[int], str], kind: type[_Loader]) -> tuple[Node | None, Any]:
-    """A document's nodes and what they mean. where: names a line of the text."""
+    """A document's nodes and its content. where: names a line of the text."""
     try:
         loader = kind(text)
         node = loader.checked()
@@ -279,7 +279,7 @@ def _load(text: str, where: Callable[[int], str], kind: type[_Loader]) -> tuple[
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = f"{error.problem}"
         if problem == "but found another document":
-            problem = "a second document begins here; a file holds one"
+            problem = "a second document begins here; a file has one"
         elif not isinstance(error, _Refused):
             problem = f"not valid YAML: {problem}"
         raise BadInput(f"{where(line)}: {problem}") from None
@@ -291,7 +291,7 @@ def _load(text: str, where: Callable[[int], str], kind: type[_Loader]) -> tuple[
 
 
 def _explain(model: type[BaseModel], error: ErrorDetails, path: Place, node: Node | None) -> str:
-    """What is wrong with a value, to stand behind its path."""
+    """What is wrong with a value, to follow its path."""
     kind, value = error["type"], error["input"]
     raw = node.value if isinstance(node, ScalarNode) else "" if value is None else str(value)
     got = "" if isinstance(value, dict) else f" (got {_cut(repr(value))})"
@@ -304,7 +304,9 @@ def _explain(model: type[BaseModel], error: ErrorDetails, path: Place, node: Nod
     if (value is None and not raw) or value == []:
         return " is empty; give a value, or leave the name out"
     if kind == "string_type" and isinstance(value, (bool, int, float, NoneType)):
-        return f': {_cut(raw)} is read as {_kind(value)}; quote it to have a text: "{_cut(raw)}"'
+        return (
+            f': {_cut(raw)} is read as {_kind(value)}; quote it to make it a string: "{_cut(raw)}"'
+        )
     if kind.startswith("string_pattern"):
         return (
             ": a name has letters, digits, . _ and -, begins with a letter or digit, and is at "
@@ -313,7 +315,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails, path: Place, node: Nod
     if kind == "list_type" and isinstance(value, str):
         return f": expected a list, as [{_cut(value)}]{got}"
     expected = {
-        "string_type": "a text",
+        "string_type": "a string",
         "int_": "a whole number",
         "float_": "a number",
         "finite_number": "a number that is neither infinite nor nan",
@@ -329,7 +331,7 @@ def _explain(model: type[BaseModel], error: ErrorDetails, path: Place, node: Nod
 
 
 def _line(root: Node, path: Place) -> int:
-    """The line of the last value on a path that is there; a mapping's are where its names stand."""
+    """The line of the last existing value on a path; in a mapping, the line of its name."""
     line = root.start_mark.line + 1
     node: Node | None = root
     for name in path:
@@ -345,7 +347,7 @@ def _line(root: Node, path: Place) -> int:
 
 
 def _find(node: Node | None, path: Place) -> Node | None:
-    """The node at a path; a lone name stands for a list of one."""
+    """The node at a path; a single name counts as a list of one."""
     for name in path:
         lone = isinstance(node, ScalarNode) and name == 0
         node = node if node is None or lone else _child(node, name)
@@ -401,7 +403,7 @@ def _is_model(annotation: object) -> bool:
 
 def _kind(value: object) -> str:
     if isinstance(value, bool):
-        return "a truth value"
+        return "a boolean"
     return "no value" if value is None else "a number"
 
 

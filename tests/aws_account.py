@@ -1,7 +1,7 @@
-"""An AWS account of moto's, in this process, and cluster files that are filled in.
+"""An AWS account simulated by moto in this process, and completed cluster files.
 
-AWS is the one thing here that cannot be had for real. What moto leaves out of CloudFormation and is
-needed here is added: rules of security groups for IPv6, and changes of rules.
+AWS is the one service that is simulated. What moto lacks of CloudFormation is added: IPv6 rules of
+security groups, and changes of rules.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ def filled_in(file: Path) -> str:
 
 
 def make_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A home of the test's own, with an ssh key in it, and no AWS account."""
+    """A home folder for the test, with an ssh key and without AWS credentials."""
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.chdir(REPOSITORY)
     for name in [name for name in os.environ if name.startswith("AWS_")]:

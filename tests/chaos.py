@@ -1,12 +1,12 @@
-"""Kill a small sweep at random moments, over and over, and check that nothing was lost or doubled.
+"""Kill a small sweep at random moments, repeatedly, and check that nothing is lost or duplicated.
 
     python tests/chaos.py --kills 100 --seed 0
 
 Each round is one sweep on a fresh store that is killed a few times, run again until it ends, and
-then compared with a sweep that nobody disturbed. What is killed, with -9: the driver, a worker, the
+then compared with an undisturbed sweep. What is killed, with -9: the driver, a worker, the
 raylet, one of Ray's agents, the MLflow server. And the store's disk is full, or read-only, for a
 while. The moments are drawn from the seed; what runs at a moment depends on the machine. Exit code
-0 when all rounds held.
+0 if all rounds pass.
 """
 
 import argparse
@@ -42,7 +42,7 @@ LIBRARIES_OWN = ("ray", "torchinductor_")  # logs and a cache, one for all proce
 
 @dataclass
 class Round:
-    """One sweep on its own store, under its own name in MLflow; its processes carry a mark."""
+    """One sweep on its own store, under its own name in MLflow; its processes have a marker."""
 
     folder: Path
     tracking_uri: str
@@ -90,7 +90,7 @@ class Round:
         """Every stored example by log and id. A record holds the seconds that its example took."""
         found = {}
         for path in self.store.glob("attacks/*/*.json*"):
-            with contextlib.suppress(FileNotFoundError):  # It was merged meanwhile.
+            with contextlib.suppress(FileNotFoundError):  # It was merged in the meantime.
                 for line in path.read_text().splitlines() if path.suffix == ".jsonl" else [None]:
                     record = json.loads(line if line is not None else path.read_text())
                     found[path.parent.name, record["id"]] = json.dumps(record)
@@ -102,7 +102,7 @@ class Round:
 
 
 def disturb(round: Round, kind: str, server: "Server", draw: random.Random) -> str:
-    """Do the harm; returns what was done, for the log; "" where there was nothing to kill."""
+    """Do the damage; returns a line for the log, empty if there was nothing to kill."""
     if kind == "mlflow":
         server.kill()
         away = draw.uniform(1, 10)
@@ -134,7 +134,7 @@ def disturb(round: Round, kind: str, server: "Server", draw: random.Random) -> s
 def run_round(
     round: Round, kills: int, kinds: list[str], server: "Server", draw: random.Random
 ) -> int:
-    """One sweep to its end, disturbed at most so often; returns how often it was."""
+    """One sweep to its end, with a limit on disturbances; returns their number."""
     done, attempts = 0, 0
     kept: dict[tuple[str, int], str] = {}
     while True:
@@ -178,16 +178,16 @@ def check(round: Round, kept: dict[tuple[str, int], str]) -> None:
     assert not again, f"examples attacked twice: {again}"
     assert not list(round.store.rglob("*.part")), "half-written files in the store"
     assert not list(round.store.glob("drivers/*")), "a driver's file is left in the store"
-    # Ray kills a worker that is slow to end; what that left, the next sweep removes.
+    # Ray kills a worker that ends slowly; the next sweep removes its leftovers.
     deadline = time.monotonic() + 30
     while (left := temporary_files(round)) and time.monotonic() < deadline:
-        time.sleep(0.5)  # A process counts as there until its parent or init has heard of its end.
+        time.sleep(0.5)  # An ended process still exists until its parent or init has reaped it.
     assert not left, f"temporary files: {left}"
     check_mlflow(round)
 
 
 def temporary_files(round: Round) -> list[str]:
-    """Names of what is left of ours when the leftovers of ended processes are removed."""
+    """Names of our files that remain after leftovers of ended processes are removed."""
     with patch.object(tempfile, "tempdir", str(round.folder / "tmp")):
         remove_leftovers()
     names = [path.name for path in (round.folder / "tmp").iterdir()]
@@ -219,7 +219,7 @@ def check_mlflow(round: Round) -> None:
 class Server:
     """An MLflow server on this machine that can be killed and comes back on the same port.
 
-    Not served: its database alone.
+    Not served: only its database.
     """
 
     def __init__(self, folder: Path, served: bool) -> None:
@@ -264,7 +264,7 @@ class Server:
 
 @contextlib.contextmanager
 def unwritable(store: Path) -> Iterator[None]:
-    """Within it nothing can be written to the store: its small disk is full, or it is read-only."""
+    """In this block the store cannot be written: its small disk is full, or it is read-only."""
     if os.getuid() == 0:
         ballast = store / "ballast"
         with contextlib.suppress(OSError), open(ballast, "wb") as file:
@@ -288,8 +288,8 @@ def unwritable(store: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, kinds: list[str]) -> Iterator[None]:
-    """A disk of its own for the store where that can be had: root writes on any that is only
-    read-only. Without it the store is not disturbed."""
+    """A separate disk for the store, if possible: root can write to read-only folders. Without it
+    the store is not disturbed."""
     if os.getuid() != 0:
         yield
         return
@@ -309,7 +309,7 @@ def small_disk(folder: Path, kinds: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def ended_with(round: Round) -> Iterator[None]:
-    """However it ends, none of the round's processes stays."""
+    """None of the round's processes outlives the block."""
     try:
         yield
     finally:
@@ -319,7 +319,7 @@ def ended_with(round: Round) -> Iterator[None]:
 
 
 def run(kills: int, seed: int, kinds: list[str], folder: Path) -> None:
-    """Rounds until so many disturbances are done. Raises AssertionError where anything was lost."""
+    """Rounds until the number of disturbances is reached. Raises AssertionError on any loss."""
     draw = random.Random(seed)
     server = Server(folder, served="mlflow" in kinds)
     server.start()

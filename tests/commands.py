@@ -1,4 +1,4 @@
-"""Running the project's commands in processes of their own, and the few cells they mostly run."""
+"""Run the project's commands in separate processes, on a few cells by default."""
 
 import os
 import signal
@@ -33,12 +33,12 @@ def small(
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment at the moment, for one that finds the project from any folder."""
+    """This process's environment, with the project importable from any folder."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
 
 
 def command(name: str, *arguments: str) -> list[str]:
-    """A command of the orchestrator, as a process is started with it."""
+    """The arguments that start a command of the orchestrator as a process."""
     return [sys.executable, "-m", f"orchestrator.{name}", *arguments]
 
 
@@ -67,7 +67,7 @@ def kill(process: "subprocess.Popen[Any]") -> None:
 
 
 def kill_when(condition: Callable[[], Any], process: "subprocess.Popen[Any]") -> None:
-    """Kill a process and all of its group as soon as something is so."""
+    """Kill a process and all of its group as soon as a condition is true."""
     wait_for(condition, process, every=0.02)
     kill(process)
 
@@ -77,7 +77,7 @@ def wait_for(
     process: "subprocess.Popen[Any] | None" = None,
     every: float = 0.1,
 ) -> Any:
-    """What the condition gives once it is true; it fails where the process ends before."""
+    """The condition's value once it is true; fails if the process ends first."""
     deadline = time.monotonic() + PATIENCE
     while not (found := condition()):
         assert process is None or process.poll() is None, "it ended before"

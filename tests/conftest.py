@@ -1,4 +1,4 @@
-"""Shared by all tests: tiny models and data sets made on the spot, and where real assets lie."""
+"""Shared by all tests: tiny models and data sets made here, and the place of real assets."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Tests log into stores of their own, whatever MLflow the one who runs them logs to.
+# Tests log into their own stores, whatever MLflow server the environment names.
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 REPOSITORY = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_assets() -> Path:
-    """Real public data sets in the folder source's layout; not everywhere there."""
+    """Real public data sets in the folder source's layout; not on every machine."""
     folder = REPOSITORY.parent / "shared" / "assets"
     if not folder.is_dir():
         pytest.skip("needs real data sets in ../shared/assets, which this machine does not have")
@@ -41,7 +41,7 @@ def real_assets() -> Path:
 
 
 class S3:
-    """A server on this machine that speaks S3; what it holds outlives `stop` and `start`."""
+    """A server on this machine that speaks S3; its contents survive `stop` and `start`."""
 
     def __init__(self) -> None:
         with socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""Stores made by hand, without any model: what trials would have written."""
+"""Stores written by hand, without any model, as trials would write them."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def record(id: int, status: str) -> dict[str, Any]:
 
 
 def write(cell: Cell, store: Store, status: Status, finished: int = EXAMPLES) -> None:
-    """Store a cell as a trial does; with fewer than EXAMPLES `finished`, as one in mid-attack."""
+    """Store a cell as a trial does; with fewer than EXAMPLES `finished`, as during its attack."""
     fit = {"key": cell.fit.key, "seconds": 8.0, "curve": []}
     _write_fit(cell, store, {**fit, "validation_accuracy": 0.9, "test_accuracy": 0.8})
     store.write_cell(cell.key, json.loads(cell.model_dump_json()))

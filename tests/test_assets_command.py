@@ -35,7 +35,7 @@ from trainables.assets import EMBEDDED
 from trainables.attacks.downloads import ARCHIVES, Archive
 
 GLUE, BERT = "nyu-mll/glue", "google-bert/bert-base-uncased"
-BIG = 256 * 2**20  # bytes of a file that is long enough in copying to be killed
+BIG = 256 * 2**20  # bytes of a file whose copying takes long enough to be killed
 
 
 def write_space(folder: Path, resources: str, *attacks: str) -> str:
@@ -189,7 +189,7 @@ def test_what_is_missing_is_listed_and_fetching_it_names_the_repository(
 def test_another_revision_takes_the_place_of_the_one_that_was_fetched(
     hub: dict[str, str], tmp_path: Path
 ) -> None:
-    """Also where it comes in fewer files; what else lies there is never read with it."""
+    """Also if it comes in fewer files; other files there are never read with it."""
     space, folder = write_space(tmp_path, "embedded", "misspellings"), tmp_path / "assets"
     assert fetch(space, folder, hub).returncode == 0
     (repository,) = Path(hub["HF_HOME"]).glob("hub/datasets--*")
@@ -228,7 +228,7 @@ def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_pat
     part.unlink()
     arguments = ["--space", space, "--assets", str(folder), "--dry-run"]
     planned = run("sweep", *arguments, **hub)
-    assert planned.returncode == 2 and "is one of 2 files, and 1 are there" in planned.stderr
+    assert planned.returncode == 2 and "is one of 2 files, but 1 are there" in planned.stderr
     part.write_bytes(content)
     (part.parent / "train.parquet").write_bytes(content)
     planned = run("sweep", *arguments, **hub)
@@ -236,7 +236,7 @@ def test_half_of_a_split_is_never_read_as_all_of_it(hub: dict[str, str], tmp_pat
     (cached,) = Path(hub["HF_HOME"]).glob("hub/datasets--*/snapshots/*/sst2/train-00001*")
     cached.unlink()
     planned = run("sweep", "--space", space, "--store", str(tmp_path / "store"), **hub)
-    assert planned.returncode == 2 and "is not whole in the local hub cache" in planned.stderr
+    assert planned.returncode == 2 and "is incomplete in the local hub cache" in planned.stderr
 
 
 def test_the_space_that_ships_with_the_package_needs_nothing_fetched(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def small_resources() -> dict[str, dict[str, bytes]]:
 
 @dataclass
 class Server:
-    """What a server on this machine sends, by path, and where it hangs up in the middle."""
+    """What a server on this machine sends, by path, and where it closes the connection midway."""
 
     content: dict[str, bytes] = field(default_factory=dict)
     cut_at: dict[str, int] = field(default_factory=dict)
@@ -410,17 +410,17 @@ def test_what_textattack_downloads_is_fetched_whole_or_not_at_all(
     assert f"{encoder} is not on this machine" in capsys.readouterr().err
     server.content[encoder] = whole[: len(whole) // 2]
     assert command.main(fetching) == 2
-    assert "gave no whole zip or tar file" in capsys.readouterr().err
+    assert "is not a complete zip or tar file" in capsys.readouterr().err
     server.content[encoder], server.cut_at[encoder] = whole, len(whole) - 1
     assert command.main(fetching) == 2
-    assert f"{len(whole) - 1} of {len(whole)} bytes came" in capsys.readouterr().err
+    assert f"{len(whole) - 1} of {len(whole)} bytes received" in capsys.readouterr().err
     assert command.main(listing) == 1
     server.cut_at.clear()
     assert command.main(fetching) == 0
     assert command.main(listing) == 0
     assert command.main(["verify", str(folder)]) == 0
     server.content.clear()
-    assert command.main(fetching) == 0  # from the server nothing is asked again
+    assert command.main(fetching) == 0  # nothing is requested from the server again
     assert not list(folder.rglob("*.part"))
     for name, files in small_resources().items():
         for path, content in files.items():
@@ -455,7 +455,7 @@ def test_what_textattack_has_downloaded_on_this_machine_is_copied(
 def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
     paper_like: str, server: Server, tmp_path: Path
 ) -> None:
-    """On a machine that has nothing else; nothing is written to the folder."""
+    """On a machine with nothing else; nothing is written to the folder."""
     folder = tmp_path / "assets"
     server.content |= {name: packed(name, files) for name, files in small_resources().items()}
     assert command.main(["fetch", "--space", paper_like, "--to", str(folder)]) == 0

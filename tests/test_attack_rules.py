@@ -1,4 +1,4 @@
-"""What holds for every attack: what may change, that it ends, and that a failure is no habit."""
+"""What holds for every attack: what may change, that it ends, and that no failure persists."""
 
 import json
 import re
@@ -121,7 +121,7 @@ def test_the_first_combinations_of_pieces_are_those_that_going_through_all_of_th
 def test_no_pieces_take_long(pieces: list[list[str]]) -> None:
     began = time.process_time()
     one_word_combinations(pieces, 8)
-    assert time.process_time() - began < 60  # all of them: longer than the universe has been there
+    assert time.process_time() - began < 60  # all of them: longer than the age of the universe
 
 
 def test_bert_attack_ends_on_a_text_with_an_email_address() -> None:
@@ -168,7 +168,7 @@ def test_an_attack_changes_the_attacked_column_and_no_other(name: str, protocol:
         attack.goal_function.model.model.predict = noted
         record = run(attack, texts, attacked)
         assert record["status"] != "error", record["error"]
-        # No text that was tried, of those that deleted a word neither, has another column.
+        # In no text that was tried, also with a deleted word, did another column change.
         assert {text[1 - attacked] for text in seen} == {texts[1 - attacked]}
         successes += record["status"] == "successful"
     assert successes >= (4 if name == "textfooler" else 6)
@@ -261,7 +261,7 @@ def test_two_classes_as_likely_as_each_other_are_no_broken_rule() -> None:
 
 
 class Claims(SearchMethod):
-    """A user's own: says that it succeeded, whatever the fit reads from what `change` makes."""
+    """A user's own: claims success, whatever the fit predicts for the output of `change`."""
 
     is_black_box = True
 
@@ -337,11 +337,11 @@ def test_the_check_of_a_success_counts_no_query() -> None:
     assert (record["status"], record["queries"]) == ("successful", result.num_queries)
 
 
-# An end to the time
+# The time limit
 
 
 class Slow(LettersHead):
-    """Never falls, and takes its time."""
+    """Never fooled, and slow."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(("",))
@@ -439,7 +439,7 @@ def test_the_first_query_is_always_answered() -> None:
     assert record["original_scores"] and record["queries"] >= 1
 
 
-# A failure is no habit
+# A failure does not persist
 
 
 def test_an_encoder_that_once_could_not_be_loaded_is_tried_again_in_the_next_cell(
@@ -499,7 +499,7 @@ def test_an_import_that_failed_is_tried_afresh(broken: str) -> None:
     assert found["download"] == "Downloader.download"
 
 
-# What a report says of it
+# What a report says about it
 
 REPORTED = ("dataset=sst2,mrpc", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textfooler")
 
@@ -556,7 +556,7 @@ def test_the_report_says_how_much_of_the_attacked_words_the_model_cannot_read_an
 
 
 class FirstLetters(Head):
-    """Reads the first letters of all columns together, and no more."""
+    """Reads only the first letters of all columns together."""
 
     def encode(self, texts: Texts) -> Batch:
         cut = " | ".join(texts[0])[:20]
@@ -598,9 +598,9 @@ def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -
 
 UNREAD_MAX = 24
 PARTLY_READ: list[tuple[tuple[str, ...], int]] = [
-    (("film " * 14, "good " * 18), 1),  # both are cut, the attacked one is the longer
+    (("film " * 14, "good " * 18), 1),  # both are truncated, the attacked one is longer
     (("film " * 18, "good " * 14), 1),
-    (("film " * 17, "good " * 18), 1),  # as long as each other but for one token
+    (("film " * 17, "good " * 18), 1),  # equally long but for one token
     (("film " * 18, "good " * 18), 1),
     (("film " * 18, "good " * 17), 1),
     (("film " * 18, "good " * 17), 0),
@@ -662,7 +662,7 @@ def test_a_text_of_one_word_is_attacked_on_a_causal_model(name: str, tiny_gpt2: 
     assert record["queries"] > 1
 
 
-# What keys hang on
+# What keys depend on
 
 
 def test_only_the_keys_that_it_concerns_have_another_limit_of_time() -> None:

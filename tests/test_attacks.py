@@ -44,7 +44,7 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 
 
 class KeywordHead(Head):
-    """Class 1 as long as the text holds one of its words: what an attack has to get rid of."""
+    """Class 1 as long as the text has one of its words, which an attack must remove."""
 
     def __init__(self, words: set[str]) -> None:
         super().__init__()
@@ -129,7 +129,7 @@ def test_an_attack_has_the_parts_of_textattacks_recipe(name: str) -> None:
 
     def constraints(attack: Attack) -> list[Any]:
         kept = [*attack.constraints, *attack.pre_transformation_constraints]
-        # Theirs names an entailment data set's columns; ours names the data set's own.
+        # TextAttack's names an entailment data set's columns; ours the data set's own.
         return sorted(
             (described(c) for c in kept if type(c).__name__ != "InputColumnModification"), key=str
         )
@@ -221,7 +221,7 @@ def test_similarity_is_of_the_attacked_column_alone() -> None:
 def test_an_encoder_that_cannot_be_loaded_costs_the_similarity_and_nothing_else(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """TextAttack's own, on a machine without TensorFlow: misspellings do without it."""
+    """TextAttack's own, on a machine without TensorFlow: misspellings do not need it."""
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)
     settings = {"max_words_changed_count": 1, "min_word_length": 4}
     attack = build_attack(
@@ -342,7 +342,9 @@ def test_bert_attack_proposes_what_textattacks_own_class_does() -> None:
     ours = make("bert_attack", KeywordHead({"good"})).transformation
     with speed.off("bert_attack"):
         theirs = make("bert_attack", KeywordHead({"good"})).transformation
-    theirs.max_candidates = ours.max_candidates = 4  # theirs scores every combination of pieces
+    theirs.max_candidates = ours.max_candidates = (
+        4  # TextAttack's scores every combination of pieces
+    )
     ours.max_length = theirs.max_length = 40
     several = 0
     for text in texts:

@@ -8,7 +8,7 @@ from chaos import run
 
 
 def test_a_sweep_killed_at_random_moments_ends_as_if_nothing_had_happened() -> None:
-    # Not in tmp_path: Ray's sockets need a short path. It stays where it is when this fails.
+    # Not in tmp_path: Ray's sockets need a short path. It is kept when this fails.
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     run(kills=2, seed=1, kinds=["driver", "worker"], folder=folder)
     shutil.rmtree(folder)

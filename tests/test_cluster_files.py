@@ -1,4 +1,4 @@
-"""The cluster files that ship: right but for what the user sets; wrong ones are found out."""
+"""The cluster files that ship: valid except for what the user sets; invalid ones are refused."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Every command of the documentation runs as written, where the results of a small sweep lie.
+"""Every command of the documentation runs as written, in a folder with a small sweep's results.
 
 Commands that would take minutes run with small settings added; `make sweep` itself, the server of
 `make ui` and everything else that is slow run under `make test-slow`. A block of Python or YAML
@@ -55,7 +55,7 @@ def files(page: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a user stands: files the README speaks of, and the results of a small sweep."""
+    """A user's folder: files that the README names, and the results of a small sweep."""
     folder = tmp_path_factory.mktemp("user")
     space = (REPOSITORY / "search_spaces" / "embedded.yaml").read_text()
     (folder / "my_space.yaml").write_text(space.replace("name: embedded", "name: mine"))

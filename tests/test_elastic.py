@@ -1,4 +1,4 @@
-"""Nodes and processes die under a sweep on a real Ray; stand-ins take the place of models."""
+"""Nodes and processes die under a sweep on a real Ray; stubs replace the models."""
 
 import contextlib
 import json
@@ -38,7 +38,7 @@ ATTACKS = "textfooler,misspellings"
 
 
 class StandIn(CellTrial):
-    """A trial whose cells only wait, or kill their own process; each start is a line in a file."""
+    """A trial whose cells only wait, or kill their own process; it logs each start in a file."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.worker: Any = Waiter(Path(config["store"]))
@@ -97,7 +97,7 @@ def run_plan(
     address: str | None = None,
     meanwhile: Callable[[Cell, dict[str, Any]], None] = lambda cell, record: None,
 ) -> dict[str, dict[str, Any]]:
-    """The last record of each cell, by its attack; `meanwhile` hears them all."""
+    """The last record of each cell, by its attack; `meanwhile` gets them all."""
     last = {}
 
     def listener(cell: Cell, record: dict[str, Any]) -> None:
@@ -190,7 +190,7 @@ def test_what_this_machine_does_not_have_is_said_at_once(stand_ins: None, tmp_pa
 
 
 def name_and_addresses(process: psutil.Process) -> tuple[str, set[str]]:
-    """What a process is called and where it listens; nothing where Ray has ended it meanwhile."""
+    """A process's name and its ports; empty if Ray has ended it meanwhile."""
     try:
         connections = process.net_connections("inet")
         listening = [each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN]
@@ -232,7 +232,7 @@ def test_a_sweeps_own_ray_keeps_to_localhost_and_where_it_dies_the_sweep_says_so
     assert "stopped: Ray's own processes on this machine died. What is done is kept" in said
 
 
-@pytest.mark.slow  # Two of Ray's processes look once a minute whether they are still wanted.
+@pytest.mark.slow  # Two of Ray's processes check once a minute whether they are still needed.
 def test_a_sweeps_own_ray_ends_with_its_driver(tmp_path: Path) -> None:
     with a_sweep(tmp_path) as driver:
         family = psutil.Process(driver.pid).children(recursive=True)

@@ -1,4 +1,4 @@
-"""The time left, told in sweeps that are simulated with durations drawn from a known law."""
+"""The estimated time left, in simulated sweeps with durations from a known distribution."""
 
 import heapq
 import math
@@ -49,7 +49,7 @@ class Sweep:
                 self.seconds[attack] = seconds * math.exp(draw.gauss(0, 0.4))
 
     def run(self, ask_at: Sequence[float] = ()) -> tuple[float, list[Left | None]]:
-        """The seconds it took, and what was said of the time left when it was asked."""
+        """The seconds it took, and the estimates of the time left at each request."""
         estimator = Estimator({name: Task(**vars(task)) for name, task in self.tasks.items()})
         fits = [name for name in self.tasks if name[0] == "fit"]
         attacks: list[Any] = []
@@ -80,7 +80,7 @@ class Sweep:
 
 @pytest.mark.parametrize("slots", [2, 8])
 def test_the_spread_holds_the_truth_in_most_sweeps(slots: int) -> None:
-    """80 % are aimed at, and the same 40 sweeps are simulated each time: at least 70 % of them."""
+    """The target is 80 %; of the 40 sweeps, the same each time, at least 70 %."""
     sweeps = 40
     shares = (0.25, 0.5, 0.75)
     held = dict.fromkeys(shares, 0)

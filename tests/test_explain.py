@@ -1,4 +1,4 @@
-"""`--explain KEY` prints what a key covers, and what makes a cell another one."""
+"""`--explain KEY` prints what a key covers, and what would change a cell's key."""
 
 from pathlib import Path
 

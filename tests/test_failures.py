@@ -1,4 +1,4 @@
-"""What goes wrong within a cell is recorded, tried again where that helps, and said in one line."""
+"""What goes wrong within a cell is recorded, retried where that helps, and reported in one line."""
 
 import json
 import resource
@@ -126,7 +126,7 @@ def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
     store = Store(str(tmp_path / "store"))
     bad.write_text("\n".join(attacked_texts(cell)))
     last = run(cell, store)
-    assert last["phase"] == "failed" and "so it is not the examples" in last["error"]
+    assert last["phase"] == "failed" and "so the attack or the model is broken" in last["error"]
     assert "a text that it cannot bear" in last["error"]
     bad.write_text("nothing of this kind")
     last = run(cell, store)

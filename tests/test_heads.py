@@ -97,7 +97,7 @@ def prompts_for(name: str) -> Prompts:
 
 
 class Plain:
-    """A model by hand: token ids of marked-up text, hidden states of one sequence."""
+    """A model called by hand: token ids of marked-up text, hidden states of one sequence."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -216,7 +216,7 @@ def framed(plain: Plain, columns: tuple[str, ...]) -> list[int]:
 
 
 def token_types(plain: Plain, ids: list[int]) -> Tensor | None:
-    """BERT tells the second column of a pair by its token type; RoBERTa and GPT-2 do not."""
+    """BERT marks the second column of a pair by its token type; RoBERTa and GPT-2 do not."""
     if plain.name != "bert":
         return None
     first_end = ids.index(plain.ids("[SEP]")[0])
@@ -481,7 +481,7 @@ def test_what_is_left_out_changes_neither_scores_nor_gradients(
     for our_gradient, gradient in zip(our_gradients, gradients, strict=True):
         if our_gradient is not None:
             torch.testing.assert_close(our_gradient, gradient, atol=1e-4, rtol=1e-4)
-        elif gradient is not None:  # the bias of the last layer's keys, which changes nothing
+        elif gradient is not None:  # the bias of the last layer's keys, which has no effect
             torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-5, rtol=0)
 
 

@@ -1,4 +1,4 @@
-"""Large imports are not searched for garbage, and nothing else is kept for it."""
+"""Large imports run with garbage collection paused; other objects are still collected."""
 
 import gc
 import weakref

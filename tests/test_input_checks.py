@@ -1,6 +1,6 @@
 """What cannot work is refused before compute is spent on it.
 
-By catalog check, dry run and sweep alike, each in one line that says data set or model, column, row
+By catalog check, dry run and sweep, each in one line that says data set or model, column, row
 and count.
 """
 
@@ -70,7 +70,7 @@ class Project:
         return folder
 
     def space(self) -> str:
-        """Written anew each time: catalog files are read once a process."""
+        """Written again each time: catalog files are read once per process."""
         self.times += 1
         root = self.folder / f"space-{self.times}"
         data = {
@@ -107,7 +107,7 @@ Run = Callable[[Project], str]
 
 @pytest.fixture
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """What is said of a project by all three; nothing is run or written."""
+    """The line that all three print on a project; nothing is run or written."""
 
     def run(project: Project) -> str:
         space, store = project.space(), tmp_path / "store"
@@ -131,7 +131,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def planned(capsys: pytest.CaptureFixture[str]) -> Run:
-    """What dry run and catalog check say of a project in which nothing is wrong."""
+    """What dry run and catalog check print on a project without errors."""
 
     def run(project: Project) -> str:
         space = project.space()
@@ -332,7 +332,7 @@ WRONG_SPLITS = {
     "validation as test": (("train", "test", "test"), "validation and test are the same rows"),
     "more than all": (("train[80%]", "train[20%]", "train[10%]"), "of train are 110 % in all"),
     "nothing": (("train", "train[0%]", "test"), "splits: train[0%] has no rows"),
-    "nothing left": (("train", "train[60%]", "train[40%]"), "leave, which is nothing"),
+    "nothing left": (("train", "train[60%]", "train[40%]"), "leave nothing for"),
     "all": (("train[100%]", "train[5%]", "test"), "1 to 99 %, not 'train[100%]'"),
     "half a percent": (("train", "train[0.5%]", "test"), "not 'train[0.5%]'"),
     "a slice": (("train", "train[:10%]", "test"), "not 'train[:10%]'"),
@@ -395,7 +395,7 @@ def test_keys_cover_what_shares_are_of_only_where_a_split_has_several(project: P
     assert more(train="train", validation="train[5%]", test="train[5%]") != {}
 
 
-# SHA-256 over what the keys of these spaces hold of data sets and models, from before any of this.
+# SHA-256 of what these spaces' keys cover of data sets and models, from before these checks.
 IDENTITIES = {
     "embedded": "b7813a15f380437e",
     "ablations": "4f78ea3102a5495f",
@@ -415,7 +415,7 @@ def identities(name: str) -> str:
     for planned in make_plan(space, assets, Store("/nonexistent"), provisional=True).cells:
         fit = planned.cell.fit.identity
         parts = [dict(fit["dataset"]), dict(fit["model"])]
-        if name == "paper":  # what of the hub is on this machine is no part of this
+        if name == "paper":  # does not depend on what this machine has of the hub
             del parts[0]["digest"], parts[1]["digest"]
         total.update(f"{json.dumps(parts, sort_keys=True)} {planned.reason}\n".encode())
     return total.hexdigest()[:16]
@@ -456,7 +456,7 @@ def cut(path: Path) -> None:
 
 
 def damaged_within(path: Path) -> None:
-    """Its footer is whole, its pages are not."""
+    """Its footer is intact, its pages are not."""
     content = bytearray(path.read_bytes())
     content[4:400] = b"x" * 396
     path.write_bytes(bytes(content))
@@ -502,14 +502,14 @@ def test_a_column_that_is_there_twice_is_refused(project: Project, refused: Run)
 
 WRONG_PROMPTS = {
     "a word for two classes": ({"label_words": [["good"], ["good"]]}, "stands in classes 0 and 1"),
-    "a word twice": ({"label_words": [["bad", "bad"], ["good"]]}, "'bad' stands twice"),
+    "a word twice": ({"label_words": [["bad", "bad"], ["good"]]}, "'bad' appears twice"),
     "no word": ({"label_words": [["bad"], []]}, "each class needs at least one label word"),
     "an empty word": ({"label_words": [["bad"], [""]]}, "a label word of class 1 is empty"),
     "a blank": ({"label_words": [["bad"], [" "]]}, "a label word of class 1 is empty"),
-    "a model's token": ({"label_words": [["[MASK]"], ["[SEP]"]]}, "'[MASK]' is no word"),
-    "RoBERTa's token": ({"label_words": [["bad"], ["</s>"]]}, "'</s>' is no word"),
+    "a model's token": ({"label_words": [["[MASK]"], ["[SEP]"]]}, "'[MASK]' is a special token"),
+    "RoBERTa's token": ({"label_words": [["bad"], ["</s>"]]}, "'</s>' is a special token"),
     "one class": ({"label_words": [["bad"]]}, "label_words"),
-    "three classes": ({"label_words": [["bad"], ["good"], ["fine"]]}, "one list a label"),
+    "three classes": ({"label_words": [["bad"], ["good"], ["fine"]]}, "one list per label"),
     "no mask": ({"templates": ["it was"]}, "exactly one [MASK]"),
     "two masks": ({"templates": ["[MASK] or [MASK]"]}, "exactly one [MASK]"),
     "RoBERTa's mask": ({"templates": ["it was <mask>"]}, ", not <mask>"),
@@ -517,7 +517,7 @@ WRONG_PROMPTS = {
     "RoBERTa's separator": ({"templates": ["</s> it was [MASK]"]}, ", not </s>"),
     "BERT's first token": ({"templates": ["[CLS] it was [MASK]"]}, ", not [CLS]"),
     "a small mask": ({"templates": ["it was [mask]"]}, ", not [mask]"),
-    "a blank first": ({"templates": [" [SEP] it was [MASK]"]}, "without a blank before it"),
+    "a blank first": ({"templates": [" [SEP] it was [MASK]"]}, "without a space before it"),
     "none": ({"templates": []}, "templates"),
     "the same token": ({"label_words": [["good"], ["Good"]]}, "are the same token ('good')"),
     "two tokens": ({"label_words": [["stupendously"], ["good"]]}, "is not one token"),
@@ -539,14 +539,14 @@ def test_prompt_sets_are_held_to_the_same(project: Project, refused: Run) -> Non
     project.data = {"prompt_sets": {"random_label_words": {"label_words": [["ann"], ["ann"]]}}}
     assert "stands in classes 0 and 1" in refused(project)
     project.data = {"prompt_sets": {"random_label_words": {"label_words": [["ann"]]}}}
-    assert "prompt_sets.random_label_words.label_words: it needs one list a label" in refused(
+    assert "prompt_sets.random_label_words.label_words: it needs one list per label" in refused(
         project
     )
 
 
 def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) -> None:
     project.data = {"labels": ["good", "good"]}
-    assert "'good' stands twice; keep one" in refused(project)
+    assert "'good' appears twice; keep one" in refused(project)
     project.data = {"labels": ["good", " "]}
     assert "labels: a label's name is empty" in refused(project)
     project.data = {"label": "text"}
@@ -556,15 +556,15 @@ def test_names_that_are_there_twice_are_refused(project: Project, refused: Run) 
 QUERY = "bert.encoder.layer.0.attention.self.query.weight"
 WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda f: (f / "config.json").write_text("{"), "config.json is not JSON"),
-    "config of a list": (lambda f: (f / "config.json").write_text("[]"), "holds no JSON object"),
-    "no type": (lambda f: change(f, model_type=None), "does not say which architecture"),
-    "another type": (lambda f: change(f, model_type="roberta"), "a roberta: they have no roberta."),
+    "config of a list": (lambda f: (f / "config.json").write_text("[]"), "not hold a JSON object"),
+    "no type": (lambda f: change(f, model_type=None), "does not name the architecture"),
+    "another type": (lambda f: change(f, model_type="roberta"), "says roberta: they have no"),
     "a causal type": (lambda f: change(f, model_type="gpt2"), "is a gpt2, which is causal"),
-    "fewer layers": (lambda f: change(f, num_hidden_layers=3), "layers 3, and the weights have 2"),
-    "more words": (lambda f: change(f, vocab_size=100), "has vocab_size 100, and"),
+    "fewer layers": (lambda f: change(f, num_hidden_layers=3), "layers 3, but the weights have 2"),
+    "more words": (lambda f: change(f, vocab_size=100), "has vocab_size 100, but"),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "no model.safetensors in"),
-    "cut weights": (lambda f: cut(f / "model.safetensors"), "model.safetensors is cut or damaged"),
-    "empty weights": (lambda f: emptied(f / "model.safetensors"), "is cut or damaged"),
+    "cut weights": (lambda f: cut(f / "model.safetensors"), "safetensors is truncated or damaged"),
+    "empty weights": (lambda f: emptied(f / "model.safetensors"), "is truncated or damaged"),
     "a pointer": (lambda f: pointer(f / "model.safetensors"), "to the weights (git LFS)"),
     "no tokenizer": (lambda f: no_tokenizer(f), "no tokenizer in"),
     "a broken tokenizer": (lambda f: (f / "tokenizer.json").write_text("{}"), "cannot be read"),
@@ -576,16 +576,16 @@ WRONG_MODELS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a layer not whole": (lambda f: without(f, QUERY), f"lack {QUERY}, which would start from"),
     "other positions": (
         lambda f: change(f, max_position_embeddings=2048),
-        "has max_position_embeddings 2048, and bert.embeddings.position_embeddings.weight has 64",
+        "has max_position_embeddings 2048, but bert.embeddings.position_embeddings.weight has 64",
     ),
-    "token types": (lambda f: change(f, type_vocab_size=1), "type_vocab_size 1, and bert."),
-    "another layer": (lambda f: change(f, intermediate_size=100), "has intermediate_size 100, and"),
+    "token types": (lambda f: change(f, type_vocab_size=1), "type_vocab_size 1, but bert."),
+    "another layer": (lambda f: change(f, intermediate_size=100), "has intermediate_size 100, but"),
     "another width": (lambda f: change(f, hidden_size=34), "weight has 32 columns"),
     "odd heads": (
         lambda f: change(f, num_attention_heads=5),
-        "has hidden_size 32, which num_attention_heads 5 do not divide",
+        "has hidden_size 32, which is not divisible by num_attention_heads 5",
     ),
-    "layers in words": (lambda f: change(f, num_hidden_layers="two"), "'two', which is no size"),
+    "layers in words": (lambda f: change(f, num_hidden_layers="two"), "'two', which is not a size"),
     "an unknown type": (
         lambda f: change(f, model_type="bertt"), "has no code for; did you mean bert",
     ),
@@ -649,7 +649,7 @@ def test_a_link_that_leads_nowhere_is_named(
 ) -> None:
     link = project.model_from(tiny_bert) / name
     link.symlink_to("nowhere")
-    assert f"{link} is a link that leads nowhere" in refused(project)
+    assert f"{link} is a broken link" in refused(project)
 
 
 def test_a_folder_of_a_model_file_s_name_is_none(
@@ -672,7 +672,7 @@ def test_the_tokenizer_of_another_model_is_refused(
         shutil.copy(tiny_roberta / name, folder)
     change(folder, vocab_size=1000)
     line = refused(project)
-    assert "is of another model: it pads with '<pad>', token 1, and config.json has" in line
+    assert "belongs to another model: it pads with '<pad>', token 1, but config.json has" in line
 
 
 def test_templates_need_a_mask_token_that_is_declared(
@@ -719,7 +719,7 @@ def test_weights_in_another_format_are_refused_with_what_makes_them_readable(
     (folder / "model.safetensors").unlink()
     line = refused(project)
     assert "are only in pytorch_model.bin" in line
-    python, c, code = shlex.split(line.partition("make model.safetensors of it: ")[2])
+    python, c, code = shlex.split(line.partition("convert it to model.safetensors: ")[2])
     assert (python, c) == ("python", "-c")
     exec(code, {})
     assert "nothing wrong" in planned(project)
@@ -754,12 +754,12 @@ def test_weights_in_several_files_are_whole_or_refused(
     planned(project)
     shutil.copy(shards[0], project.folder / "kept")
     shards[0].unlink()
-    assert f"no file {shards[0]}, a part of its weights" in refused(project)
+    assert f"no file {shards[0]}, which model.safetensors.index.json lists" in refused(project)
     shutil.copy(shards[1], shards[0])
     assert f"{shards[0]} lacks " in refused(project)
     shutil.copy(project.folder / "kept", shards[0])
     cut(shards[0])
-    assert f"{shards[0]} is cut or damaged" in refused(project)
+    assert f"{shards[0]} is truncated or damaged" in refused(project)
     (folder / "model.safetensors.index.json").write_text("{}")
     assert "has no weight_map" in refused(project)
 
@@ -953,7 +953,7 @@ QUICK = ("distilbert", "modernbert")
 def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
     model_type: str, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    """It scores a text alone as beside a longer one, and its gradients exist."""
+    """It scores a text alone and in a batch with a longer one alike, and has gradients."""
     import torch
     from transformers import AutoConfig, AutoTokenizer
 

@@ -1,4 +1,4 @@
-"""Two sweeps never write to one store, and a dead one's place is taken."""
+"""Two sweeps never write to one store, and another can take over from a dead one."""
 
 import os
 import signal

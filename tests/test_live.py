@@ -1,4 +1,4 @@
-"""The view of a running sweep: lines in a pipe, a living table in a terminal."""
+"""The view of a running sweep: lines in a pipe, a live table in a terminal."""
 
 import io
 from pathlib import Path

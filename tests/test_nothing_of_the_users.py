@@ -1,4 +1,4 @@
-"""Nothing that we did not write is deleted or overwritten, wherever it lies."""
+"""Nothing that we did not write is deleted or overwritten, wherever it is."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ def unchanged(files: dict[Path, bytes]) -> bool:
 def test_every_command_leaves_strangers_files_in_a_store_and_in_the_temporary_folder(
     tmp_path: Path, short: Path
 ) -> None:
-    """The store is the folder one stands in, and holds a person's files of every likely name."""
+    """The store is the current folder, and has a person's files with every likely name."""
     store, temporary = tmp_path / "store", short
     cells, _ = write_finished(store)
     theirs = strangers(store, cells[0].key, cells[0].log, cells[0].fit.key)
@@ -163,7 +163,7 @@ def test_only_the_folders_of_processes_that_are_gone_are_removed(temporary: Path
         shutil.copytree(left, temporary / name)
     (temporary / f"{PREFIX}-link").symlink_to(left)
     for path in left.rglob("*"):
-        path.unlink()  # as one is that was killed while it removed its folder
+        path.unlink()  # as after a kill while it removed its folder
     remove_leftovers()
     assert kept.is_dir() and not left.exists()
     gone = others.pop("another's start")

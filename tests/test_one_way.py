@@ -1,4 +1,4 @@
-"""Imports go one way, and each library stays in the rooms that are for it.
+"""Imports go one way, and each library is imported only by the packages meant for it.
 
 What a module imports when it is imported counts, and what its functions import later counts too:
 read from the source, so that a test needs no process a module.
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("search_spaces", "trainables", "orchestrator")
-# Rooms of orchestrator/, each may import those before it, and commands (all else) any of them.
+# Packages of orchestrator/: each may import those before it, and commands (all else) any of them.
 ROOMS = ("plan", "cli", "follow", "tracking", "run")
 
 
@@ -23,7 +23,7 @@ def modules() -> list[Path]:
 
 @cache
 def imported(path: Path) -> list[str]:
-    """Dotted names that a module imports anywhere, but for types alone."""
+    """Dotted names that a module imports anywhere, except only for types."""
     return list(_imported(path))
 
 

@@ -1,4 +1,4 @@
-"""AdamW on the rows that were met: the steps of torch's AdamW on the whole table."""
+"""AdamW on the rows in use: the same steps as torch's AdamW on the whole table."""
 
 import weakref
 

@@ -1,4 +1,4 @@
-"""A wheel holds all that the space `embedded` and its report need, and says what it is."""
+"""A wheel has all that the space `embedded` and its report need, and complete metadata."""
 
 import re
 import zipfile

@@ -1,4 +1,4 @@
-"""A cell may stop attacking early: by a rule that many looks do not break, and reproducibly."""
+"""A cell may stop attacking early: by a rule valid under repeated checks, and reproducibly."""
 
 import json
 from contextlib import suppress

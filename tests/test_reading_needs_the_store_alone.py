@@ -1,4 +1,4 @@
-"""A store can be copied, moved and mailed: what it holds is read where its data and models are not.
+"""A store can be copied, moved and mailed: it can be read without its data and models.
 
 Its space asks for data, a head and an attack of the user's own, none of which came along.
 """
@@ -33,7 +33,7 @@ attack: {{examples: 20, resources: embedded}}
 
 @pytest.fixture
 def store(tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished store, moved to another folder after all that it was made of went away."""
+    """A finished store, moved to another folder after its data, models and code were deleted."""
     (tmp_path / "data" / "datasets" / "sst2").mkdir(parents=True)
     for path in (EMBEDDED / "datasets" / "sst2").glob("*.parquet"):
         os.link(path, tmp_path / "data" / "datasets" / "sst2" / path.name)

@@ -1,4 +1,4 @@
-"""The report from a store's files, without a sweep: whose numbers stand where, and how surely."""
+"""The report from a store's files, without a sweep: which numbers appear where, how certain."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ def results(folder: Path, status: Status, **planned: Any) -> Results:
 
 
 def robust_up_to(shares: dict[str, float]) -> Status:
-    """A head's first examples, so many of them, stand the attack; GPT-2 stands two fewer."""
+    """A head withstands the attack on its first examples, as many as given; GPT-2 on two fewer."""
 
     def status(cell: Cell, id: int) -> str:
         weaker = 2 * (cell.fit.model == "gpt2-embedded")
@@ -62,7 +62,7 @@ ONE = ("dataset=sst2", "model=bert-embedded", "attack=textfooler", "head=mlp_ft,
 
 
 def test_no_heads_mean_is_over_easier_data_sets_or_models(tmp_path: Path) -> None:
-    """cls_prompt has no GPT-2: the others' GPT-2 cells must not weigh on their means."""
+    """cls_prompt has no GPT-2: the others' GPT-2 cells must not count in their means."""
     table = overall_table(results(tmp_path, ROBUST, only=HEADS))
     assert table is not None and "mean of the 10 data sets × models" in table.title
     means = {head: figure.value for head, figure in column(table, "textfooler").items()}
@@ -97,7 +97,7 @@ def test_seeds_are_shown_as_mean_and_standard_deviation(tmp_path: Path) -> None:
 def test_the_best_is_bold_only_where_the_paired_test_says_so(
     tmp_path: Path, stands: int, bold: bool
 ) -> None:
-    """mlp_ft stands 2 of 20; 7 more and none the other way are p = 0.016, 5 more p = 0.0625."""
+    """mlp_ft withstands 2 of 20; 7 more and none the other way are p = 0.016, 5 more p = 0.0625."""
     shares = {"mlp_ft": 2 / EXAMPLES, "mvp": stands / EXAMPLES}
     (table,) = place_tables(results(tmp_path, robust_up_to(shares), only=ONE))
     figures = column(table, "textfooler")
@@ -106,7 +106,7 @@ def test_the_best_is_bold_only_where_the_paired_test_says_so(
 
 
 def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> None:
-    """One cell of mlp_ft is missing: it is said, and not averaged over silently."""
+    """One cell of mlp_ft is missing: it is reported, and not silently averaged over."""
     store = Store(str(tmp_path))
     only = ("head=mlp_ft,mvp", "dataset=sst2")
     missing = next(cell for cell in plan(store, only=only).todo if cell.fit.head == "mlp_ft")
@@ -204,7 +204,7 @@ def test_a_table_survives_markdown_latex_and_csv() -> None:
 
 
 def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Path) -> None:
-    """mvp stands 10 examples of 20 now and 3 before; mlp_ft the same ones both times."""
+    """mvp withstands 10 examples of 20 now and 3 before; mlp_ft the same ones both times."""
     before = results(tmp_path / "before", robust_up_to({"mlp_ft": 0.2, "mvp": 0.15}), only=ONE)
     store = Store(str(tmp_path / "now"))
     space = load("embedded", only=ONE, sets=["attack.examples=20", "fit.learning_rate=1e-4"])
@@ -234,7 +234,7 @@ report = partial(run, "report")
 
 
 def stored(folder: Path) -> tuple[Store, list[str]]:
-    """A store with all of ONE, and the arguments that ask for it."""
+    """A store with all cells of ONE, and the arguments that select it."""
     store = Store(str(folder / "store"))
     for cell in plan(store, only=ONE).todo:
         write(cell, store, ROBUST)

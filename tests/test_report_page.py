@@ -311,7 +311,7 @@ def test_transfer_is_drawn_where_examples_were_replayed() -> None:
     ]
     drawn = {plot.name: plot for plot in plots(replace(results, transfers=found), None)}
     svg = drawn["transfer"].svg.decode()
-    assert "<image" not in svg  # the page's policy lets no image in, and print wants lines
+    assert "<image" not in svg  # the page's policy allows no images, and print needs lines
     assert svg.count(">75</text>") == 2 and svg.count(">25</text>") == 4
     assert "transfer" not in {plot.name for plot in plots(results, None)}
 
@@ -333,7 +333,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(chromium: Any, index: Path) -> Iterator[Callable[..., Any]]:
-    """Opens the page; at the end nothing may have been asked of anyone, nor gone wrong."""
+    """Opens the page; at the end there must be no network request and no error."""
     contexts, requests, complaints = [], [], []
 
     def open_page(fragment: str = "", **settings: Any) -> Any:
@@ -376,7 +376,7 @@ def test_changed_words_are_marked_in_both_texts(opened: Callable[..., Any]) -> N
 
 
 def press_to(tab: Any, wanted: Any) -> None:
-    """Press Tab until the wanted control has the focus."""
+    """Press Tab until the target control has the focus."""
     for _ in range(150):
         tab.keyboard.press("Tab")
         if wanted.evaluate("control => control === document.activeElement"):

@@ -1,4 +1,4 @@
-"""Our engine finds what TextAttack's own classes find: status, text, number of queries."""
+"""Our engine gives the results of TextAttack's own classes: status, text, number of queries."""
 
 import random
 from collections import OrderedDict
@@ -36,7 +36,7 @@ Found = dict[str, Any]
 
 
 class WordsHead(Head):
-    """Each word speaks for a class by so much; without weights to train, and fast."""
+    """Each word adds a score to a class; without weights to train, and fast."""
 
     def forward(self, texts: Texts) -> torch.Tensor:
         return torch.tensor([self.scores(" ".join(columns).split()) for columns in texts])
@@ -48,8 +48,8 @@ class WordsHead(Head):
 
 
 def labelled(head: Head, count: int, start: int = 0) -> list[Example]:
-    """Rows of AG News with the labels that the victim gives them, so that none is skipped; but one
-    in ten, which it is wrong about."""
+    """Rows of AG News with the labels that the victim gives them, so that none is skipped;
+    except one in ten, with a wrong label."""
     rows = load_rows().test[start : start + count]
     labels = head.predict([row.texts for row in rows], 32).argmax(dim=1).tolist()
     return [
@@ -60,7 +60,7 @@ def labelled(head: Head, count: int, start: int = 0) -> list[Example]:
 
 class EachAlone:
     """The package's encoder, a sentence at a time: on some CPUs numpy's BLAS gives equal sentences
-    of a batch unequal last bits, and which of them is the most similar is chance then."""
+    of a batch different last bits, and the most similar of them is then arbitrary."""
 
     def __init__(self) -> None:
         with speed.off():
@@ -71,7 +71,7 @@ class EachAlone:
 
 
 def theirs(name: str, head: Head, examples: Sequence[Example], **changed: Any) -> list[Found]:
-    """What TextAttack finds, example by example, each with the seed that ours has."""
+    """TextAttack's results, example by example, with the same seeds as ours."""
     attack = make_attack(name, Victim(head), own=True, **changed)
     for part in attack.constraints:
         if isinstance(part, offline.EmbeddedSentenceEncoder):
@@ -160,7 +160,7 @@ def test_a_spliced_text_is_the_text_that_textattack_builds(columns: int, at_once
             chosen = draw.choices(new, k=count)
             results = [outcome(text.replace_words_at_indices, places, chosen) for text in pair]
             if not isinstance(results[0], AttackedText):
-                break  # TextAttack stumbles on some texts
+                break  # TextAttack raises on some texts
             assert described(results[0]) == described(results[1])
             compared += 1
             pair = results
@@ -172,7 +172,7 @@ def ordered(texts: list[tuple[str, str]]) -> Any:
 
 
 def outcome(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a call returns or the type of what it raises: TextAttack stumbles on some texts."""
+    """What a call returns, or the type of its exception: TextAttack raises on some texts."""
     try:
         return function(*arguments)
     except Exception as error:
@@ -219,7 +219,7 @@ def test_the_encoders_tokenizer_finds_the_packages_pieces() -> None:
 
 
 def forget() -> None:
-    """Empty what is kept from one example to the next."""
+    """Clear the caches that last from one example to the next."""
     offline._tags.cache_clear()
 
 

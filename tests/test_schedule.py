@@ -1,4 +1,4 @@
-"""The searcher hands out every cell once, one fit before its siblings, whatever fails or dies."""
+"""The searcher hands out every cell once, a fit before its attacks, whatever fails or dies."""
 
 import heapq
 import random
@@ -189,7 +189,7 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
 def test_no_slot_is_idle_for_long_at_the_end(
     costs: list[float], slots: int, wrong: list[float]
 ) -> None:
-    """However unequal the attacks are, and though the costs expected are a bit wrong."""
+    """However unequal the attacks are, and although the expected costs are slightly wrong."""
     examples = 200
     cells = [cell.model_copy(update={"examples": examples}) for cell in sixteen_cells()]
     of = {cell.key: cost for cell, cost in zip(cells, costs, strict=False)}

@@ -63,7 +63,7 @@ def test_an_empty_cache_without_a_network_is_one_clear_line(tmp_path: Path) -> N
     offline = {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     done = sweep("--space", hub_space(tmp_path), "--store", str(tmp_path / "store"), **offline)
     assert done.returncode == 2
-    assert "neither in the local hub cache nor can the hub be reached" in done.stderr
+    assert "is not in the local hub cache, and the hub cannot be reached" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
@@ -140,4 +140,4 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
 
     file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["ag_news"]}}))
     refused = sweep(*run)
-    assert refused.returncode == 2 and "ag_news has other labels than sst2" in refused.stderr
+    assert refused.returncode == 2 and "ag_news has different labels from sst2" in refused.stderr

@@ -115,13 +115,13 @@ def test_a_plain_value_is_what_it_looks_like(
 @pytest.mark.parametrize(
     ("instead", "said"),
     [
-        (("seeds: [0, 1]", "seeds: [0]\nseeds: [1]"), "seeds stands twice (lines 9 and 10)"),
-        (("fit: {", "fit: {batch_size: 4,"), "line 10: batch_size stands twice"),
-        (("attack: {ex", "fit: {}\nattack: {ex"), "line 11: fit stands twice (lines 10 and 11)"),
-        (("name: mine", '"name": a\nname: b'), "line 2: name stands twice"),
+        (("seeds: [0, 1]", "seeds: [0]\nseeds: [1]"), "seeds appears twice (lines 9 and 10)"),
+        (("fit: {", "fit: {batch_size: 4,"), "line 10: batch_size appears twice"),
+        (("attack: {ex", "fit: {}\nattack: {ex"), "line 11: fit appears twice (lines 10 and 11)"),
+        (("name: mine", '"name": a\nname: b'), "line 2: name appears twice"),
         (("seeds: [0, 1]", "seeds:"), "line 9: seeds is empty"),
         (("seeds: [0, 1]", "seeds: []"), "line 9: seeds is empty"),
-        (("seeds: [0, 1]", "seeds: [true]"), "line 9: seeds: a seed is a number, not the truth"),
+        (("seeds: [0, 1]", "seeds: [true]"), "line 9: seeds: a seed is a number, not the boolean"),
         (("seeds: [0, 1]", "seeds: [0.5]"), "line 9: seeds.0: expected a whole number"),
         (("seeds: [0, 1]", "seeds: [.nan]"), "line 9: .nan is not a finite number"),
         (("seeds: [0, 1]", "seeds: [-1]"), "line 9: seeds.0: "),
@@ -135,14 +135,14 @@ def test_a_plain_value_is_what_it_looks_like(
         (("batch_size: 8", "batch_size: true"), "line 10: fit.batch_size: expected a number, not"),
         (("batch_size: 8", "batch_size: 8.5"), "line 10: fit.batch_size: expected a whole number"),
         (("batch_size: 8", "batch_size:"), "line 10: fit.batch_size is empty"),
-        (("3.0e-4", "true"), "line 10: fit.learning_rate: expected a number, not the truth value"),
+        (("3.0e-4", "true"), "line 10: fit.learning_rate: expected a number, not the boolean"),
         (("3.0e-4", ".inf"), "line 10: .inf is not a finite number"),
         (("3.0e-4", "1e999"), "line 10: 1e999 is not a finite number"),
         (("3.0e-4", '"nan"'), "line 10: fit.learning_rate: expected a number that is neither"),
         (("max_epochs: 1", "weight_decay: .inf"), "line 10: .inf is not a finite number"),
-        (("name: mine", "name: 1e5"), 'line 1: name: 1e5 is read as a number; quote it to have a'),
-        (("name: mine", "name: 010"), 'name: 010 is read as a number; quote it to have a text: "'),
-        (("name: mine", "name: true"), "line 1: name: true is read as a truth value; quote it"),
+        (("name: mine", "name: 1e5"), 'line 1: name: 1e5 is read as a number; quote it to make it'),
+        (("name: mine", "name: 010"), 'name: 010 is read as a number; quote it to make it a str'),
+        (("name: mine", "name: true"), "line 1: name: true is read as a boolean; quote it"),
         (("name: mine", "name: null"), "line 1: name: null is read as no value; quote it"),
         (("name: mine", "name:"), "line 1: name is empty"),
         (("[sst2]", "[2024]"), 'line 5: axes.dataset.0: 2024 is read as a number; quote it'),
@@ -154,7 +154,7 @@ def test_a_plain_value_is_what_it_looks_like(
         (("seeds: [0, 1]", "evaluate_also: {sst2: ag_news}"), "evaluate_also.sst2: ag_news has"),
         (("seeds: [0, 1]", "2024: x"), 'line 9: the name 2024 is read as a number; quote it'),
         (("seeds: [0, 1]", "? [a]\n: b"), "line 9: a list or mapping cannot be a name"),
-        (("seeds: [0, 1]", "seeds: &a [*a]"), "line 9: a value that holds itself"),
+        (("seeds: [0, 1]", "seeds: &a [*a]"), "line 9: a value that contains itself"),
         (("seeds: [0, 1]", "seeds: !!set {a, b}"), "line 9: "),
         (("seeds: [0, 1]", "seeds: [0, 1]\n---\nname: b"), "line 10: a second document begins"),
         (("seeds: [0, 1]", "seeds: " + 3000 * "["), "too many levels"),
@@ -178,7 +178,7 @@ def test_aliases_that_explode_are_refused(key: str, tmp_path: Path) -> None:
         lines.append(f"{name}: &{name} " + (f"{{<<: [{many}]}}" if key else f"[{many}]"))
     (tmp_path / "space.yaml").write_text("\n".join(lines))
     said = refused(lambda: load(str(tmp_path / "space.yaml")))
-    assert "more than 100,000 values, aliases written out" in said
+    assert "more than 100,000 values with aliases expanded" in said
 
 
 def test_anchors_and_merged_keys_mean_what_yaml_says(written: Load) -> None:
@@ -234,7 +234,7 @@ def test_a_space_kept_as_it_was_resolved_is_the_same_space(written: Load, tmp_pa
         (["fit.batch_size=yes"], "--set fit.batch_size=yes: fit.batch_size: expected a whole"),
         (["fit.batch_size=true"], "--set fit.batch_size=true: fit.batch_size: expected a number"),
         (["fit.max_epochs="], "--set fit.max_epochs=: fit.max_epochs is empty"),
-        (["fit={max_epochs: 1, max_epochs: 2}"], "max_epochs stands twice"),
+        (["fit={max_epochs: 1, max_epochs: 2}"], "max_epochs appears twice"),
         (["name=1e5"], "--set name=1e5: name: 1e5 is read as a number; quote it"),
         (["axes.head=mvp,mlp_ft"], "axes.head: expected a list, as [mvp,mlp_ft]"),
         (["axes.head=[mvp,mpv]"], "--set axes.head=[mvp,mpv]: axes.head.1: unknown head 'mpv'"),
@@ -354,18 +354,18 @@ def test_yes_and_no_are_labels_and_label_words(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("instead", "said"),
     [
-        (("[no, yes]", "[0, 1]"), 'line 4: labels.0: 0 is read as a number; quote it to have a'),
-        (("[no, yes]", "[true, false]"), "line 4: labels.0: true is read as a truth value; quote"),
+        (("[no, yes]", "[0, 1]"), 'line 4: labels.0: 0 is read as a number; quote it to make it'),
+        (("[no, yes]", "[true, false]"), "line 4: labels.0: true is read as a boolean; quote"),
         (("[no, yes]", "[~, b]"), "line 4: labels.0: ~ is read as no value; quote it"),
         (("[[no], [yes]]", "\n  - [good]\n  - [true]"), "line 11: prompts.label_words.1.0: true"),
-        (("[no, yes]", "[no, no]"), "line 4: labels.1: 'no' stands twice"),
-        (("[review]", "[review, review]"), "line 2: columns.1: 'review' stands twice"),
-        (("fine?", "good?"), "line 8: prompts.templates.1: '[SEP] good? [MASK]' stands twice"),
-        (("[[no], ", "[[no, no], "), "line 9: prompts.label_words.0.1: 'no' stands twice"),
+        (("[no, yes]", "[no, no]"), "line 4: labels.1: 'no' appears twice"),
+        (("[review]", "[review, review]"), "line 2: columns.1: 'review' appears twice"),
+        (("fine?", "good?"), "line 8: prompts.templates.1: '[SEP] good? [MASK]' appears twice"),
+        (("[[no], ", "[[no, no], "), "line 9: prompts.label_words.0.1: 'no' appears twice"),
         (("well? [MASK]\"", "a [MASK]\", \"[SEP] a [MASK]\""), "prompt_sets.other.templates.1: "),
         (("well? [MASK]\"]", "a [MASK]\"], tmplates: []"), "other.tmplates: unknown name; did you"),
         (("label: stars", "label: review"), "line 3: label: 'review' is one of columns"),
-        (("label: stars", "label: stars\nlabel: star"), "label stands twice (lines 3 and 4)"),
+        (("label: stars", "label: stars\nlabel: star"), "label appears twice (lines 3 and 4)"),
         (("attacked: review", "attacked: review\nmax_words_changed: .nan"), ".nan is not a finite"),
     ],
     ids=lambda case: case[1][:40] if isinstance(case, tuple) else None,
@@ -395,10 +395,19 @@ def test_settings_of_an_attack_take_no_word_for_a_truth_value(tmp_path: Path) ->
             "settings: {min_word_lenght: 4, max_words_changed_count: 1}",
             "no setting 'min_word_lenght'",
         ),
-        ("settings: {max_words_changed_count: 1}", "needs the setting 'min_word_length', as 4"),
-        ('settings: {min_word_length: "4", max_words_changed_count: 1}', "is '4', not like 4"),
-        ("settings: {min_word_length: 4, max_words_changed_count: true}", "is True, not like 1"),
-        ("settings: {min_word_length: $dataset.words, max_words_changed_count: 1}", "not like 4"),
+        ("settings: {max_words_changed_count: 1}", "needs the setting 'min_word_length', e.g. 4"),
+        (
+            'settings: {min_word_length: "4", max_words_changed_count: 1}',
+            "is '4'; expected a value like 4",
+        ),
+        (
+            "settings: {min_word_length: 4, max_words_changed_count: true}",
+            "is True; expected a value like 1",
+        ),
+        (
+            "settings: {min_word_length: $dataset.words, max_words_changed_count: 1}",
+            "a value like 4",
+        ),
         ("protocols: {mvpp: {min_word_length: 3}}", "protocols.mvpp"),
         ("resources: {embeded: {min_word_length: 3}}", "resources.embeded"),
     ],
@@ -452,7 +461,7 @@ def test_a_file_for_ray_up_is_read_as_ray_reads_it_but_no_key_twice(tmp_path: Pa
     file.write_text("provider: {use_internal_ips: yes}\n")
     assert read_mapping(file) == {"provider": {"use_internal_ips": True}}
     file.write_text("max_workers: 1\nmax_workers: 2\n")
-    assert "max_workers stands twice (lines 1 and 2)" in refused(lambda: read_mapping(file))
+    assert "max_workers appears twice (lines 1 and 2)" in refused(lambda: read_mapping(file))
 
 
 # exclude

@@ -1,4 +1,4 @@
-"""Fast paths are taken under the pinned versions, can be turned off, and say so when not taken."""
+"""Fast paths are used with the pinned versions, can be turned off, and log it when not used."""
 
 import logging
 import subprocess
@@ -148,7 +148,7 @@ def test_texts_and_words_are_made_by_our_classes() -> None:
 
 @pytest.fixture
 def changed_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A release of the encoder's package that names its fields otherwise."""
+    """A release of the encoder's package with other names of fields."""
 
     class Changed:
         def encode(self, sentences: list[str]) -> torch.Tensor:

@@ -80,7 +80,7 @@ OTHERS = options(FOUR)
 
 @pytest.fixture
 def half_done(tmp_path: Path) -> tuple[Store, Any]:
-    """A store with one cell finished, one in its midst, one failed, one not begun."""
+    """A store with one cell finished, one half done, one failed, one not started."""
     store = Store(str(tmp_path))
     plan = make_plan(load("embedded", only=FOUR), Assets("embedded"), store)
     first, second, third, _ = plan.todo

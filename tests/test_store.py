@@ -72,7 +72,7 @@ def test_what_is_written_is_read_back(store: Store) -> None:
     store.write_cell(key, asked)
     assert store.read_cell(key) == asked
     store.write_cell("cell", asked)
-    with pytest.raises(DamagedFile, match=f"it is of the cell {key}"):
+    with pytest.raises(DamagedFile, match=f"it belongs to the cell {key}"):
         store.read_cell("cell")
     store.write_error("cell", "Traceback ...")
     assert store.cells_with("error.txt", ["cell", "other"]) == {"cell"}
@@ -99,7 +99,7 @@ def test_a_log_is_the_same_before_and_after_it_is_merged(store: Store) -> None:
 def test_a_merge_may_be_interrupted_anywhere(
     tmp_path_factory: pytest.TempPathFactory, interrupted_after: int, again: int
 ) -> None:
-    """As often as one likes: no record is lost, and the merge that ends leaves one file."""
+    """However often: no record is lost, and a merge that completes leaves one file."""
 
     class Killed(BaseException):
         pass
@@ -182,14 +182,14 @@ def test_a_killed_writer_leaves_nothing_for_long(tmp_path: Path) -> None:
     assert store.cells_done() == set()
 
 
-# What a stranger may have put into a store
+# What other people may have put into a store
 
 
 @pytest.mark.parametrize("key", ["../outside", "a/../../outside", "/outside", "a//b", "a\0b", ".."])
 def test_no_name_leads_out_of_the_store(store: Store, key: str, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="would lead out of it"):
+    with pytest.raises(BadInput, match="would lead outside"):
         store.write_cell(key, {})
-    with pytest.raises(BadInput, match="would lead out of it"):
+    with pytest.raises(BadInput, match="would lead outside"):
         store.read_weights(key)
     assert not list(tmp_path.rglob("outside*"))
 

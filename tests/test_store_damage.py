@@ -1,4 +1,4 @@
-"""One damaged file of a store is one damaged file, whatever it is and whatever happened to it.
+"""A damaged file of a store affects nothing else, whichever it is and whatever happened to it.
 
 It is named and counts as missing: no traceback and no wrong number. A later sweep keeps it aside
 and ends with the table of an undamaged store.
@@ -49,7 +49,7 @@ evaluate_also: {sst2: [mrpc]}
 
 @pytest.fixture(scope="module", autouse=True)
 def in_a_hurry() -> Iterator[None]:
-    """A driver of another machine is watched for a moment only."""
+    """A driver on another machine is watched only for a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(status, "DEAD_AFTER", 0.1)
         patch.setattr(status, "LOOK_EVERY", 0.05)
@@ -76,7 +76,7 @@ def run_missing(space: Space, store: Store) -> list[str]:
 
 @pytest.fixture(scope="module")
 def sound(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that holds every kind of file: one cell is finished, one in mid-attack."""
+    """A store that holds every kind of file: one cell is finished, one half attacked."""
     folder = tmp_path_factory.mktemp("sound") / "store"
     store, asked = Store(str(folder)), load(str(space))
     run_missing(asked, store)
@@ -171,8 +171,8 @@ def kinds(folder: Path) -> dict[str, list[str]]:
 
 
 def commands(space: Path, store: Path) -> None:
-    """Every command that only reads; each says one line at most of what it cannot do. Of the report
-    all but the plots, which are drawn of the same numbers."""
+    """Every command that only reads; each prints at most one line on what it cannot do. The report
+    without plots, which use the same numbers."""
     asked = ["--space", str(space), "--store", str(store)]
     for only in (["--status"], ["--status", "--json"], ["--dry-run"], ["--dry-run", "--json"]):
         assert sweep.main([*asked, *only]) in (0, 2)
@@ -298,14 +298,14 @@ def test_folders_that_are_gone_are_made_again(
 def test_what_was_attacked_on_other_weights_is_attacked_again(
     sound: Path, space: Path, tmp_path: Path
 ) -> None:
-    """Weights that are made again on another kind of machine may come out otherwise."""
+    """Weights that are trained again on another kind of machine may differ."""
     asked, folder = load(str(space)), copied(sound, tmp_path / "store")
     store = Store(str(folder))
     cell: Cell = make_plan(asked, ASSETS, store).with_status("done")[0]
     fit = store.read_fit(cell.fit.key)
     for path in (folder / "fits" / cell.fit.key).glob("*"):
         path.unlink()
-    fit["weights_sha256"] = "0" * 64  # of the weights that are gone
+    fit["weights_sha256"] = "0" * 64  # of the weights that were lost
     store._write_json(f"fits/{cell.fit.key}/fit.json", fit)
     plan = make_plan(asked, ASSETS, store)
     reasons = {planned.cell.key: planned.reason for planned in plan.cells}

@@ -1,4 +1,4 @@
-"""A sweep depends neither on being seen nor on where it runs, and stops well when it is told to."""
+"""A sweep depends neither on its terminal nor on where it runs, and stops cleanly on request."""
 
 import argparse
 import errno
@@ -392,7 +392,7 @@ def test_the_order_of_a_queue_is_kept_but_for_what_is_brought_forward() -> None:
 
 @pytest.fixture
 def noticed(tmp_path: Path) -> Callable[[type[BaseException] | None, int], dict[str, str]]:
-    """What the command finds in its environment when a sweep has ended so."""
+    """The command's environment variables after a sweep that ended this way."""
     file = tmp_path / "noticed"
     outcome = Ending("embedded", "/a store", 7, done=lambda: 3)
 
@@ -476,7 +476,7 @@ command.run(main, goes_on=True)
 
 # Memory
 
-RAY_OOM = (  # as Ray 2.60 says it
+RAY_OOM = (  # as Ray 2.60 words it
     "Failure # 1 (occurred at 2026-01-01_00-00-00)\n1 worker(s) were killed due to the node "
     "running low on memory. Memory on the node (IP: 127.0.0.1, ID: 31) was 2.17GB used / "
     "23.54GB limit (0.092230)\nOOM kill reason: Memory usage 2323017728B exceeded threshold"
@@ -554,7 +554,7 @@ def test_a_sweep_ends_well_in_poor_surroundings_and_unseen(
     assert (found["SWEEP_OUTCOME"], found["SWEEP_CELLS_DONE"]) == ("done", "1")
     assert Path(found["SWEEP_REPORT"]).is_file()
     assert json.loads((store / "times" / "embedded.json").read_text())["slots"] == 1
-    # A worker that Ray had to kill may still be ending; what it left goes once it has ended.
+    # A worker that Ray killed may still be ending; its leftovers are removed once it has ended.
     deadline = time.monotonic() + 30
     while list(long.glob("robustness-sweep-*")) and time.monotonic() < deadline:
         remove_leftovers(long)

@@ -1,4 +1,4 @@
-"""Each second of each slot is counted once, whatever becomes of trials."""
+"""Each second of each slot is counted once, whatever happens to trials."""
 
 import random
 from typing import Any

@@ -1,4 +1,4 @@
-"""MLflow as a service: every finished cell is there once, whatever happens to server and driver.
+"""MLflow as a service: every finished cell is logged once, whatever happens to server and driver.
 
 The store is written by hand (one fit, two attacked cells); server, network and processes are real.
 """
@@ -75,7 +75,7 @@ def shown() -> Summary:
 
 
 def sync(uri: str, space: str, cells: list[Cell], store: Store) -> tuple[int, list[str], list[str]]:
-    """Upload in this process; returns how many cells were, the keys left out, what was said."""
+    """Upload in this process; returns the number of cells, the keys left out, and the output."""
     said: list[str] = []
     tracker = Tracker(uri, space, None, ASSETS)
     tracker.open(to_write=True)
@@ -334,7 +334,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], message: str, secret
 
 
 class Anything(SimpleHTTPRequestHandler):
-    """A web server that is not MLflow: an empty JSON object for every question."""
+    """A web server that is not MLflow: an empty JSON object for every request."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -392,7 +392,7 @@ def test_the_command_line_never_repeats_a_password(tmp_path: Path) -> None:
 def test_a_full_disk_under_the_database_ends_nothing(
     finished: tuple[list[Cell], Store], tmp_path: Path
 ) -> None:
-    """The driver's database lies on a disk of 3 MB, filled when the schema is made."""
+    """The driver's database is on a disk of 3 MB, filled when the schema is made."""
     store = finished[1]
     script = f"""
 set -e

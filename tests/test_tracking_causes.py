@@ -1,4 +1,4 @@
-"""What is wrong with MLflow is said by its name, and what is printed works when it is pasted.
+"""Errors of MLflow name their cause, and printed commands work when pasted.
 
 Databases, servers, proxies and MLflow's command line are real. The store is written by hand.
 """

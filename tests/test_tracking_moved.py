@@ -75,7 +75,7 @@ def parent_of(store: Path) -> Any:
 
 
 def log_again(store: Path) -> None:
-    """Have the next sync log everything anew, as after a change of format."""
+    """Make the next sync log everything again, as after a change of format."""
     with closing(sqlite3.connect(store / "mlflow.db")) as db:
         db.execute("UPDATE tags SET value = '0' WHERE key = 'log_format'")
         db.commit()
@@ -149,7 +149,7 @@ def test_a_copy_without_its_artifacts_writes_nothing_to_the_original(
 
 
 def test_a_move_that_is_interrupted_is_made_again(copied: Path) -> None:
-    """Killed between two rows: the transaction is not there, and the next one is whole."""
+    """Killed between two rows: the transaction is rolled back, and the next one is complete."""
     script = """
 import os, signal, sys
 from pathlib import Path
@@ -357,7 +357,7 @@ def test_what_people_add_to_runs_and_experiments_stays(
 def test_a_description_of_an_older_version_is_replaced_and_one_of_a_person_is_not(
     copied: Path,
 ) -> None:
-    """Older versions remembered nothing of what they wrote."""
+    """Older versions did not record what they wrote."""
     with closing(sqlite3.connect(copied / "mlflow.db")) as db:
         for table in ("tags", "experiment_tags"):
             db.execute(f"DELETE FROM {table} WHERE key IN ('log_note', 'log_files', 'log_name')")

@@ -1,4 +1,4 @@
-"""A sweep and its MLflow server on PostgreSQL, with basic auth: the server dies in mid-sweep."""
+"""A sweep and its MLflow server on PostgreSQL, with basic auth: the server dies midway."""
 
 import argparse
 import os
@@ -48,12 +48,12 @@ def as_postgres(*command: str | Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
-    """The URI of an empty PostgreSQL on loopback that wants a password."""
+    """The URI of an empty PostgreSQL on loopback that needs a password."""
     programs = postgres_programs()
     if programs is None:
         pytest.skip("needs PostgreSQL: on Debian the package postgresql")
     port = free_port()
-    # Not pytest's folder, which is closed to other users.
+    # Not pytest's folder, which other users cannot read.
     with tempfile.TemporaryDirectory(prefix="postgres-") as name:
         folder = Path(name)
         (folder / "password").write_text(DATABASE_PASSWORD)

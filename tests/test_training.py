@@ -148,14 +148,14 @@ def test_inner_steps_leave_no_gradients_behind(name: str, folder: Path) -> None:
     with perturbed(head, delta):
         F.cross_entropy(head.score(batch), LABELS).backward()
     for ours, alone in zip(one_pass, head.parameters(), strict=True):
-        if ours is None:  # the last layer's bias of the keys, which changes nothing
+        if ours is None:  # the last layer's bias of the keys, which has no effect
             assert alone.grad is None
         else:
             torch.testing.assert_close(ours, alone.grad, atol=1e-6, rtol=0)
 
 
 def _final_delta(head: Head, batch: Batch) -> torch.Tensor:
-    """What three steps end with, found by autograd and nothing kept."""
+    """The result of three steps, by plain autograd."""
     delta = random_in_ball(head, batch, "l2", 1.0)
     for _ in range(3):
         delta.requires_grad_(True)
@@ -169,7 +169,7 @@ def _final_delta(head: Head, batch: Batch) -> torch.Tensor:
 
 
 def rows(classes: int, count: int, seed: int) -> list[Example]:
-    """Texts whose words lean towards their class."""
+    """Texts whose words are more frequent in their class."""
     draw = np.random.default_rng(seed)
     examples = []
     for number in range(count):
@@ -224,6 +224,6 @@ def test_batches_of_like_length_hold_every_row_once_an_epoch(
     for epoch in range(epochs):
         of_it = found[epoch * len(found) // epochs : (epoch + 1) * len(found) // epochs]
         assert sorted(e.id for batch in of_it for e in batch) == list(range(len(rows)))
-        if len(rows) <= 50 * size:  # one window: no batch reaches into the lengths of another
+        if len(rows) <= 50 * size:  # one window: batches do not overlap in length
             spans = sorted(sorted(len(e.texts[0]) for e in batch) for batch in of_it)
             assert all(a[-1] <= b[0] for a, b in pairwise(spans))

@@ -53,7 +53,7 @@ def finished(store: Path) -> list[Cell]:
 
 
 def copy(store: Path, to: Path) -> Path:
-    """The sweep's results alone, without what was replayed."""
+    """Only the sweep's results, without the replays."""
     for path in store.rglob("*"):
         if path.is_file() and path.name != "transfer.json" and "mlflow" not in str(path):
             target = to / path.relative_to(store)
@@ -277,7 +277,7 @@ def test_the_matrix_is_read_without_torch_and_ray(
 
 
 class KnowsByHeart(Head):
-    """Right on the texts it was given, wrong on any other; it remembers what it was asked."""
+    """Right on the texts it was given, wrong on any other; it records its inputs."""
 
     def __init__(self, texts: list[tuple[str, ...]]) -> None:
         super().__init__()

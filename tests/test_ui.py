@@ -1,4 +1,4 @@
-"""MLflow's own page over a log of ours, as people use it: search, group, chart, compare, read."""
+"""MLflow's own page on our runs, as people use it: search, group, chart, compare, read."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -38,7 +38,7 @@ def page(
     with server(logged[1], log) as address, browser() as started:
         page = MlflowPage(new_page(started), address)
         yield page
-        # MLflow's page needs no internet: nothing that it did in these tests left this machine.
+        # MLflow's page needs no internet: no request of these tests left this machine.
         assert page.hosts == {"127.0.0.1"}
 
 

@@ -1,4 +1,4 @@
-"""However many workers a sweep has, and however often it was cut off: the same examples end alike.
+"""However many workers and interruptions a sweep has, an example has the same outcome.
 
 On 200 examples over the four attacks, by the command line, on a real Ray of eight CPUs.
 """

@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def check_all_is_there_once(uri: str, space: str, cells: list[Cell], store: Store) -> None:
-    """MLflow has what the store has of the cells: complete, nothing twice, and nothing else."""
+    """MLflow has exactly the store's cells: complete, none twice, and nothing else."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -108,7 +108,7 @@ def check_read_back(logged: LoggedCell, cell: Cell, store: Store) -> None:
     assert logged.fit == {name: value for name, value in fit.items() if name != "spec"}
     assert logged.evaluations == store.evaluations(cell.fit.key)
     attacked = store.attacked(cell.log)
-    # A table has no cell for what an example has not: it comes back without that field.
+    # A table has no value for what an example lacks: it comes back without that field.
     there = [
         {k: v for k, v in attacked[id].items() if v is not None} for id in logged.result["sample"]
     ]
@@ -149,7 +149,7 @@ class Server:
             time.sleep(0.2)
 
     def kill(self) -> None:
-        """As a power cut: the whole process group at once."""
+        """Like a power cut: the whole process group at once."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -170,7 +170,7 @@ class Network:
 
     The fate: `pass`, `drop` (the server never sees it), `lose` (its answer is lost), `fail` (503)
     or `hang` (no answer until `close`). `on_loss` is called whenever a request is dropped or an
-    answer lost. With a token it is what many put before MLflow: who brings the token may pass.
+    answer lost. With a token it is an authenticating proxy: requests with the token may pass.
     """
 
     def __init__(self, server: Server, token: str = "") -> None:

@@ -6,12 +6,12 @@ heads/        text in, class scores out           training/    the loss
 attacks/      TextAttack's recipes and engine     precision.py when an attack may stop early
 transfer.py   adversarial examples on other fits  metrics.py   names and meanings of metrics
 data.py       splits and samples                  rows.py      the rows of a split
-chinese.py    do texts hold Chinese               assets.py    files of data sets and models
+chinese.py    is there Chinese text              assets.py    files of data sets and models
 models/       a model as files in a folder        kinds.py     the code behind a name
 records.py    what is sent and stored, as types   store.py     every path and format of the store
 files.py      bytes at a path or URL              scratch.py   temporary folders
 process.py    which process                       speed/       the same results sooner
-embedded/     data, models, vectors that ship: no code
+embedded/     data, models and vectors that ship; no code
 
 torch, transformers and TextAttack live here. MLflow does not, and Ray only in trial.py, so that a
 trial can be run and debugged without either: `python -m trainables.cell CELL.json --store FOLDER`.

@@ -1,4 +1,4 @@
-"""Find a data set's or a model's files on this machine, and say what is in them.
+"""Find a data set's or a model's files on this machine, and their digests.
 
 An asset source is `embedded` (ships with the package), `hub` (the Hugging Face hub, or its local
 cache when offline), or a folder laid out as
@@ -9,8 +9,8 @@ cache when offline), or a folder laid out as
 where a split may also be several files, named as the hub names them:
 `<split>-00000-of-00002.parquet`. `python -m orchestrator.assets fetch` fills such a folder.
 
-Whatever the source, the rest of the code gets local files: one code path from here on. A model that
-ships with the package is found there whatever the source. Digests are of contents, so the same
+Whatever the source, the rest of the code gets local files. A model that ships with the package is
+found there with any source. Digests are of contents, so the same
 files from another source are the same asset.
 """
 
@@ -28,7 +28,7 @@ from trainables.files import file_digest
 
 EMBEDDED = Path(__file__).parent / "embedded"
 WEIGHTS_INDEX = "model.safetensors.index.json"
-# All that transformers reads weights or a tokenizer from; what decides over no number is left out.
+# Everything that transformers reads weights or a tokenizer from, without what affects no number.
 MODEL_FILES = re.compile(
     r"(config|tokenizer.*|special_tokens_map|added_tokens|adapter_config|vocab(-src|-tgt)?"
     r"|(entity|target)_vocab|normalizer|emoji|word_shape|word_pronunciation|byte_maps"
@@ -41,7 +41,7 @@ GIT_LFS = b"version https://git-lfs"
 
 
 class NotDownloaded(BadInput):
-    """The hub has it, perhaps; this machine has not."""
+    """The hub may have it; this machine does not."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Assets:
 
     @property
     def location(self) -> str:
-        """The source for a process that stands in another folder."""
+        """The source for a process in another working directory."""
         return str(self.folder or self.source)
 
     @property
@@ -92,7 +92,7 @@ class Assets:
             if whole.is_file() and parts:
                 raise BadInput(
                     f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
-                    "remove what is not meant"
+                    "remove the wrong one"
                 )
             if whole.is_dir():
                 raise BadInput(
@@ -135,8 +135,8 @@ class Assets:
 
     def _have(self, kind: str) -> str:
         folder = self._root() / kind
-        found = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
-        return f"{folder} holds {', '.join(found) or 'nothing'}"
+        names = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+        return f"{folder} holds {', '.join(names) or 'nothing'}"
 
 
 PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.parquet$")
@@ -148,16 +148,16 @@ MODEL_PATTERNS = [
 def model_files(folder: Path) -> list[Path]:
     """The files of a model folder that determine what the model computes, sorted by name.
 
-    Raises BadInput for one that is a link to nothing.
+    Raises BadInput for a broken link.
     """
     named = sorted(path for path in folder.iterdir() if MODEL_FILES.fullmatch(path.name))
     if lost := next((path for path in named if not path.exists()), None):
-        raise BadInput(f"{lost} is a link that leads nowhere; fetch the model again")
+        raise BadInput(f"{lost} is a broken link; fetch the model again")
     return [path for path in named if path.is_file()]
 
 
 def split_parts(folder: Path, split: str) -> list[Path]:
-    """The files of a split that is kept as the hub keeps it, in order."""
+    """The files of a split that is stored as on the hub, in order."""
     return sorted(folder.glob(f"{split}-*.parquet"))
 
 
@@ -171,7 +171,7 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def dataset_digest(files: dict[str, list[Path]]) -> str:
-    """Digest of all files of a data set; file names do not count, their splits and order do."""
+    """Digest of all files of a data set; of their splits and order too, but not of file names."""
     total = hashlib.sha256()
     for split, paths in sorted(files.items()):
         total.update(split.encode())
@@ -181,7 +181,7 @@ def dataset_digest(files: dict[str, list[Path]]) -> str:
 
 
 def is_git_lfs_pointer(path: Path) -> bool:
-    """Whether a clone without git LFS has put a few lines of text in the file's place."""
+    """Whether a file is the few lines of text that a clone without git LFS has in its place."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -189,7 +189,7 @@ def is_git_lfs_pointer(path: Path) -> bool:
 
 
 def version(path: Path) -> tuple[int, ...]:
-    """What changes whenever a file's content does, for what is kept in memory."""
+    """A value that changes whenever the file's content does, as a key of caches in memory."""
     status = path.stat()
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -209,13 +209,13 @@ def _hub_dataset_files(
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
     files = {split: split_parts(snapshot / hub.folder, split) for split in splits}
     for split, paths in files.items():
-        # A snapshot in the cache holds what was once asked for, and what came before a break.
+        # A snapshot in the cache may be of an earlier request, or of an interrupted download.
         lacking = _lacking(paths)
         if not paths and _offline(local_only):
             lacking = f"no file of split {split} in {hub.folder}/"
         if lacking:
             raise NotDownloaded(
-                f"data set {hub.repository} is not whole in the local hub cache: {lacking}"
+                f"data set {hub.repository} is incomplete in the local hub cache: {lacking}"
             )
         if not paths:
             there = sorted(path.name.split("-")[0] for path in (snapshot / hub.folder).glob("*-*"))
@@ -227,11 +227,11 @@ def _hub_dataset_files(
 
 
 def _lacking(parts: list[Path]) -> str:
-    """What is wrong with the number of a split's files, by what their names say."""
+    """What is wrong with the number of a split's files, by their names; empty if nothing."""
     for part in parts:
         match = PART.search(part.name)
         if match and int(match["count"]) != len(parts):
-            return f"{part} is one of {int(match['count'])} files, and {len(parts)} are there"
+            return f"{part} is one of {int(match['count'])} files, but {len(parts)} are there"
     return ""
 
 
@@ -261,6 +261,6 @@ def _hub_snapshot(
             str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         )
         raise NotDownloaded(
-            f"{kind} {repository} is neither in the local hub cache nor can the hub be reached "
+            f"{kind} {repository} is not in the local hub cache, and the hub cannot be reached "
             f"({reason}); without internet use --assets FOLDER or --assets embedded"
         ) from None

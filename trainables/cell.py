@@ -1,12 +1,12 @@
 """One cell, start to end: get the fit, attack it, report. Needs neither Ray nor MLflow.
 
-`run_cell` yields a progress record whenever there is news, and keeps every result in the store the
-moment it exists; run again after any kind of death, it does only what is missing.
+`run_cell` yields a progress record whenever there is news, and stores every result as soon as it
+exists; run again after any kind of failure, it does only what is missing.
 
     python -m trainables.cell results/cells/<key>/cell.json --store results --assets embedded
 
-With `--plain` it does so without trainables/speed, in a store of its own at `results/plain`. To
-attack the same weights there, copy the fit's folder from `results/fits` to `results/plain/fits`.
+`--plain` runs it without trainables/speed, in a separate store at `results/plain`. To attack the
+same weights there, copy the fit's folder from `results/fits` to `results/plain/fits`.
 """
 
 import argparse
@@ -47,13 +47,13 @@ from trainables.store import Store
 PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
-FIRST_ERRORS = 3  # so many, and nothing but errors, tell of a broken attack
+FIRST_ERRORS = 3  # if the first few all end in errors, the attack is broken
 
 
 class Part(NamedTuple):
     """A part of a cell's examples: the one with this number, from 0, of `of` equal ones.
 
-    Neighbours stay together: their labels take turns, so each part has some of all.
+    Parts are contiguous: labels alternate in the sample, so each part has examples of all.
     """
 
     number: int
@@ -65,7 +65,7 @@ class Part(NamedTuple):
 
 
 class Worker:
-    """What one process keeps from cell to cell: the last fitted head, the store, the assets."""
+    """Runs cells in one process; keeps the last fitted head, the store and the assets."""
 
     def __init__(self, store: Store, assets: Assets) -> None:
         self.store = store
@@ -74,12 +74,12 @@ class Worker:
         self._spent: Spent = _nothing_spent()
 
     def run(self, cell: Cell, part: Part | None = None) -> Iterator[TrialReport]:
-        """Run a cell, or a part of its attack; yields what it reports. Nothing is raised.
+        """Run a cell, or a part of its attack; yields progress reports and raises nothing.
 
         The last report has `phase` done, or failed; the traceback is then in the store, if that can
-        be written. Of a part the last has `phase` part_done, and `error` if it came to an early
-        end: what is missing then, or ended in an error, is attacked when the cell itself is run,
-        and what is wrong is said then. Several processes may run parts of a cell at once.
+        be written. The last report of a part has `phase` part_done, and `error` if it ended early:
+        examples that are missing then, or ended in an error, are attacked when the cell itself is
+        run, which reports the error. Several processes may run parts of a cell at once.
         """
         self._spent = _nothing_spent()
         yield from self._run(cell) if part is None else self._run_part(cell, part)
@@ -191,7 +191,7 @@ class Worker:
             errors = int(metrics["num_errors"] or 0)
             result["interval"] = [*interval(right, len(ids) - errors, len(sample) - errors)]
         self.store.write_result(cell.key, result)
-        # Not len(ids): that would be a step back where more was attacked before.
+        # Not len(ids): progress would go backwards where more was attacked before.
         done = sum(id in finished for id in asked)
         yield {
             "phase": "done",
@@ -202,7 +202,7 @@ class Worker:
         }
 
     def _finished(self, cell: Cell, look_for: Iterable[int]) -> dict[int, ExampleRecord]:
-        """The examples that were attacked already, on the fit's present weights, by id."""
+        """The examples already attacked on the fit's current weights, by id."""
         fit = self.store.read_fit(cell.fit.key)
         attacked = self.store.attacked(cell.log, look_for)
         return {id: record for id, record in attacked.items() if is_of_weights(record, fit)}
@@ -269,7 +269,7 @@ class Worker:
 
 
 def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
-    """A fit's head with its weights from the store; fine-tuned again where they are damaged."""
+    """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
     from trainables.fit import Fitted, fresh_head
 
     head = fresh_head(fit, assets)
@@ -284,8 +284,8 @@ def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
 def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
     """Fine-tune a fresh head; yields as `fine_tune` does, the Fitted once it is stored.
 
-    Where weights are made again that the store had, and come out otherwise (another kind of
-    machine), the record says so: what was attacked before belongs to weights that are gone.
+    If the store had weights of this fit and the new ones differ (another kind of machine), the
+    record says so: earlier attacks belong to weights that no longer exist.
     """
     from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 
@@ -307,30 +307,30 @@ def _nothing_spent() -> Spent:
 
 
 def _is_missing(id: int, finished: Mapping[int, ExampleRecord]) -> bool:
-    """Whether an example is still to be attacked, or again: it ended in an error."""
+    """Whether an example is not attacked yet, or ended in an error."""
     return id not in finished or finished[id]["status"] == "error"
 
 
 def _check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) -> None:
-    """Raises RuntimeError where it is the attack or the victim that is broken, not an example.
+    """Raises RuntimeError if the attack or the victim seems to be broken, not single examples.
 
-    That is so when the first few examples attacked all ended in errors, or at the end most of them.
+    That is if the first few attacked examples all ended in errors, or at the end most of them.
     """
     attacked = [record for record in records if record["status"] != "skipped"]
     errors = [record for record in attacked if record["status"] == "error"]
     all_of_the_first = len(errors) == len(attacked) >= FIRST_ERRORS
     if all_of_the_first or (at_the_end and len(errors) > max(len(attacked) / 2, 1)):
         raise RuntimeError(
-            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so it is not the "
-            f"examples; the last: {errors[-1]['error']}"
+            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so the attack or "
+            f"the model is broken; the last error: {errors[-1]['error']}"
         )
 
 
 def use_threads(count: int) -> None:
-    """Have torch use so many threads from now on."""
+    """Have torch use this many threads from now on."""
     import torch
 
-    # Fixed by the space, never by the machine: the number of threads can change the last bits.
+    # Set by the space, not by the machine: the number of threads can change the last bits.
     torch.set_num_threads(count)
     os.environ["OMP_NUM_THREADS"] = str(count)
 
@@ -340,13 +340,13 @@ def main() -> int:
         prog="python -m trainables.cell",
         description="Run one cell without Ray, for debugging or on a machine that has none.",
     )
-    parser.add_argument("cell", type=Path, help="a cell.json, as the store keeps one a cell")
+    parser.add_argument("cell", type=Path, help="the cell.json of a cell in a store")
     parser.add_argument("--store", default="results", help="folder or URL (default: results)")
     parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
     parser.add_argument(
         "--plain",
         action="store_true",
-        help=f"without what only makes it faster; the results go to STORE/{PLAIN}",
+        help=f"without the optimisations of trainables/speed; results go to STORE/{PLAIN}",
     )
     arguments = parser.parse_args()
     try:
@@ -360,7 +360,7 @@ def main() -> int:
         store = Store(arguments.store)
         if arguments.plain:
             speed.turn_off()
-            # Keys do not cover it and last bits may differ, so results would pass for others.
+            # Keys do not cover it and last bits may differ: its results must not mix with others.
             store = Store(store.place(PLAIN))
         for progress in Worker(store, assets).run(cell):
             print(json.dumps(progress), flush=True)

@@ -1,4 +1,4 @@
-"""Load a data set as the protocol wants it: lower-cased rows in three splits, and a sample.
+"""Load a data set as the protocol asks: lower-cased rows in three splits, and a sample.
 
 Splits and samples are drawn with seed 0 whatever the cell's seed, so every model, head and attack
 sees the same rows.
@@ -46,10 +46,10 @@ class Splits:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of a data set's rows without their texts: labels by role, and rows left out.
+    """Counts of a data set's rows.
 
-    dropped: how many, by source split and reason. in_training_too: how many of the test rows have
-    the texts of a row that is trained on.
+    labels: by role. dropped: how many rows were left out, by source split and reason.
+    in_training_too: how many test rows have the same texts as a training row.
     """
 
     labels: dict[str, np.ndarray]
@@ -60,19 +60,19 @@ class Survey:
 def load_splits(name: str, dataset: Dataset, files: Files) -> Splits:
     """Read, lower-case and split a data set. Raises BadInput for rows that cannot be used.
 
-    The last one is kept as long as its files stay as they are, since the cells that a process runs
-    one after another often share it: do not change the lists.
+    The last data set is cached until its files change, because consecutive cells of a process often
+    share it: do not modify the lists.
     """
     return _load_splits(name, dataset.model_dump_json(), _versions(files))
 
 
 def survey(name: str, dataset: Dataset, files: Files) -> Survey:
-    """Read a data set as `load_splits` does, with the same BadInput. Done once for equal files."""
+    """Read a data set as `load_splits` does, and raise the same BadInput. Cached."""
     return _survey(name, dataset.model_dump_json(), _versions(files))
 
 
 def training_rows(train: list[Row], count: int | None, share: float) -> list[Row]:
-    """Those of the training rows that are used: at most `count`, and a share of these."""
+    """The training rows that are used: at most `count`, and a share of these."""
     size = min(count or len(train), len(train))
     size = max(round(size * share), 1)
     return train if size == len(train) else random.Random(SPLIT_SEED).sample(train, size)
@@ -96,7 +96,7 @@ def _files(versions: Versions) -> Files:
 def _load_splits(name: str, description: str, versions: Versions) -> Splits:
     dataset = Dataset.model_validate_json(description)
     rows, roles = _read(name, dataset, _files(versions))
-    examples = {split: _examples(found) for split, found in rows.items()}
+    examples = {split: _examples(of_split) for split, of_split in rows.items()}
     return Splits(
         **{
             role: [examples[dataset.splits.share(role)[0]][place] for place in places]
@@ -117,7 +117,7 @@ def _survey(name: str, description: str, versions: Versions) -> Survey:
     )
     return Survey(
         labels,
-        {split: found.dropped for split, found in rows.items()},
+        {split: of_split.dropped for split, of_split in rows.items()},
         int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0),
     )
 
@@ -125,10 +125,11 @@ def _survey(name: str, description: str, versions: Versions) -> Survey:
 def _read(
     name: str, dataset: Dataset, files: Files
 ) -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
-    """The rows of each source split, and each role's places in them. No role is without rows."""
+    """The rows of each source split, and each role's indices in them. Raises BadInput for a role
+    without rows."""
     check_columns(name, dataset, files)
     rows = {split: read_split(name, dataset, split, paths) for split, paths in files.items()}
-    roles = _draw(dataset, {split: len(found) for split, found in rows.items()})
+    roles = _draw(dataset, {split: len(of_split) for split, of_split in rows.items()})
     for role, places in roles.items():
         split, percent = dataset.splits.share(role)
         if not len(places):
@@ -144,11 +145,11 @@ def _why_none(split: str, percent: int | None, rows: Rows) -> str:
         return f"the file of {split} has none"
     if percent is None:
         return f"the shares of {split} leave none of its {len(rows)} rows"
-    return f"{split}[{percent}%] of {len(rows)} rows is none; take a larger share"
+    return f"{split}[{percent}%] of {len(rows)} rows rounds to none; give a larger share"
 
 
 def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:
-    """The places of each role's rows among those of its source split, in order."""
+    """The indices of each role's rows in its source split, in order."""
     left = {split: np.ones(count, bool) for split, count in counts.items()}
     taken = dict.fromkeys(counts, 0)  # %
     roles = {}
@@ -211,10 +212,10 @@ def attacked_examples(test: Sequence[Example], count: int) -> list[Example]:
 
 
 def split_columns(joined: str, original: Sequence[str], attacked: int) -> tuple[str, ...] | None:
-    """A perturbed text's columns, from what an attack log keeps of it: all joined by line breaks.
+    """A perturbed text's columns, given the text as attack logs store it: joined by line breaks.
 
-    original: the columns before the attack, which changed the one numbered `attacked` alone. Exact
-    whatever line breaks the texts hold themselves. None where another column changed too.
+    original: the columns before the attack, which changed only column `attacked`. Exact
+    even if the texts contain line breaks. None where another column changed too.
     """
     before = "".join(f"{text}\n" for text in original[:attacked])
     after = "".join(f"\n{text}" for text in original[attacked + 1 :])

@@ -1,6 +1,6 @@
-"""Files at a local path or URL: written whole or not at all; what goes wrong is said in one line.
+"""Files at a local path or URL: written completely or not at all; errors are one line.
 
-A URL is any that pyarrow or fsspec opens (s3://, gs://, ...). No name leads out of it.
+A URL is any that pyarrow or fsspec opens (s3://, gs://, ...). No name leads outside it.
 """
 
 import hashlib
@@ -21,19 +21,19 @@ from pyarrow import fs
 from search_spaces.errors import BadInput, first_line
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Made = TypeVar("Made")
 
-PART = ".part"  # ends the name of a file that is not whole yet
+PART = ".part"  # suffix of a file that is still being written
 CHUNK = 1 << 20  # bytes
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
 class StoreError(BadInput, OSError):
-    """The store cannot be written or read any more; the message is one line for people."""
+    """The store cannot be read or written; the message is one line for users."""
 
 
 class DamagedFile(StoreError):
-    """A file of the store that is not what it should be; `name` is its name in the store."""
+    """A file of the store with wrong content; `name` is its name in the store."""
 
     def __init__(self, name: str, place: str, why: str) -> None:
         super().__init__(f"{place} is damaged ({why})")
@@ -54,8 +54,8 @@ class Files:
             return fs.LocalFileSystem(), self._absolute()
         if "@" in urlsplit(self.url).netloc:
             raise BadInput(
-                "--store: leave keys out of the URL, they would be written down with the results; "
-                "give them by the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
+                "--store: leave credentials out of the URL: they would be stored with the results; "
+                "give them in the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
             )
         try:
             filesystem, path = _open(self.url)
@@ -70,7 +70,7 @@ class Files:
             path = os.path.abspath(self.url)
             path.encode()
         except FileNotFoundError:
-            raise BadInput("the current folder was deleted; change to one that is there") from None
+            raise BadInput("the current folder was deleted; change to one that exists") from None
         except UnicodeEncodeError:
             raise BadInput(
                 f"--store {path!a}: a folder whose name is not UTF-8 text, which not every library "
@@ -85,7 +85,7 @@ class Files:
         return path if isinstance(filesystem, fs.LocalFileSystem) else None
 
     def place(self, name: str) -> str:
-        """Where a file of the store lies, for people to open."""
+        """Where a file of the store is, for users to open."""
         if self.local_folder is not None:
             return f"{self.local_folder}/{name}"
         url, question, options = self.url.partition("?")
@@ -101,20 +101,20 @@ class Files:
             return filesystem.get_file_info(path).type == fs.FileType.File
 
     def read(self, name: str) -> bytes:
-        """A file's content. Raises FileNotFoundError, DamagedFile where it cannot be one."""
+        """A file's content. Raises FileNotFoundError, or DamagedFile if it cannot be read."""
         filesystem, path = self.path(name)
         if self.local_folder is not None:
             if not os.path.lexists(path):
                 raise FileNotFoundError(path)
             if not os.path.isfile(path):
-                raise self.damaged(name, "it is no file")
+                raise self.damaged(name, "it is not a file")
             if not os.access(path, os.R_OK):
                 raise self.damaged(name, "this user may not read it")
         with self._named_errors("read"), filesystem.open_input_stream(path) as file:
             return file.read()
 
     def damaged(self, name: str, why: str) -> DamagedFile:
-        """The error that a file is not what it should be."""
+        """The error that a file has wrong content."""
         return DamagedFile(name, self.place(name), why)
 
     def write(self, name: str, content: bytes) -> None:
@@ -130,7 +130,7 @@ class Files:
                     file.write(content)
 
     def _clear_way(self, name: str) -> None:
-        """Rename what stands where a file of ours, or the folder of its key, should be."""
+        """Rename whatever is in the place of a file of ours, or of the folder of its key."""
         parts = name.split("/")
         folder = "/".join(parts[:2])
         ways = [(folder, os.path.isdir)] if len(parts) == 3 else []
@@ -140,7 +140,7 @@ class Files:
                 self.rename_aside(standing)
 
     def rename_aside(self, name: str) -> str:
-        """Give a file or folder a name that is still free; returns that."""
+        """Rename a file or folder to an unused name, which is returned."""
         filesystem, path = self.path(name)
         names = set(self.entries(name.rpartition("/")[0]))
         short = name.rpartition("/")[2]
@@ -188,8 +188,8 @@ class Files:
 
     @contextmanager
     def _named_errors(self, done: str) -> Iterator[None]:
-        """Have what the disk or the network says raised as StoreError; FileNotFoundError of what
-        was to be read as it is."""
+        """Raise errors of the disk or the network as StoreError, but FileNotFoundError of a read
+        as it is."""
         try:
             yield
         except (OSError, ValueError) as error:
@@ -217,7 +217,7 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """What is written within the block is at the path once all of it is on the disk."""
+    """A file to write in the block; it appears at the path once all of it is on the disk."""
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         with part.open("xb") as file:
@@ -231,7 +231,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def cut_off(path: Path) -> list[Path]:
-    """What writers that were killed left of `written_whole` of a path."""
+    """Files that killed writers left behind in `written_whole` of this path."""
     ours = re.compile(rf"{re.escape(path.name)}\.[0-9a-f]{{32}}{re.escape(PART)}")
     if not path.parent.is_dir():
         return []
@@ -248,14 +248,14 @@ def file_digest(path: Path) -> str:
 
 
 def _safe(name: str) -> str:
-    """The name, unless it would lead out of the store. Keys and names come from users' files."""
+    """The name. Raises BadInput if it leads outside the store: names come from users' files."""
     if name and (any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name):
-        raise BadInput(f"{name!r} is not the name of a file in a store: it would lead out of it")
+        raise BadInput(f"{name!r} is not the name of a file in a store: it would lead outside")
     return name
 
 
-def at_once(do: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-    """What `do` gives for each item, in order; several are done at a time."""
+def at_once(do: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
+    """`do` of each item, in order; several run at a time."""
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return list(threads.map(do, items))
 

@@ -1,7 +1,8 @@
 """Fine-tuning: one readable loop for every head.
 
-A fit goes in (search_spaces/cell.py), the best weights on validation and the training curve come
-out. Deterministic for a seed and a number of threads. Knows nothing of attacks or of the store.
+Input: a fit (search_spaces/cell.py). Output: the weights that are best on validation, and the
+training curve. Deterministic given seed and number of threads. Knows nothing of attacks or of the
+store.
 """
 
 import math
@@ -31,14 +32,14 @@ Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
 
 @dataclass
 class Fitted:
-    """A fine-tuned head and what is worth knowing of how it came about."""
+    """A fine-tuned head and the record of its training."""
 
     head: Head
     record: FitMeasured
 
 
 def load_data(fit: Fit, assets: Assets) -> Splits:
-    """The fit's rows. Raises RuntimeError where the files are not those that were planned with."""
+    """The fit's rows. Raises RuntimeError if the files differ from those at planning time."""
     files = assets.dataset_files(fit.dataset, fit.data)
     _same(fit.dataset_digest, dataset_digest(files), f"data set {fit.dataset}")
     return load_splits(fit.dataset, fit.data, files)
@@ -53,7 +54,7 @@ def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
 
 
 def fresh_head(fit: Fit, assets: Assets) -> Head:
-    """The fit's head before any training, on the GPU where there is one."""
+    """The fit's head before any training, on the GPU if there is one."""
     folder = assets.model_folder(fit.model, fit.language_model)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
@@ -70,7 +71,7 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
 
 
 def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fitted]:
-    """Train a fresh head; yields a progress record an evaluation, and at last the Fitted.
+    """Train a fresh head; yields a progress record per evaluation, and finally the Fitted.
 
     Training stops after `max_epochs`, or after `patience` evaluations without a better validation
     accuracy; the best weights are kept (the earliest of equals). Raises FloatingPointError when
@@ -143,7 +144,7 @@ def gradients(
     settings: dict[str, Any],
     at_once: int,
 ) -> tuple[float, int]:
-    """The gradients of the mean loss over a batch; returns that loss, and how many went at once.
+    """The gradients of the mean loss over a batch; returns that loss, and the examples per pass.
 
     When the GPU's memory does not hold `at_once` examples, that number is halved and the gradients
     of the parts are added up: the same step, in less memory.
@@ -198,9 +199,9 @@ def _accuracy(head: Head, examples: Sequence[Example]) -> float:
     return (predicted == labels).double().mean().item()
 
 
-def _same(planned: str, found: str, what: str) -> None:
-    if planned != found:
+def _same(planned: str, actual: str, what: str) -> None:
+    if planned != actual:
         raise RuntimeError(
             f"the files of {what} on this node are not those the sweep was planned with "
-            f"(digest {found[:12]}, planned {planned[:12]})"
+            f"(digest {actual[:12]}, planned {planned[:12]})"
         )

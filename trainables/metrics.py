@@ -1,4 +1,4 @@
-"""The metrics of a cell: the only place where a metric's name and meaning stand.
+"""The metrics of a cell: the only place that defines their names and meanings.
 
 Definitions are TextAttack's. An example is skipped when the model is wrong before the attack, then
 successful (the attack found a text the model gets wrong) or failed. Rates are shares from 0 to 1.
@@ -21,7 +21,7 @@ METRICS = {
     "avg_queries": "mean queries to the model over successful and failed; cache hits count",
     "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
     "avg_similarity": "mean cosine of the attacked texts' embeddings, before and after, over "
-    "successful; records from before this was measured left out",
+    "successful; older records lack it and are left out",
     "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
     "num_errors": "examples whose attack raised an error; in no other figure",
@@ -36,7 +36,7 @@ METRICS = {
 
 
 def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
-    """The attack's metrics from the records of a cell; None where nothing was there to average."""
+    """The attack's metrics from the records of a cell; None where there is nothing to average."""
     everything = list(records)
     finished = [r for r in everything if r["status"] != "error"]
     attacked = [r for r in finished if r["status"] != "skipped"]
@@ -63,14 +63,14 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
 
 
 def records_digest(records: Iterable[ExampleRecord]) -> str:
-    """SHA-256 of the records that a result was made of, in their order, but for their times."""
+    """SHA-256 of the records that a result was computed from, in order, without their times."""
     return hashlib.sha256("".join(map(digest, records)).encode()).hexdigest()
 
 
 def why_not_of(result: Result, attacked: Mapping[int, ExampleRecord]) -> str:
-    """Why a cell's result is not of these records, by example id; empty where it is.
+    """Why a cell's result does not belong to these records (by example id); empty if it does.
 
-    By its metrics, and by the digest of the records where it has one.
+    Compares its metrics, and the records' digest if it has one.
     """
     missing = sum(id not in attacked for id in result["sample"])
     if missing:
@@ -80,7 +80,7 @@ def why_not_of(result: Result, attacked: Mapping[int, ExampleRecord]) -> str:
     same = all(_equal(then[name], now[name]) for name in then.keys() & now.keys())
     if "records_sha256" in result:
         same = same and result["records_sha256"] == records_digest(sample)
-    return "" if same else "its attacked examples are not those that it was made of"
+    return "" if same else "its attacked examples are not those it was computed from"
 
 
 def _equal(one: float | None, other: float | None) -> bool:

@@ -1,16 +1,16 @@
 """When a cell may stop attacking: its accuracy under attack is known well enough.
 
-What is estimated is the figure that attacking all N examples of the sample would give. They are
-attacked in a random order, so what is seen so far is a draw without replacement. The interval is
+The estimated quantity is the accuracy under attack over all N examples of the sample. They are
+attacked in random order, so those seen so far are a draw without replacement. The interval is
 the prior-posterior-ratio confidence sequence of Waudby-Smith and Ramdas, "Confidence Sequences for
-Sampling Without Replacement" (NeurIPS 2020), under a uniform prior: all numbers k of right examples
-among the N that the ratio does not rule out. It holds at all times at once: with a chance of 95 %
-or more it never misses the figure, however often one looks, so one may stop whenever one likes what
-one sees. benchmarks/precision_coverage.py shows it, and what looking often does to an ordinary
-interval.
+Sampling Without Replacement" (NeurIPS 2020), under a uniform prior: all numbers k of correct
+examples among the N that the ratio does not rule out. It is valid at all times at once: with a
+probability of at least 95 % it never misses the true value, however often it is checked, so the
+attack may stop at any time. benchmarks/precision_coverage.py shows this, and what repeated checks
+do to an ordinary interval.
 
-An example that ended in an error is in no figure, so N is what is left without it. Errors still to
-come count as examples until they come, which leaves the interval a little wide.
+An example that ended in an error counts in no metric and is not among the N. Errors still to come
+count as examples until they come, which makes the interval slightly too wide.
 
 Knows numbers only: no models, no attacks.
 """
@@ -26,12 +26,12 @@ from trainables.data import SPLIT_SEED, Example
 from trainables.records import ExampleRecord
 
 ALPHA = 0.05
-# Far above rounding errors, far below what matters: so that ties fall the same way on any machine.
+# Far above rounding errors, far below what matters: ties are decided the same way on any machine.
 TINY = 1e-7
 
 
 def interval(right: int, attacked: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of the share that is right of all `total`, given `attacked` of them.
+    """The 95 % interval of the share of all `total` that is right, given `attacked` of them.
 
     A function of the counts alone: it is not intersected with earlier ones, so it is never empty.
     """
@@ -61,8 +61,8 @@ def until_narrow(
 ) -> Iterator[Example]:
     """Examples one by one, up to where the interval's half width is at most `precision`.
 
-    finished: records by id, which are to be there when the example after is asked for. Whatever
-    else lies in it changes nothing. Without a precision all examples.
+    finished: records by id, which must have an example's before the next one is requested; others
+    have no effect. Without a precision all examples.
     """
     right = attacked = errors = 0
     for example in order:
@@ -80,9 +80,9 @@ def until_narrow(
 def _right_of_all(right: int, attacked: int, total: int) -> tuple[int, int]:
     """The least and the most that may be right of all `total`.
 
-    The prior-posterior ratio is 1 / ((attacked + 1) × the hypergeometric chance of what was seen),
-    and a number is ruled out where that is over 1 / ALPHA. The chance has one peak, so the numbers
-    that remain have no gaps, and the likeliest of them is never ruled out.
+    The prior-posterior ratio is 1 / ((attacked + 1) × the hypergeometric probability of what was
+    seen), and a number is ruled out where that exceeds 1 / ALPHA. The probability is unimodal, so
+    the remaining numbers have no gaps, and the most likely one is never ruled out.
     """
     number = np.arange(right, total - (attacked - right) + 1)
     log_chance = (

@@ -1,6 +1,6 @@
 """Linear probing before fine-tuning (LPFT): the last linear layer starts as logistic regression.
 
-Features are what the last linear layer gets from the frozen model in evaluation mode. Multinomial
+Features are the last linear layer's inputs from the frozen model in evaluation mode. Multinomial
 logistic regression over them, with C chosen on validation out of 50 log-spaced values from 0.1 to
 100, initialises that layer; then everything is fine-tuned (docs/protocol.md, "Heads").
 """
@@ -22,7 +22,7 @@ BATCH = 64
 
 
 def probe(head: Head, train: list[Example], validation: list[Example]) -> LogisticRegression:
-    """Set the head's last linear layer to the best probe, and return that.
+    """Set the head's last linear layer to the best probe, which is returned.
 
     Afterwards the head's logits in evaluation mode equal the probe's decision function (two
     classes: their difference does). Raises BadInput for a head without a last linear layer.
@@ -38,7 +38,7 @@ def probe(head: Head, train: list[Example], validation: list[Example]) -> Logist
     best, best_accuracy = None, -1.0
     for strength in STRENGTHS:
         regression.set_params(C=strength)
-        # Threads are the fit's, not as many as the machine has cores.
+        # The fit's number of threads, not the machine's number of cores.
         with threadpool_limits(torch.get_num_threads()), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(features, labels)
@@ -55,7 +55,7 @@ def probe(head: Head, train: list[Example], validation: list[Example]) -> Logist
 def _initialise(linear: torch.nn.Linear, regression: LogisticRegression) -> None:
     weight, bias = torch.tensor(regression.coef_), torch.tensor(regression.intercept_)
     if len(weight) == 1:
-        # Two classes have one score, which is the difference of their logits.
+        # Two classes have one score: the difference of their logits.
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     with torch.no_grad():
         linear.weight.copy_(weight)

@@ -1,9 +1,9 @@
-"""Who a process is, so that a file it left can be told from one that a living process needs.
+"""Identify a process, to distinguish files that it left from files that a running process needs.
 
-A process number alone says nothing: two containers count from 1, and numbers are given out again.
-So a process is named by its host, the host's boot, its PID namespace, its number and when it
-started; only one of the same host, boot and namespace can be looked at, and is gone when no process
-has that number and start any more. Elsewhere nothing is known.
+A process id alone is ambiguous: every container counts from 1, and ids are reused. So a process is
+identified by host, boot, PID namespace, process id and start time. Only one of the same host, boot
+and namespace can be checked: it is gone if no process has that id and start time. Of others nothing
+is known.
 """
 
 import os
@@ -18,7 +18,7 @@ PROC = Path("/proc")
 
 class Process(TypedDict):
     """A process. machine: host, boot and PID namespace. started: in clock ticks since the boot;
-    None where the system does not tell."""
+    None where the system does not say."""
 
     machine: str
     pid: int
@@ -30,7 +30,7 @@ def this_process() -> Process:
 
 
 def this_machine() -> str:
-    """A name that two processes share only where a process number means the same to both."""
+    """A name that two processes share only if process ids mean the same to both."""
     names = [socket.gethostname() or "localhost"]
     with suppress(OSError):
         names.append((PROC / "sys/kernel/random/boot_id").read_text().strip())
@@ -39,12 +39,12 @@ def this_machine() -> str:
 
 
 def is_here(process: Process) -> bool:
-    """Whether a process (as `this_process` names it) runs, or ran, where it can be looked at."""
+    """Whether a process (from `this_process`) runs, or ran, where it can be checked."""
     return bool(process.get("machine") == this_machine())
 
 
 def is_gone(process: Process) -> bool:
-    """Whether a process is known not to be there any more."""
+    """Whether a process is known to have ended."""
     pid = process.get("pid")
     if not is_here(process) or not isinstance(pid, int) or pid <= 0:
         return False
@@ -60,7 +60,7 @@ def is_gone(process: Process) -> bool:
 
 def _started(pid: int) -> int | None:
     try:
-        # The name in parentheses may hold anything; the start is the 20th field after it.
+        # The name in parentheses may contain anything; the start is the 20th field after it.
         return int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return None

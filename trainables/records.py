@@ -1,7 +1,7 @@
 """The records that are sent and stored, as types: for mypy, and for what is read back from a store.
 
-A store's file must have what is used of its record here, of the type given here; what is marked
-`Unchecked` or not named at all is not looked at, so that a file of a later version can be read.
+A file of a store must have the fields declared here, with these types. Fields with SkipValidation,
+and fields that are not declared, are not checked, so that files of later versions can be read.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ Metrics: TypeAlias = dict[str, Number | None]  # by name (metrics.py)
 
 
 class Spent(TypedDict, total=False):
-    """Seconds of attacks: in all, of these in the attacked model, of these in constraints."""
+    """Seconds of attacks: in total, and of these in the attacked model and in constraints."""
 
     attack: float
     victim: float
@@ -42,8 +42,8 @@ class TrialReport(TypedDict, total=False):
 
     phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
     node: str  # begun: on which node of the cluster
-    slots: int  # begun, by the driver: attacks that the cluster has room for at once
-    holds: float  # begun, by the driver: of these, how many the trial takes the place of
+    slots: int  # begun, by the driver: how many attacks the cluster can run at once
+    holds: float  # begun, by the driver: how many of these slots the trial occupies
     finished: int  # fit: training examples; attack, done: attacked ones
     total: int
     validation_accuracy: float  # fit: the latest
@@ -65,7 +65,7 @@ class CurvePoint(TypedDict):
 
 
 class FitAsked(TypedDict):
-    """What is used of a stored `Fit` (search_spaces/cell.py)."""
+    """The fields of a stored `Fit` (search_spaces/cell.py) that are read."""
 
     dataset: Text
     model: Text
@@ -73,7 +73,7 @@ class FitAsked(TypedDict):
 
 
 class FitMeasured(TypedDict):
-    """What a fit gave, but for its weights."""
+    """The result of a fit, without its weights."""
 
     key: NotRequired[SkipValidation[str]]
     validation_accuracy: Share
@@ -86,7 +86,7 @@ class FitMeasured(TypedDict):
 
 
 class FitMade(FitMeasured):
-    """The same with what was asked. replaces_others: weights that attacks were run on are gone."""
+    """The same with its request. replaces_others: earlier weights that were attacked are gone."""
 
     spec: FitAsked
     replaces_others: NotRequired[SkipValidation[bool]]
@@ -110,7 +110,8 @@ class Evaluation(TypedDict):
 class Replayed(TypedDict):
     """An entry of fits/<key>/transfer.json: ids of examples of one attack log.
 
-    right_before: of these the fit is right on the original text; fooled: and wrong on the other.
+    right_before: of these the fit is right on the original text; fooled: and wrong on the
+    perturbed one.
     """
 
     fit: NotRequired[SkipValidation[str]]
@@ -127,15 +128,15 @@ class OfAnExample(TypedDict):
     victim_seconds: NotRequired[SkipValidation[float]]
     constraint_seconds: NotRequired[SkipValidation[float]]
     log: NotRequired[SkipValidation[str]]
-    weights: NotRequired[SkipValidation[str]]  # the beginning of their digest
+    weights: NotRequired[SkipValidation[str]]  # first digits of their digest
     digest: NotRequired[SkipValidation[str]]
 
 
 class Attacked(OfAnExample):
     """An attacked example: texts, scores (probabilities by label), labels, counts.
 
-    status: failed where the attack did, so that the model held; skipped where the model was wrong
-    before. words_unread: beyond what the model reads, only where there are any.
+    status: `failed` means that the attack failed and the model is robust; `skipped` that the model
+    was wrong before. words_unread: words beyond what the model reads, if there are any.
     """
 
     status: Literal["successful", "failed", "skipped"]
@@ -172,7 +173,7 @@ class Result(TypedDict):
     """cells/<key>/result.json
 
     sample: ids of the examples that the metrics are over, in order. interval: 95 %, of the accuracy
-    under attack, where the cell stopped by its precision.
+    under attack, if the cell stopped by its precision.
     """
 
     key: Text
@@ -215,7 +216,7 @@ class Environment(TypedDict):
 
 
 class Driver(TypedDict):
-    """drivers/<id>.json: which `Process` drives a sweep, its heartbeat, and how far it is."""
+    """drivers/<id>.json: which `Process` drives a sweep, its heartbeat and its progress."""
 
     machine: Text
     pid: Count
@@ -231,7 +232,7 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
 
 
 def check(kind: Any, record: object) -> None:
-    """Raises ValueError, in a few words, where a record lacks what is used of its kind."""
+    """Raises ValueError, with a short message, if a record does not have its kind's fields."""
     try:
         _reader(kind).validate_python(record)
     except ValidationError as error:
@@ -241,9 +242,9 @@ def check(kind: Any, record: object) -> None:
 
 
 def check_attacked(record: Any) -> None:
-    """Raises ValueError where a record is not one of an attacked example, or not as it was written.
+    """Raises ValueError if a record is not of an attacked example, or was changed since.
 
-    One without a digest is older than that.
+    A record without a digest is from an older version.
     """
     ended_badly = isinstance(record, dict) and record.get("status") == "error"
     check(Errored if ended_badly else Attacked, record)
@@ -252,27 +253,27 @@ def check_attacked(record: Any) -> None:
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """Of an attacked example's record, but for its times: 16 hexadecimal digits."""
+    """Digest of an attacked example's record without its times: 16 hexadecimal digits."""
     kept = {name: v for name, v in record.items() if name != "digest" and "seconds" not in name}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def check_result(record: Any) -> None:
-    """Raises ValueError where a record is not a cell's result."""
+    """Raises ValueError if a record is not a cell's result."""
     check(Result, record)
     if lacking := [name for name in ATTACK_METRICS if name not in record["metrics"]]:
         raise ValueError(f"metrics lacks {', '.join(lacking)}")
 
 
 def weights_name(fit: FitRecord) -> str:
-    """What attacked examples say of the weights they were found on, given the fit's record."""
+    """The name by which attacked examples refer to a fit's weights."""
     return str(fit["weights_sha256"][:16])
 
 
 def is_of_weights(record: ExampleRecord | Result, fit: FitRecord) -> bool:
-    """Whether an attacked example, or a result, is of the weights that the fit's record names.
+    """Whether an attacked example, or a result, belongs to the weights in the fit's record.
 
-    One that does not say so is older than that; it is, unless the weights were replaced since.
+    One that names no weights is from an older version: it does, unless they were replaced since.
     """
     if "weights" not in record:
         return not fit.get("replaces_others", False)

@@ -1,8 +1,8 @@
 """Read the rows of a source split: texts as texts, labels as numbers from 0.
 
-Whatever else its parquet files hold is refused in one line that names data set, column, first row
-and how many rows are so. The plan and the trials read with the same functions, so that what passes
-the one cannot stop the other. Rows are numbered from 0 through all files of a split.
+Anything else in its parquet files is refused with one line that names data set, column, first row
+and number of rows. Plan and trials use the same functions, so rows that pass the plan cannot stop a
+trial. Rows are numbered from 0 through all files of a split.
 """
 
 from dataclasses import dataclass, field
@@ -17,19 +17,19 @@ from search_spaces.catalog import Dataset
 from search_spaces.errors import BadInput
 from trainables.assets import is_git_lfs_pointer
 
-# As str.strip() has them, which is not quite what Arrow takes for white space.
+# As in str.strip(), which differs slightly from Arrow's white space.
 WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
-# Without a word for a tokenizer either: NUL, soft hyphen, zero width, marks of direction.
+# No words for a tokenizer either: NUL, soft hyphen, zero-width characters, direction marks.
 INVISIBLE = "\0\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 UNREADABLE = (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a split that are used, in their order.
+    """The rows of a split that are used, in order.
 
     ids: their numbers in the split. texts: one array a column, as the file has them. dropped: how
-    many rows were left out, by the reason.
+    many rows were left out, by reason.
     """
 
     ids: np.ndarray
@@ -59,7 +59,7 @@ def check_columns(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> 
 
 
 def read_split(name: str, dataset: Dataset, split: str, paths: list[Path]) -> Rows:
-    """Read all files of a split. Raises BadInput for a text or label that is none."""
+    """Read all files of a split. Raises BadInput for missing or invalid texts and labels."""
     columns = [*dataset.columns, dataset.label]
     parts: list[_Part] = []
     for path in paths:
@@ -106,7 +106,7 @@ class _Part:
 
 def _read(name: str, path: Path, columns: list[str]) -> pa.Table:
     try:
-        # Not read_table: it takes folders named `a=b` on the way for columns.
+        # Not read_table: it treats parent folders named `a=b` as columns.
         with pq.ParquetFile(path) as file:
             table = file.read(columns=columns)
         table.validate(full=True)
@@ -118,12 +118,12 @@ def _read(name: str, path: Path, columns: list[str]) -> pa.Table:
 def _not_readable(name: str, path: Path, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if is_git_lfs_pointer(path):
-        reason = "it only points to the file (git LFS); run `git lfs pull` where it was cloned"
+        reason = "it is only a git LFS pointer; run `git lfs pull` where it was cloned"
     return f"data set {name!r}: {path} is not readable parquet: {reason}"
 
 
 def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """A column without the ways in which Arrow writes equal values down."""
+    """A column's plain values, without Arrow's extension types and encodings."""
     if isinstance(values.type, pa.BaseExtensionType):
         values = pa.chunked_array(
             [chunk.storage for chunk in values.chunks], type=values.type.storage_type
@@ -140,7 +140,7 @@ def _texts(where: str, column: str, part: _Part) -> pa.Array:
     is_text = (kinds.is_string, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
     if not any(is_one(values.type) for is_one in is_text):
         raise BadInput(f"{_another_type(where, values, part)}, not texts; write them as strings")
-    # Large before they are one array: that of small ones holds 2 GB.
+    # Large strings before concatenation: an array of small ones is limited to 2 GB.
     large = values.cast(pa.large_string())
     return pa.concat_arrays([pa.array([], pa.large_string()), *large.chunks])
 
@@ -153,7 +153,7 @@ def _another_type(where: str, values: pa.ChunkedArray, part: _Part) -> str:
 
 
 def _missing(texts: list[pa.Array]) -> list[np.ndarray]:
-    """For each column where there is no text, or one in which nothing can be seen."""
+    """For each column a mask of the rows without text, or with invisible characters only."""
     nothing = WHITE_SPACE + INVISIBLE
     return [
         pc.equal(pc.utf8_trim(text, characters=nothing), "").fill_null(True).to_numpy(False)
@@ -165,21 +165,21 @@ def _refuse_missing(where: str, rows: np.ndarray) -> None:
     if rows.any():
         raise BadInput(
             f"{where} has no text in row {int(np.argmax(rows))}, and in {int(rows.sum())} of "
-            f"{len(rows)} rows; mend the file, or leave such rows out: `missing: drop` in the data "
+            f"{len(rows)} rows; fix the file, or leave such rows out: `missing: drop` in the data "
             "set's catalog file"
         )
 
 
 def _have_letters(texts: list[pa.Array]) -> np.ndarray:
-    found = _any(
+    with_letters = _any(
         [
             pc.match_substring_regex(text, "[A-Za-z]").fill_null(False).to_numpy(False)
             for text in texts
         ]
     )
-    for row in np.flatnonzero(~found):
-        found[row] = any(c.isalpha() for text in texts for c in text[row].as_py() or "")
-    return found
+    for row in np.flatnonzero(~with_letters):
+        with_letters[row] = any(c.isalpha() for text in texts for c in text[row].as_py() or "")
+    return with_letters
 
 
 def _labels(
@@ -200,20 +200,20 @@ def _labels(
         for part in parts
         if part.first <= row < part.first + len(part)
     )
-    found = numbers[used]
-    many = f"{count} of {len(found)} rows"
+    labels = numbers[used]
+    many = f"{count} of {len(labels)} rows"
     if np.isnan(numbers[row]):
-        raise BadInput(f"{where} has no label in row {row}, and in {many}; mend the file")
+        raise BadInput(f"{where} has no label in row {row}, and in {many}; fix the file")
     if (numbers[wrong] == -1).all():
         hint = "-1 marks rows without a label: leave them out, or let another split play this role"
-    elif np.nanmin(found) >= 1 and np.nanmax(found) == classes:
+    elif np.nanmin(labels) >= 1 and np.nanmax(labels) == classes:
         hint = "they seem to be numbered from 1: number them from 0"
     elif np.isfinite(numbers[row]) and numbers[row] != np.floor(numbers[row]):
         hint = "a label is a whole number"
     else:
-        hint = "mend the file, or name all labels in the data set's catalog file"
+        hint = "fix the file, or name all labels in the data set's catalog file"
     raise BadInput(
-        f"{where} has the label {_shown(value)} in row {row}; {many} have none of 0 to "
+        f"{where} has the label {_shown(value)} in row {row}; {many} have a label outside 0 to "
         f"{classes - 1} ({_names(dataset)}); {hint}"
     )
 
@@ -244,5 +244,5 @@ def _shown(value: pa.Scalar) -> str:
 
 
 def _any(masks: list[np.ndarray]) -> np.ndarray:
-    found: np.ndarray = np.logical_or.reduce(masks)
-    return found
+    any_of_them: np.ndarray = np.logical_or.reduce(masks)
+    return any_of_them

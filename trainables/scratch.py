@@ -1,7 +1,7 @@
-"""Temporary folders that name their process, so that what a killed one left can be removed.
+"""Temporary folders named after their process, so that those of killed processes can be removed.
 
-By name, since a process may be killed while it fills its folder or removes it: purpose, a digest of
-the machine (process.py), process number, and when the process started.
+The name has purpose, digest of the machine (process.py), process id and start time. A file inside
+would not do: a process may be killed while it fills or removes its folder.
 """
 
 import hashlib
@@ -23,8 +23,7 @@ NAME = re.compile(rf"{PREFIX}-[a-z]+-(?P<machine>[0-9a-f]{{16}})-(?P<pid>\d+)-(?
 def scratch(purpose: str, below: Path | None = None) -> Iterator[str]:
     """A temporary folder of this process, removed at the end.
 
-    purpose: a word in small letters. below: the folder to make it in, where it is not the system's
-    for temporary files.
+    purpose: a lower-case word. below: the parent folder; default: the system's for temporary files.
     """
     mine = this_process()
     prefix = f"{PREFIX}-{purpose}-{_machine()}-{mine['pid']}-{mine.get('started') or 0}-"
@@ -35,7 +34,7 @@ def scratch(purpose: str, below: Path | None = None) -> Iterator[str]:
 
 
 def remove_leftovers(below: Path | None = None) -> None:
-    """Remove the folders of this user's processes that are surely gone."""
+    """Remove the folders of this user's processes that have certainly ended."""
     for folder in Path(below or tempfile.gettempdir()).glob(f"{PREFIX}-*"):
         with suppress(OSError):
             mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()

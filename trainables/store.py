@@ -1,23 +1,23 @@
 """Every path and file format of the store, in one place. The store is the truth of a sweep.
 
-    fits/<fit key>/     weights.safetensors, then fit.json (its marker: written last);
+    fits/<fit key>/     weights.safetensors, then fit.json (the marker: written last);
                         on-<data set>-<digest>.json: its accuracy on another data set;
-                        transfer.json: what examples found against other fits do to it
+                        transfer.json: how examples found against other fits affect it
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
     cells/<cell key>/   cell.json (what was asked), result.json (done), error.txt (failed)
     drivers/            <id>.json: which sweep writes here now (orchestrator/run/lease.py)
     environments/       <space>.json: what its last sweep ran with (orchestrator/run/environment.py)
     times/              <space>.json: where its last sweep's time went (orchestrator/follow)
-    notes/              small files that nodes leave for each other and remove
-    plain/              a store of its own, of `python -m trainables.cell --plain`
+    notes/              small files by which nodes check that they share the store
+    plain/              a separate store, of `python -m trainables.cell --plain`
 
-No reader ever sees half of a file (files.py); weights carry their digest in fit.json besides. One
-small file per attacked example means that a result is kept the moment it exists, and that two
-writers of the same example cannot make two results of it. Nothing is pickled.
+No reader ever sees a partial file (files.py), and fit.json has the digest of the weights. With one
+small file per attacked example, a result is kept as soon as it exists, and two writers of the same
+example cannot make two results of it. Nothing is pickled.
 
-Only files of these very names are read, and only they are ever removed. One that cannot be read (it
-is empty or cut, or records.py says that it is something else) counts as missing: `damaged` has its
-name, and a sweep sets it aside (`set_aside`) before what it held is made again.
+Only files with exactly these names are read, and only they are ever removed. One that cannot be
+read (empty, truncated, or invalid by records.py) counts as missing: `damaged` has its name, and a
+sweep renames it (`set_aside`) before its content is computed again.
 """
 
 import hashlib
@@ -47,8 +47,8 @@ from trainables.records import (
     check_result,
 )
 
-Json = dict[str, Any]  # of a pydantic model or a dataclass, which reads it back
-Found = TypeVar("Found")
+Json = dict[str, Any]  # of a pydantic model or a dataclass, which parses it
+Read = TypeVar("Read")
 
 HEX = "[0-9a-f]{32}"  # of a random name
 KEY = "[^/]+-[0-9a-f]{10}"  # of a fit, a cell or an attack log
@@ -69,7 +69,7 @@ EXAMPLES = re.compile(rf"{ONE_EXAMPLE.pattern}|{re.escape(LOG)}")
 class Store:
     """A store at a local path or URL.
 
-    damaged: the files that were found so and counted as missing: their names, and what is wrong.
+    damaged: the files found damaged, which count as missing: names, and what is wrong.
     """
 
     def __init__(self, url: str, files: Files | None = None) -> None:
@@ -83,11 +83,11 @@ class Store:
         return self.files.local_folder
 
     def place(self, name: str) -> str:
-        """Where a file of the store is, for people to open."""
+        """Where a file of the store is, for users to open."""
         return self.files.place(name)
 
     def check_writable(self) -> None:
-        """Raises BadInput where the store cannot be written, before anything is computed for it."""
+        """Raises BadInput if the store cannot be written. Call before computing anything for it."""
         for name in FOLDERS if self.local_folder is not None else ():
             path = self.files.path(name)[1]
             if os.path.lexists(path) and not os.path.isdir(path):
@@ -101,25 +101,25 @@ class Store:
             raise BadInput(f"{first_line(error)}; give another with --store") from None
 
     def try_to_write(self) -> None:
-        """Write and remove a small file. Raises StoreError where that fails."""
+        """Write and remove a small file. Raises StoreError if that fails."""
         name = f"write-test-{uuid.uuid4().hex}"
         self.files.write(name, b"ok")
         self.files.delete(name)
 
     def remove_leftovers(self) -> None:
-        """Remove what writers that were killed left of files half written. Call while none writes.
+        """Remove partial files of killed writers. Call only while nobody writes.
 
-        On an object store a file that is not finished was never there.
+        On an object store a partial file never exists.
         """
         if self.local_folder is not None:
-            found = [name for folder in FOLDERS for name in self.files.below(folder)]
-            for name in [*found, *self.files.names("")]:
+            names = [name for folder in FOLDERS for name in self.files.below(folder)]
+            for name in [*names, *self.files.names("")]:
                 match = HALF_WRITTEN.fullmatch(name)
                 if match and NAMES.fullmatch(match["name"]):
                     os.unlink(self.files.path(name)[1])
 
-    def sound(self, read: Callable[[str], Found], key: str) -> Found | None:
-        """What `read` (a method of this store) gives; None where that is missing or damaged."""
+    def sound(self, read: Callable[[str], Read], key: str) -> Read | None:
+        """What `read` (a method of this store) returns; None if that is missing or damaged."""
         try:
             return read(key)
         except FileNotFoundError:
@@ -131,10 +131,10 @@ class Store:
     def set_aside(self) -> list[str]:
         """Rename the files that were found damaged to `<name>.damaged-<n>`, and forget them.
 
-        What can be read of an attack log stays. Returns a line for people on each. Call while
-        nobody else writes.
+        The readable part of an attack log stays. Returns a line for users on each. Call only
+        while nobody else writes.
         """
-        said = []
+        lines = []
         for name, why in list(self.damaged.items()):
             try:
                 aside = self._set_aside(name)
@@ -142,8 +142,8 @@ class Store:
                 continue
             finally:
                 del self.damaged[name]
-            said.append(f"{self.files.place(name)} is damaged ({why}); kept as {aside}")
-        return said
+            lines.append(f"{self.files.place(name)} is damaged ({why}); kept as {aside}")
+        return lines
 
     def _set_aside(self, name: str) -> str:
         readable = []
@@ -157,7 +157,7 @@ class Store:
     # Fits
 
     def has_fit(self, key: str) -> bool:
-        """Whether a fit's record and its weights are there."""
+        """Whether the store has a fit's record and weights."""
         weights = self.files.exists(f"fits/{key}/weights.safetensors")
         return weights and self.sound(self.read_fit, key) is not None
 
@@ -172,7 +172,7 @@ class Store:
         return record
 
     def read_weights(self, key: str) -> bytes:
-        """Weights as safetensors. Raises DamagedFile where they are not those that were written."""
+        """Weights as safetensors. Raises DamagedFile if they are not those that were written."""
         name = f"fits/{key}/weights.safetensors"
         weights = self.files.read(name)
         if digest(weights) != self.read_fit(key)["weights_sha256"]:
@@ -183,7 +183,7 @@ class Store:
         self._write_json(f"fits/{key}/on-{other}.json", record)
 
     def evaluations(self, key: str) -> dict[str, Evaluation]:
-        """What a fit was evaluated on besides its own data, by `<data set>-<digest>`."""
+        """A fit's evaluations on other data sets, by `<data set>-<digest>`."""
         names = [
             name.removeprefix("on-").removesuffix(".json")
             for name in self.files.names(f"fits/{key}")
@@ -195,17 +195,17 @@ class Store:
             record: Evaluation = self._read_json(file, Evaluation)
             self._must_be(file, "fit", key, record.get("fit", key))
             if not other.startswith(f"{record['dataset']}-"):
-                raise self.files.damaged(file, f"it is of the data set {record['dataset']}")
+                raise self.files.damaged(file, f"it belongs to the data set {record['dataset']}")
             return record
 
-        found = {name: self.sound(read, name) for name in names}
-        return {name: record for name, record in found.items() if record is not None}
+        records = {name: self.sound(read, name) for name in names}
+        return {name: record for name, record in records.items() if record is not None}
 
     def write_transfer(self, key: str, record: Mapping[str, Replayed]) -> None:
         self._write_json(f"fits/{key}/transfer.json", record)
 
     def transfer(self, key: str) -> dict[str, Replayed]:
-        """What became of adversarial examples replayed on a fit, by attack log."""
+        """Outcomes of adversarial examples replayed on a fit, by attack log."""
         return self.sound(self._read_transfer, key) or {}
 
     def _read_transfer(self, key: str) -> dict[str, Replayed]:
@@ -220,19 +220,19 @@ class Store:
     def attacked(self, log: str, look_for: Iterable[int] = ()) -> dict[int, ExampleRecord]:
         """All finished examples of a log, by example id.
 
-        look_for: ids to ask for one by one too, where the store's listings may lag behind.
+        look_for: ids also requested one by one, where listings of the store may be stale.
         """
-        found = self._read_log(f"attacks/{log}/{LOG}")
+        records = self._read_log(f"attacks/{log}/{LOG}")
         names = {name for name in self.files.names(f"attacks/{log}") if ONE_EXAMPLE.fullmatch(name)}
         if self.local_folder is None:
-            unseen = [f"{id}.json" for id in look_for if id not in found]
+            unseen = [f"{id}.json" for id in look_for if id not in records]
             there = at_once(lambda name: self.files.exists(f"attacks/{log}/{name}"), unseen)
             names |= {name for name, exists in zip(unseen, there, strict=True) if exists}
         read = partial(self.sound, self._read_example)
         for record in at_once(read, sorted(f"attacks/{log}/{name}" for name in names)):
             if record is not None:
-                found[record["id"]] = record
-        return found
+                records[record["id"]] = record
+        return records
 
     def _read_example(self, name: str) -> ExampleRecord:
         record: ExampleRecord = self._read_json(name)
@@ -246,13 +246,13 @@ class Store:
         return record
 
     def _read_log(self, name: str) -> dict[int, ExampleRecord]:
-        """What can be read of a merged log, by example id; notes what cannot."""
+        """The readable records of a merged log, by example id; notes damage in `damaged`."""
         if not self.files.exists(name):
             return {}
-        found: dict[int, ExampleRecord] = {}
+        records: dict[int, ExampleRecord] = {}
         wrong, log = [], name.split("/")[1]
         try:
-            # As bytes, whose lines end at \n alone: texts may hold other line separators.
+            # As bytes, whose lines end only at \n: texts may contain other line separators.
             lines = self.files.read(name).splitlines()
         except DamagedFile as error:
             self.damaged[name] = error.why
@@ -266,24 +266,24 @@ class Store:
                 why = error.why if isinstance(error, DamagedFile) else error
                 wrong.append(f"line {number}: {why}")
             else:
-                found[record["id"]] = record
+                records[record["id"]] = record
         if wrong or not lines:
             more = f", and {len(wrong) - 1} more lines" if len(wrong) > 1 else ""
             self.damaged[name] = wrong[0] + more if wrong else "it is empty"
-        return found
+        return records
 
     def logs_begun(self) -> set[str]:
-        """Names of all logs that hold examples."""
+        """Names of all logs with examples."""
         return {log for log, name in self.files.in_folders("attacks") if EXAMPLES.fullmatch(name)}
 
     def add_attacked(self, log: str, record: ExampleRecord) -> None:
-        """Keep one finished example; `record["id"]` names it."""
+        """Store one finished example under `record["id"]`."""
         self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
 
     def merge_log(self, log: str, records: Mapping[int, ExampleRecord]) -> None:
-        """Fold the small files of a log into one, given all its records.
+        """Merge the small files of a log into one, given all its records.
 
-        Safe to be interrupted anywhere.
+        May be interrupted at any point.
         """
         small = {f"{id}.json" for id in records} & set(self.files.names(f"attacks/{log}"))
         lines = [json.dumps(records[id], ensure_ascii=False) for id in sorted(records)]
@@ -293,21 +293,21 @@ class Store:
     # Cells
 
     def has_cell(self, key: str) -> bool:
-        """Whether the cell was ever begun."""
+        """Whether the cell was ever started."""
         return self.files.exists(f"cells/{key}/cell.json")
 
     def write_cell(self, key: str, cell: Json) -> None:
         self._write_json(f"cells/{key}/cell.json", cell)
 
     def read_cell(self, key: str) -> Json:
-        """What was asked of a cell. Raises DamagedFile, also where this version cannot read it."""
+        """A cell's request. Raises DamagedFile, also if this version cannot read it."""
         name = f"cells/{key}/cell.json"
         record = self._read_json(name, Cell)
         self._must_be(name, "cell", key, record["key"])
         return record
 
     def cells_asked(self) -> set[str]:
-        """Keys of all cells that were ever begun."""
+        """Keys of all cells that were ever started."""
         return {key for key, name in self.files.in_folders("cells") if name == "cell.json"}
 
     def write_result(self, key: str, result: Result) -> None:
@@ -329,14 +329,14 @@ class Store:
         return result
 
     def error_path(self, key: str) -> str:
-        """Where a failed cell's traceback lies, for people to open."""
+        """Where a failed cell's traceback is, for users to open."""
         return self.files.place(f"cells/{key}/error.txt")
 
     def cells_with(self, file: str, keys: Iterable[str]) -> set[str]:
-        """Those of the cells that have `result.json` (or `error.txt`), by a single listing."""
-        wanted = set(keys)
+        """The cells among `keys` that have the file (result.json, error.txt); a single listing."""
+        among = set(keys)
         return {
-            key for key, name in self.files.in_folders("cells") if name == file and key in wanted
+            key for key, name in self.files.in_folders("cells") if name == file and key in among
         }
 
     def cells_done(self) -> set[str]:
@@ -344,12 +344,12 @@ class Store:
         return {key for key, name in self.files.in_folders("cells") if name == "result.json"}
 
     def fits_with_weights(self) -> set[str]:
-        """Keys of all fits whose weights are there."""
-        found = self.files.in_folders("fits")
-        return {key for key, name in found if name == "weights.safetensors"}
+        """Keys of all fits with stored weights."""
+        files = self.files.in_folders("fits")
+        return {key for key, name in files if name == "weights.safetensors"}
 
     def fits_read(self) -> dict[str, FitRecord]:
-        """The records of all stored fits, whether or not their weights are there, by key."""
+        """The records of all stored fits, with or without weights, by key."""
         keys = sorted({key for key, name in self.files.in_folders("fits") if name == "fit.json"})
         return self._sound_ones(self.read_fit, keys)
 
@@ -357,9 +357,9 @@ class Store:
         """The results of all finished cells, by key."""
         return self._sound_ones(self.read_result, sorted(self.cells_done()))
 
-    def _sound_ones(self, read: Callable[[str], Found], keys: Sequence[str]) -> dict[str, Found]:
-        found = zip(keys, at_once(partial(self.sound, read), keys), strict=True)
-        return {key: record for key, record in found if record is not None}
+    def _sound_ones(self, read: Callable[[str], Read], keys: Sequence[str]) -> dict[str, Read]:
+        records = zip(keys, at_once(partial(self.sound, read), keys), strict=True)
+        return {key: record for key, record in records if record is not None}
 
     # Drivers
 
@@ -367,26 +367,26 @@ class Store:
         self._write_json(f"drivers/{id}.json", record)
 
     def drivers(self) -> dict[str, Driver]:
-        """What the drivers that write here say of themselves, by id."""
-        found: dict[str, Driver] = {}
+        """The records of the drivers that write here, by id."""
+        drivers: dict[str, Driver] = {}
         for name in self.files.names("drivers"):
             if NAMES.fullmatch(f"drivers/{name}"):
-                # It may go between the listing and the reading.
+                # It may be removed between the listing and the read.
                 with suppress(FileNotFoundError):
-                    found[name.removesuffix(".json")] = self._read_driver(f"drivers/{name}")
-        return found
+                    drivers[name.removesuffix(".json")] = self._read_driver(f"drivers/{name}")
+        return drivers
 
     def _read_driver(self, name: str) -> Driver:
         try:
             driver: Driver = self._read_json(name, Driver)
             return driver
         except DamagedFile:
-            # Whoever writes here writes it anew every few seconds: then it counts on.
+            # A running driver rewrites it every few seconds, which changes this count.
             content = b""
             with suppress(DamagedFile):
                 content = self.files.read(name)
-            said = int.from_bytes(hashlib.sha256(content).digest()[:6], "big")
-            return {"machine": "unknown", "pid": 0, "count": said, "state": "holding"}
+            count = int.from_bytes(hashlib.sha256(content).digest()[:6], "big")
+            return {"machine": "unknown", "pid": 0, "count": count, "state": "holding"}
 
     def remove_driver(self, id: str) -> None:
         if self.files.exists(f"drivers/{id}.json"):
@@ -398,7 +398,7 @@ class Store:
         self._write_json(f"environments/{space}.json", record)
 
     def read_environment(self, space: str) -> Environment | None:
-        """What the last sweep of a space ran with; None in a store that is older than this."""
+        """What the last sweep of a space ran with; None in a store of an older version."""
 
         def read(name: str) -> Environment:
             environment: Environment = self._read_json(name, Environment)
@@ -412,10 +412,10 @@ class Store:
         self._write_json(f"times/{space}.json", record)
 
     def read_times(self, space: str) -> Json | None:
-        """Where the time of a space's last sweep went; None where none has told."""
+        """Where the time of a space's last sweep went; None if no sweep has recorded it."""
         return self.sound(self._read_json, f"times/{space}.json")
 
-    # Notes, by which processes find out whether they see the same store
+    # Notes, by which processes check that they share the store
 
     def write_note(self, name: str, text: str) -> None:
         self.files.write(f"notes/{name}", text.encode())
@@ -432,7 +432,7 @@ class Store:
             self.files.delete(f"notes/{name}")
 
     def _read_json(self, name: str, kind: Any = None, each: Any = None) -> Any:
-        """A JSON object, of a kind, or each of its values of one. Raises DamagedFile."""
+        """A JSON object of `kind`, with values of kind `each`. Raises DamagedFile."""
         try:
             record = _parsed(self.files.read(name))
             for checked, of_kind in ((record, kind), *((v, each) for v in record.values())):
@@ -442,17 +442,17 @@ class Store:
             raise self.files.damaged(name, str(error)) from None
         return record
 
-    def _must_be(self, name: str, what: str, wanted: str, found: str) -> None:
-        """Raises DamagedFile where a file is of another fit, cell, log or example than its name."""
-        if found != wanted:
-            raise self.files.damaged(name, f"it is of the {what} {found}")
+    def _must_be(self, name: str, what: str, expected: str, actual: str) -> None:
+        """Raises DamagedFile if a file belongs to another fit, cell, log or example."""
+        if actual != expected:
+            raise self.files.damaged(name, f"it belongs to the {what} {actual}")
 
     def _write_json(self, name: str, record: Mapping[str, Any]) -> None:
         self.files.write(name, json.dumps(record, ensure_ascii=False, indent=1).encode())
 
 
 def _parsed(content: bytes) -> Any:
-    """A JSON object. Raises ValueError, in a few words."""
+    """A JSON object. Raises ValueError with a short message."""
     if not content.strip():
         raise ValueError("it is empty")
     try:

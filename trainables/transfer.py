@@ -1,6 +1,6 @@
 """Replay adversarial examples on a fit that they were not found against: predictions, no search.
 
-The store keeps what became of each, so that only what is not there yet is replayed. Needs neither
+The store keeps the outcome of each, so only examples without one are replayed. Needs neither
 Ray nor TextAttack.
 """
 
@@ -15,7 +15,7 @@ from trainables.data import Example, split_columns
 from trainables.records import ExampleRecord, Replayed
 from trainables.store import Store
 
-KEPT_AT_ONCE = 500  # examples: what a killed replay has to predict again at most
+KEPT_AT_ONCE = 500  # examples: at most this many are predicted again after a crash
 
 
 @dataclass(frozen=True)
@@ -28,43 +28,44 @@ class Adversarial:
     perturbed: tuple[str, ...]
 
 
-Sources = Mapping[str, Sequence[Adversarial]]  # by the attack log they were found in
+Sources = Mapping[str, Sequence[Adversarial]]  # by attack log
 
 
 def adversarial(
     records: Iterable[ExampleRecord], rows: Mapping[int, Example], attacked: int
 ) -> list[Adversarial]:
-    """The successful ones of an attack log's records, in their order.
+    """The successful examples of an attack log's records, in order.
 
-    rows: the data set's, by id; the log keeps a text's columns joined. attacked: the number of the
-    column that was attacked. Left out is an example of which another column was changed: which text
-    belongs to which column then cannot be told.
+    rows: the data set's, by id; the log stores a text's columns joined. attacked: index of the
+    attacked column. An example in which another column changed is left out: its columns cannot be
+    separated.
     """
-    found = []
+    examples = []
     for record in records:
         if record["status"] == "successful":
             original = rows[record["id"]].texts
             perturbed = split_columns(record["perturbed_text"], original, attacked)
             if perturbed is not None:
                 label = rows[record["id"]].label
-                found.append(Adversarial(record["id"], label, original, perturbed))
-    return found
+                examples.append(Adversarial(record["id"], label, original, perturbed))
+    return examples
 
 
 def missing(sources: Sources, record: Mapping[str, Replayed]) -> list[tuple[str, Adversarial]]:
-    """The examples, with their logs, that a fit's stored record (`Store.transfer`) has not yet."""
-    found = []
+    """The examples, with their logs, that a fit's stored record (`Store.transfer`) lacks."""
+    lacking = []
     for log, examples in sources.items():
         replayed = set(record[log]["replayed"]) if log in record else set()
-        found += [(log, example) for example in examples if example.id not in replayed]
-    return found
+        lacking += [(log, example) for example in examples if example.id not in replayed]
+    return lacking
 
 
 def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator[dict[str, int]]:
-    """Predict a fit's missing examples, before and after, and keep in the store what it says.
+    """Predict a fit's missing examples, before and after, and store the outcomes.
 
-    Yields, whenever a part is kept, how many examples were `replayed` and texts `predicted` so far;
-    each distinct text is predicted once. Raises what cannot be read: FileNotFoundError, StoreError.
+    Yields, whenever a part is stored, how many examples were `replayed` and texts `predicted` so
+    far; each distinct text is predicted once. Raises FileNotFoundError or StoreError for what
+    cannot be read.
     """
     record = store.transfer(fit.key)
     examples = missing(sources, record)

@@ -1,9 +1,9 @@
 """A cell as a Ray Tune trial: the one file of this package that knows Ray.
 
-A trial is a `Worker` stepped from report to report; the first says on which node it begins. Tune
-reuses its process for the next cell, so torch and TextAttack are imported once a slot and not once
-a cell. There are no Tune checkpoints: the store keeps every result as it comes, and a restarted
-trial finds it there.
+A trial steps a `Worker` from report to report; the first names the node. Tune reuses its process
+for the next cell, so torch and TextAttack are imported once per slot, not once per cell. There are
+no Tune checkpoints: every result is stored as it comes, and a restarted trial continues from the
+store.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from trainables.store import Store
 
 
 class TrialConfig(TypedDict):
-    """What a trial is told. cell: as JSON. part: which of its attack, of how many; None: all."""
+    """A trial's input. cell: as JSON. part: which part of its attack, of how many; None: all."""
 
     key: str
     cell: str

@@ -20,7 +20,7 @@ def why(error: Exception, where: Where, space: str) -> str:
     from mlflow.exceptions import MlflowException, RestException
 
     if _folder_is_gone():
-        return "the current folder was deleted; change to one that is there"
+        return "the current folder was deleted; change to one that exists"
     status = http_status(error) if where.served else None
     through = _through(where)
     if status == 401:

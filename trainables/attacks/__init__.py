@@ -2,8 +2,8 @@
 
 recipes.py     the four attacks                   engine.py      attack example by example
 resources.py   what attacks need, by named set    offline.py     the embedded ones
-downloads.py   TextAttack's own, from where       patches.py     what we change in TextAttack
-rules.py       what holds for every success       similarity.py  how alike two texts are
+downloads.py   TextAttack's own, and their URLs   patches.py     what we change in TextAttack
+rules.py       checks of every success            similarity.py  similarity of two texts
 unread.py      text beyond what the model reads   deadline.py    the time limit of an example
 stopwatch.py   where the time goes
 

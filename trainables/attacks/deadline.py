@@ -1,6 +1,6 @@
-"""An end to the time that one example may take, kept by those who spend it.
+"""The time limit of one example, checked cooperatively.
 
-Nothing is interrupted: what can take long looks at the clock before it goes on.
+Nothing is interrupted: code that can take long checks the deadline before it goes on.
 """
 
 import math
@@ -8,17 +8,17 @@ import time
 
 
 class TimeUp(Exception):
-    """An example took longer than it may."""
+    """An example exceeded its time limit."""
 
 
 class Deadline:
-    """So many seconds from now; None for no end."""
+    """A number of seconds from now; None for no limit."""
 
     def __init__(self, seconds: float | None) -> None:
         self._at = math.inf if seconds is None else time.perf_counter() + seconds
 
     def check(self) -> None:
-        """Raises TimeUp where the time is up."""
+        """Raises TimeUp if the time is up."""
         if self._at < math.inf and time.perf_counter() > self._at:
             raise TimeUp
 

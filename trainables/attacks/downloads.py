@@ -1,6 +1,6 @@
-"""What TextAttack downloads for the attacks: from where, and where its libraries keep it.
+"""What TextAttack downloads for the attacks: the URLs, and where its libraries store it.
 
-In an assets folder each lies at `textattack/<name>`, unpacked, where `python -m orchestrator.assets
+In an assets folder each is at `textattack/<name>`, unpacked, where `python -m orchestrator.assets
 fetch` puts it. Imports neither TextAttack nor TensorFlow.
 """
 
@@ -72,7 +72,7 @@ def on_this_machine(archive: Archive) -> Path | None:
 
 @contextmanager
 def downloaded(archive: Archive, folder: Path) -> Iterator[Path]:
-    """Within it an archive lies unpacked in a temporary folder below `folder`. Raises BadInput."""
+    """In this block the archive is unpacked, temporarily, below `folder`. Raises BadInput."""
     with scratch("fetch", folder) as temporary:
         yield _download(archive, Path(temporary))
 
@@ -84,16 +84,16 @@ def _download(archive: Archive, folder: Path) -> Path:
             shutil.copyfileobj(response, file)
         promised = response.headers["Content-Length"]
         if promised is not None and packed.stat().st_size != int(promised):
-            raise EOFError(f"{packed.stat().st_size} of {promised} bytes came")
+            raise EOFError(f"{packed.stat().st_size} of {promised} bytes received")
         _unpack(packed, unpacked)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
-        raise BadInput(f"{archive.url} gave no whole zip or tar file: {error}") from None
+        raise BadInput(f"{archive.url} is not a complete zip or tar file: {error}") from None
     except (OSError, http.client.HTTPException) as error:
         raise BadInput(
             f"{archive.name} is not on this machine, and could not be downloaded from "
             f"{archive.url}: {error}"
         ) from None
-    inner = unpacked / Path(archive.name).name  # Some hold the folder itself, some what is in it.
+    inner = unpacked / Path(archive.name).name  # Some contain the folder itself, some its contents.
     return inner if inner.is_dir() else unpacked
 
 

@@ -1,4 +1,4 @@
-"""Attack a fitted head, example by example, each seeded by what it is and not by when it runs.
+"""Attack a fitted head, example by example, each with its own seed, whenever it runs.
 
 The attack's logic is TextAttack's own. An example's record depends on (fit, attack, seed, example)
 alone: never on sharding, order or what was attacked before.
@@ -37,7 +37,7 @@ QUERY_BATCH = 32
 
 
 class Victim(textattack.models.wrappers.ModelWrapper):
-    """A head as TextAttack wants a model: a list of texts in, logits [texts, classes] out."""
+    """A head as TextAttack expects a model: a list of texts in, logits [texts, classes] out."""
 
     def __init__(self, head: Head) -> None:
         self.model = head
@@ -64,15 +64,15 @@ def attack_examples(
 ) -> Iterator[ExampleRecord]:
     """Attack each example; yields its record (see `record_of`) as soon as it is finished.
 
-    A record's `seconds` are those of the attack, its `victim_seconds` and `constraint_seconds` what
-    of these the model took, and the check of perturbed texts against the attack's constraints.
+    A record's `seconds` are those of the attack; `victim_seconds` and `constraint_seconds` are the
+    parts of it spent in the model and in checks of perturbed texts against the constraints.
 
     attack: on a `Victim`. columns: names of the examples' text columns. seed: the cell's. attacked:
-    the column that is attacked (the first). resources: whose sentence encoder says how alike
-    original and perturbed text are; its time is not in the record's seconds. seconds_per_example:
-    one that takes longer is `failed`, and its record has `timeout`. An example that makes the
-    attack raise, or whose success breaks a rule (rules.py), gets a record of status error, with the
-    traceback, and the next one is attacked.
+    the attacked column (default: the first). resources: the set whose sentence encoder measures the
+    similarity of original and perturbed text; its time is not in the record's seconds.
+    seconds_per_example: an example that takes longer is `failed`, and its record has `timeout`. If
+    an attack raises, or its success breaks a rule (rules.py), the record has status `error` and the
+    traceback, and the next example is attacked.
     """
     column = 0 if attacked is None else columns.index(attacked)
     victim: Victim = attack.goal_function.model
@@ -116,7 +116,7 @@ def attack_examples(
 
 @contextmanager
 def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) -> Iterator[None]:
-    """Within it, the time that constraints take is counted, and the deadline looked at before."""
+    """In this block, time in constraints is counted, and the deadline is checked before each."""
 
     def in_time(function: Callable[..., Any]) -> Callable[..., Any]:
         def checked(*arguments: Any, **named: Any) -> Any:
@@ -136,9 +136,9 @@ def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) 
 def _attack(
     attack: textattack.Attack, example: Example, text: AttackedText, seconds: float | None
 ) -> Attacked:
-    """The record of one example, which may take so many seconds after the first query."""
+    """The record of one example, with a time limit in seconds after the first query."""
     goal = attack.goal_function
-    # The attack asks the same again first, and is answered from the goal function's cache.
+    # The attack repeats this query first, and gets it from the goal function's cache.
     first, _ = goal.init_attack_example(text, example.label)
     goal.model.deadline = text.deadline = Deadline(seconds)
     try:
@@ -155,7 +155,7 @@ def _attack(
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
-    """Seed every generator from what is attacked, so that order and sharding change nothing."""
+    """Seed every generator from what is attacked, so that order and sharding have no effect."""
     name = f"{seed}/{dataset}/{example}/{attack}"
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     random.seed(number)
@@ -167,8 +167,8 @@ def record_of(example: Example, result: AttackResult) -> Attacked:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
-    as TextAttack's WordsPerturbed metric does. Only where there is something to say, there are also
-    `timeout` and `words_unread` (of the attacked column, beyond what the model reads).
+    as TextAttack's WordsPerturbed metric does. `timeout` and `words_unread` (words of the attacked
+    column beyond what the model reads) are added only where they apply.
     """
     before, after = result.original_result, result.perturbed_result
     return {

@@ -1,6 +1,6 @@
-"""The `embedded` resources as TextAttack's own kinds of objects; needs no network.
+"""The `embedded` resources as TextAttack's types of objects; needs no network.
 
-Each is loaded once a process and only read. Import after `prepare_textattack`.
+Each is loaded once per process and never modified. Import after `prepare_textattack`.
 """
 
 from functools import cache, lru_cache
@@ -62,7 +62,7 @@ class EmbeddedWordVectors(AbstractWordEmbedding):
 class EmbeddedSentenceEncoder(SentenceEncoder):
     """The multilingual Universal Sentence Encoder v3 in numpy, under TextAttack's own rules.
 
-    Defaults are those of TextAttack's UniversalSentenceEncoder, which it stands in for.
+    Defaults are those of TextAttack's UniversalSentenceEncoder, which it replaces.
     """
 
     def __init__(self, threshold: float = 0.8, metric: str = "angular", **settings: object) -> None:
@@ -74,7 +74,7 @@ class EmbeddedSentenceEncoder(SentenceEncoder):
 
 
 class EmbeddedPartOfSpeech(PartOfSpeech):
-    """TextAttack's constraint over TextBlob's tagger, which needs no data of its own."""
+    """TextAttack's constraint with TextBlob's tagger, which needs no downloaded data."""
 
     def _get_pos(self, before_ctx: list[str], word: str, after_ctx: list[str]) -> str:
         words = (*before_ctx, word, *after_ctx)
@@ -83,12 +83,12 @@ class EmbeddedPartOfSpeech(PartOfSpeech):
 
 @cache
 def word_vectors() -> EmbeddedWordVectors:
-    """The packaged word vectors, loaded once a process."""
+    """The packaged word vectors, loaded once per process."""
     return EmbeddedWordVectors()
 
 
 def sentence_encoder() -> Any:
-    """Ours, or where that cannot be had or is turned off, the package's; each loaded once."""
+    """Ours, or the package's if ours does not work or is turned off; each loaded once."""
     ours = _similar_sentences() if speed.is_on("sentences") else None
     return ours or _packages_encoder()
 
@@ -102,7 +102,7 @@ def _packages_encoder() -> Any:
 
 @cache
 def _similar_sentences() -> SimilarSentences | None:
-    """None where it differs from the package's, or fails: it reads the package's private fields."""
+    """None if it fails or differs from the package's, whose private fields it reads."""
     package, probe = _packages_encoder(), ["a fine film", "a dull film"]
     try:
         ours = SimilarSentences(package._model)
@@ -124,7 +124,7 @@ def _tagger():  # type: ignore[no-untyped-def]
 
 @lru_cache(2**16)
 def _tags(words: tuple[str, ...]) -> list[str]:
-    """Universal tags, one a word; kept, as the words around a candidate are tagged for each."""
+    """Universal tags, one per word; cached, because candidates share the words around them."""
     tagged = _tagger().tag(" ".join(words), tokenize=False)
     if len(tagged) != len(words):
         return ["X"] * len(words)

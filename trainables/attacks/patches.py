@@ -1,8 +1,8 @@
-"""What we change in TextAttack 0.3.11, and why. Nothing of it lasts longer than a block.
+"""What we change in TextAttack 0.3.11, and why. Each change lasts for a block only.
 
 - `quiet_import`: importing it downloads NLTK data, prints, writes into the user's cache and changes
   the environment.
-- `word_vectors_in`: counter-fitted vectors can be downloaded only, not read from a folder.
+- `word_vectors_in`: counter-fitted vectors can only be downloaded, not read from a folder.
 - `textfooler_stop_words`: they are a local variable of the function that builds the recipe.
 - `replaced`: the engine counts and limits the time of an attack's parts.
 
@@ -23,7 +23,7 @@ from trainables.scratch import scratch
 
 @contextmanager
 def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """In this block an object or module has another attribute of that name."""
+    """In this block the attribute of that name of an object or module has another value."""
     before = vars(owner).get(name)
     its_own = name in vars(owner)
     setattr(owner, name, value)
@@ -40,8 +40,8 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 def quiet_import() -> Iterator[None]:
     """In this block TextAttack can be imported without a download or output.
 
-    TextAttack notes in its cache what it has downloaded, under a lock: a folder for each process,
-    so none waits for another, and the user's own cache hears of no download that never was.
+    TextAttack records downloads in its cache, under a lock. Each process gets its own folder, so
+    that none waits for another and no false download is recorded in the user's cache.
     """
     import nltk
 
@@ -61,7 +61,7 @@ def quiet_import() -> Iterator[None]:
 
 @contextmanager
 def word_vectors_in(folder: Path) -> Iterator[None]:
-    """In this block TextAttack takes its word vectors from a folder."""
+    """In this block TextAttack reads its word vectors from a folder."""
     from textattack.shared import utils
 
     with replaced(utils, "download_from_s3", lambda _: str(folder)):
@@ -93,7 +93,7 @@ def textfooler_stop_words() -> frozenset[str]:
 
 @contextmanager
 def _own_environment(name: str, default: str) -> Iterator[None]:
-    """In this block the variable is set. After it the environment is as before: TextAttack sets
+    """In this block the variable is set. Then the whole environment is restored: TextAttack sets
     HF_HOME."""
     before = dict(os.environ)
     os.environ.setdefault(name, default)

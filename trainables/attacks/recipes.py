@@ -1,4 +1,4 @@
-"""The four attacks, from TextAttack's own parts in the order its recipes have them.
+"""The four attacks, from TextAttack's own parts in the order of its recipes.
 
 Thresholds and counts come from the catalog, resources (word vectors, sentence encoder, tagger,
 masked language model) from a named set. Import after `prepare_textattack`.
@@ -60,7 +60,7 @@ def build_attack(
     columns: list[str],
     attacked: str,
 ) -> Attack:
-    """An attack on `victim` that changes the column `attacked` only.
+    """An attack on `victim` that changes only the column `attacked`.
 
     masked_lm: model and tokenizer for BERT-Attack. Raises BadInput for an unknown kind.
     """
@@ -172,7 +172,7 @@ def misspellings(settings: Settings, resources: str, masked_lm: tuple[Any, Any])
 
 
 class HomoglyphSwap(WordSwapHomoglyphSwap):
-    """TextAttack's, without a table that its 0.3.11 wheel lacks and that word swaps never read."""
+    """TextAttack's, without a table that its 0.3.11 wheel lacks and that word swaps never use."""
 
     def __init__(self) -> None:
         with suppress(FileNotFoundError):

@@ -24,7 +24,7 @@ from trainables.scratch import scratch
 from trainables.speed.imports import all_or_nothing, gc_paused
 
 NAMES = ("embedded", "textattack")
-_folder: Path | None = None  # that holds what TextAttack would download
+_folder: Path | None = None  # with what TextAttack would download
 
 
 def identity(resources: str) -> dict[str, str]:
@@ -47,13 +47,13 @@ def identity(resources: str) -> dict[str, str]:
 
 
 def prepare_textattack(resources: str, folder: Path | None = None) -> None:
-    """Import TextAttack so that it neither needs the network nor waits for it. Idempotent.
+    """Import TextAttack without needing or waiting for the network. Idempotent.
 
     TextAttack downloads NLTK data when it is imported and fails without the stop words. Those of
-    the package, or of `folder`, are put on NLTK's path, and its downloader is held still during the
+    the package, or of `folder`, are put on NLTK's path, and its downloader is disabled during the
     import.
 
-    folder: what the resources `textattack` are read from, where it holds them: see downloads.py.
+    folder: where to read the resources `textattack` from, if it has them; see downloads.py.
     """
     global _folder
     if resources == "textattack":
@@ -76,7 +76,7 @@ def given(name: str) -> Path | None:
 
 
 def _import_textattack(nltk_data: Path) -> None:
-    """Import TextAttack with what NLTK needs in that folder, and no download."""
+    """Import TextAttack with NLTK's data from that folder, without a download."""
     import huggingface_hub.constants  # noqa: F401  # Read before TextAttack's import sets HF_HOME.
     import nltk
 
@@ -91,7 +91,7 @@ def _import_textattack(nltk_data: Path) -> None:
 def _private_copy(nltk_data: Path) -> Path:
     """A copy for this process: NLTK refuses data that another account could write to.
 
-    That is so in a clone made under umask 002, and in a package that another account installed.
+    A clone made under umask 002 has such data, as does a package installed by another account.
     """
     until_exit = contextlib.ExitStack()
     atexit.register(until_exit.close)
@@ -104,7 +104,7 @@ def _private_copy(nltk_data: Path) -> Path:
 
 @cache
 def masked_language_model(resources: str) -> tuple[Any, Any]:
-    """Model and tokenizer for BERT-Attack, loaded once a process; a name for `textattack`."""
+    """Model and tokenizer for BERT-Attack, loaded once per process; a name for `textattack`."""
     if resources == "textattack":
         return str(given(MASKED_LM) or MASKED_LM_HUB), None
     from transformers import AutoModelForMaskedLM, AutoTokenizer

@@ -1,7 +1,7 @@
-"""What holds for every successful example, whatever attack found it.
+"""Checks that hold for every successful example, whatever attack found it.
 
-An attack of a user's own, or a text that an attack's parts stumble on, may break what its record
-says. Import after `prepare_textattack`.
+A user's own attack, or a text that an attack's parts handle wrongly, may give a record that is not
+true. Import after `prepare_textattack`.
 """
 
 from collections import OrderedDict
@@ -16,11 +16,11 @@ from trainables.heads.base import Head
 from trainables.records import Attacked
 from trainables.speed.texts import Text
 
-SAME_SCORE = 1e-4  # alone, a text has other last bits than in company
+SAME_SCORE = 1e-4  # a text scored alone has other last bits than in a batch
 
 
 class BrokenRule(Exception):
-    """A record says what is not so."""
+    """A record is not true."""
 
 
 def check_success(
@@ -28,7 +28,7 @@ def check_success(
 ) -> tuple[str, ...]:
     """The columns of a successful record's perturbed text. Raises BrokenRule, naming the rule.
 
-    column: the number of the attacked one. The fit reads the text once more.
+    column: the index of the attacked one. The fit predicts the text again.
     """
     original = "\n".join(example.texts)
     if record["original_text"] != original:
@@ -41,7 +41,7 @@ def check_success(
     counted, changed = record["words_changed"], len(before.all_words_diff(after))
     if counted != changed:
         raise BrokenRule(f"{counted} words are counted as changed, {changed} of the text differ")
-    # What differs is looked for up to the end of the shorter text.
+    # Differences are counted only up to the end of the shorter text.
     gone = len(before.words) - len(after.words)
     if gone > changed or (gone and not changed):
         raise BrokenRule(
@@ -61,7 +61,7 @@ def check_success(
 
 
 def text_of(columns: Sequence[str], texts: Sequence[str]) -> AttackedText:
-    """The columns of an example as the attacks take them."""
+    """The columns of an example as attacks expect them."""
     kind = Text if speed.is_on("texts") else AttackedText
     if len(columns) == 1:
         return kind(texts[0])

@@ -1,6 +1,6 @@
-"""How alike an original and its perturbed text are, by the sentence encoder of a set of resources.
+"""Similarity of an original and its perturbed text, by the sentence encoder of a set of resources.
 
-One encoder a process, loaded when the first pair is compared, whatever attack found it. Import
+One encoder per process for all attacks, loaded when the first pair is compared. Import
 after `prepare_textattack`.
 """
 
@@ -21,11 +21,11 @@ log = logging.getLogger(__name__)
 class Similarity:
     """Cosine of the embeddings of two whole texts, from -1 to 1.
 
-    None where the encoder cannot be had or fails: an attack that found its example without it must
-    not fail for it. What went wrong is logged as a warning. An encoder that could not be loaded is
-    not tried again by this object, but by the next.
+    None if the encoder cannot be loaded or fails: an attack that succeeded without it must not fail
+    because of it. The error is logged as a warning. This object does not try to load an encoder
+    again; the next object does.
 
-    resources: whose encoder.
+    resources: the set whose encoder is used.
     """
 
     def __init__(self, resources: str) -> None:
@@ -59,5 +59,5 @@ def _encoder(resources: str) -> SentenceEncoder:
 @cache
 def _textattacks_own() -> SentenceEncoder:
     encoder = UniversalSentenceEncoder()
-    encoder.encode(["loads the model"])  # which it does at the first use only
+    encoder.encode(["loads the model"])  # it loads at first use
     return encoder

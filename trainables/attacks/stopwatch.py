@@ -1,4 +1,4 @@
-"""Where an attack's time goes: seconds spent within what is watched."""
+"""Where an attack's time goes: seconds spent in the code that is timed."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 class Stopwatch:
-    """A context manager; `seconds` adds up what was spent within. Not to be nested in itself."""
+    """A context manager; `seconds` adds up the time spent inside. Not reentrant."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -22,7 +22,7 @@ class Stopwatch:
         self.seconds += time.perf_counter() - self._began
 
     def watching(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        """The function, whose time is counted."""
+        """The function, with its time counted."""
 
         def watched(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
             with self:

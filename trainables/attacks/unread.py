@@ -1,4 +1,4 @@
-"""How much of a text lies beyond what the model reads, where changing a word changes nothing."""
+"""How much of a text is beyond what the model reads, where changing a word has no effect."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -11,14 +11,15 @@ MOST_LETTERS = 8
 
 
 def words_unread(head: Head, texts: tuple[str, ...], column: int, words: Sequence[str]) -> int:
-    """How many of a column's words, at its end, can change without a change to what is read.
+    """How many words at the end of a column can change without a change of the encoded input.
 
-    texts: an example's columns. words: the column's, in order. The head is asked how it encodes the
-    text with a word replaced, so that it is right whatever a head adds or cuts; one that does not
-    encode by itself is taken to read all.
+    texts: an example's columns. words: the column's, in order. The head encodes the
+    text with a word replaced, so this is right whatever a head adds or truncates; a head without
+    `encode` is assumed to read everything.
 
-    A word is replaced by single letters, each a token. In a pair there are once as many of them as
-    the word has tokens: which column is the longer one, and so how much of each is cut, stays.
+    A word is replaced by single letters, each one token. For a pair, 1 to MOST_LETTERS letters are
+    tried, so that one try has as many tokens as the word: then neither column's share of the
+    truncation changes.
     """
     text = texts[column]
     places = []

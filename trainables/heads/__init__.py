@@ -1,4 +1,4 @@
-"""Heads: how class scores are read off a language model, one file a kind.
+"""Heads: how class scores are read off a language model, one file per kind.
 
 base.py         what every head is              mlp_ft.py       a classification head
 project_cls.py  a linear layer on CLS           cls_prompt.py   label words at CLS, no template
@@ -27,7 +27,7 @@ KINDS = {
 def build_head(kind: str, spec: "HeadSpec") -> "Head":
     """A head of this kind, not yet fine-tuned.
 
-    Random initialisation draws from torch's global generator: seed it before. Raises BadInput for
+    Random initialisation draws from torch's global generator: seed it first. Raises BadInput for
     an unknown kind.
     """
     from trainables.speed.linear import use_onednn

@@ -1,4 +1,4 @@
-"""What every head is: a torch module from texts to class logits, and its weights as bytes."""
+"""The base of every head: a torch module from texts to class logits, and its weights as bytes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,11 +36,11 @@ class HeadSpec:
 
 @dataclass
 class Batch:
-    """What the model gets, and where in each sequence its hidden states are read.
+    """The model's inputs, and where in each sequence its hidden states are read.
 
-    inputs: `input_ids` [sequences, length] and what else the model takes. positions: [sequences],
+    inputs: `input_ids` [sequences, length] and the model's other inputs. positions: [sequences],
     or [sequences, k] where k places are read; None for all. real: 1 for tokens and 0 for padding
-    [sequences, length], where the attention mask does not say it.
+    [sequences, length], if the attention mask does not have that.
     """
 
     inputs: dict[str, Tensor]
@@ -53,19 +53,19 @@ class Batch:
         return self.inputs["attention_mask"] if self.real is None else self.real
 
     def split(self, parts: int) -> "list[Batch]":
-        """The batch in equal parts, in order, each without the padding that it does not need.
+        """The batch in equal parts, in order, each without unnecessary padding.
 
-        For batches as a tokenizer pads them, on the right, read at one place a sequence.
+        For batches padded on the right and read at one place per sequence.
         """
         assert self.positions is not None
         size = len(self.positions) // parts
-        found = []
+        batches = []
         for start in range(0, len(self.positions), size):
             rows = slice(start, start + size)
             length = int(self.attention_mask[rows].sum(dim=1).max())
             inputs = {name: tensor[rows, :length] for name, tensor in self.inputs.items()}
-            found.append(Batch(inputs, self.positions[rows]))
-        return found
+            batches.append(Batch(inputs, self.positions[rows]))
+        return batches
 
     def to(self, device: torch.device) -> "Batch":
         def moved(tensor: Tensor | None) -> Tensor | None:
@@ -78,19 +78,19 @@ class Batch:
 class Head(nn.Module):
     """Maps a batch of texts (one or two columns each) to logits of shape [batch, classes].
 
-    A head of your own has a `model` (of transformers, or anything with get_input_embeddings) and
-    these two methods.
+    Your own head has a `model` (of transformers, or anything with get_input_embeddings) and defines
+    `encode` and `score`.
     """
 
     model: Any
-    at_most = 1024  # texts in a batch of `predict`; less once the GPU's memory did not hold them
+    at_most = 1024  # texts in a batch of `predict`; halved when the GPU's memory is too small
 
     def encode(self, texts: Texts) -> Batch:
         """Texts as token ids, on the head's device."""
         raise NotImplementedError
 
     def score(self, batch: Batch) -> Tensor:
-        """Logits [texts, classes] of what `encode` gave."""
+        """Logits [texts, classes] of a batch from `encode`."""
         raise NotImplementedError
 
     def last_linear(self) -> nn.Linear | None:
@@ -108,8 +108,8 @@ class Head(nn.Module):
     def predict(self, texts: Texts, batch_size: int) -> Tensor:
         """Logits [len(texts), classes] on the CPU, in evaluation mode and in the order given.
 
-        Texts of like length share a batch, so that little of it is padding. When the GPU's memory
-        does not hold a batch, it and all later ones are halved.
+        Texts of similar length share a batch, to reduce padding. If the GPU's memory is too small
+        for a batch, it and all later ones are halved.
         """
         self.eval()
         by_length = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
@@ -133,27 +133,27 @@ class Head(nn.Module):
         return logits[back]
 
     def to_bytes(self) -> bytes:
-        """All weights as safetensors. Tied weights are kept once."""
+        """All weights as safetensors. Tied weights are stored once."""
         return safetensors.torch.save(
             {name: tensor.contiguous().cpu() for name, tensor in self._weights().items()}
         )
 
     def load_bytes(self, content: bytes) -> None:
-        """Load what `to_bytes` gave. Raises ValueError where the names differ."""
+        """Load weights from `to_bytes`. Raises ValueError if the names differ."""
         weights = safetensors.torch.load(content)
         if set(weights) != set(self._weights()):
             raise ValueError("the stored weights belong to another kind of model")
         self.load_state_dict(weights, strict=False)
 
     def snapshot(self) -> dict[str, Tensor]:
-        """A copy of all weights, to come back to with `restore`."""
+        """A copy of all weights, for `restore`."""
         return {name: tensor.detach().clone() for name, tensor in self._weights().items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         self.load_state_dict(weights, strict=False)
 
     def _weights(self) -> dict[str, Tensor]:
-        # named_parameters() names a tied weight once, unlike state_dict().
+        # named_parameters() has a tied weight once, unlike state_dict().
         kept = set(self.state_dict())
         named = chain(self.named_parameters(), self.named_buffers())
         return {name: tensor.data for name, tensor in named if name in kept}
@@ -162,8 +162,8 @@ class Head(nn.Module):
 def load_model(auto_class: Any, spec: HeadSpec, new_head: bool = True, **settings: Any) -> Any:
     """A model of transformers in float32: pre-trained, or of the same shape with random weights.
 
-    new_head: what stands on the base model may start from random numbers. Raises BadInput where
-    transformers has no such class for this kind of model, and for weights that lack others.
+    new_head: the layers on top of the base model may be randomly initialised. Raises BadInput if
+    transformers has no such class for this kind of model, or if the weights lack other tensors.
     """
     config = AutoConfig.from_pretrained(spec.model_folder)
     if type(config) not in auto_class._model_mapping:
@@ -186,7 +186,7 @@ def load_model(auto_class: Any, spec: HeadSpec, new_head: bool = True, **setting
 
 
 def _check_loaded(model: Any, missing: Iterable[str], spec: HeadSpec, new_head: bool) -> None:
-    """No tensor that had to be in the files started from random numbers; a pooler may."""
+    """Raises BadInput if a required tensor was randomly initialised; a pooler may be."""
     base = f"{model.base_model_prefix}."
     lacking = sorted(
         name for name in missing if "pooler" not in name and (name.startswith(base) or not new_head)
@@ -195,5 +195,5 @@ def _check_loaded(model: Any, missing: Iterable[str], spec: HeadSpec, new_head: 
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise BadInput(
             f"the weights in {spec.model_folder} lack {lacking[0]}{more}, which would start from "
-            "random numbers; fetch the model again, or take weights that have them"
+            "random numbers; fetch the model again, or use weights that have them"
         )

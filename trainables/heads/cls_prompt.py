@@ -1,4 +1,4 @@
-"""CLS-prompt: the label words' scores where the CLS token stands; no template.
+"""CLS-prompt: the label words' scores at the CLS token; no template.
 
 docs/protocol.md, "Heads".
 """

@@ -1,7 +1,7 @@
 """Texts to token ids, for BERT, RoBERTa and GPT-2 alike: pairs, padding, truncation.
 
 Two columns are joined as the model's tokenizer joins a pair ([SEP], or </s></s>); a decoder has no
-separator, and gets a line break.
+separator and uses a line break.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ LINE_BREAK = "\n"
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """A model's tokenizer. One without a padding token (GPT-2) pads with its end-of-text token.
 
-    Raises BadInput for one that has neither.
+    Raises BadInput if it has neither.
     """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "right"
@@ -33,7 +33,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def check_cls(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raises BadInput for a tokenizer that does not begin a text with CLS: XLNet's ends with it."""
+    """Raises BadInput for a tokenizer that does not begin a text with CLS, e.g. XLNet's."""
     if tokenizer.cls_token_id is None or tokenizer("a").input_ids[0] != tokenizer.cls_token_id:
         raise BadInput(
             f"{tokenizer.name_or_path} does not begin a text with a CLS token, where this head "
@@ -44,11 +44,11 @@ def check_cls(tokenizer: PreTrainedTokenizerBase) -> None:
 def encode_texts(
     tokenizer: PreTrainedTokenizerBase, texts: Texts, max_length: int, causal: bool
 ) -> Batch:
-    """Texts as the tokenizer frames them; too long ones are cut at the end of the longer column.
+    """Texts with the tokenizer's special tokens; long ones are truncated in the longer column.
 
-    They are read at their first token (CLS), by a causal model at their last. A text without any
-    token, as the empty one is for GPT-2, becomes the token for a text's beginning (GPT-2: its end),
-    or the padding token where there is neither.
+    They are read at the first token (CLS), or the last one of a causal model. A text without
+    tokens, such as the empty one for GPT-2, becomes the beginning-of-text token, or the end-of-text
+    or padding token of a tokenizer without it.
     """
     columns = [list(column) for column in zip(*texts, strict=True)]
     if causal:
@@ -78,7 +78,7 @@ class Frame:
     def of(cls, tokenizer: PreTrainedTokenizerBase, causal: bool) -> "Frame":
         if causal:
             return cls([], _ids(tokenizer, LINE_BREAK), [])
-        # Seen in an example, which is the same in all tokenizers and versions of transformers.
+        # From an example, which works for all tokenizers and versions of transformers.
         (letter,) = _ids(tokenizer, "a")
         pair = tokenizer("a", "a").input_ids
         first = pair.index(letter)
@@ -86,7 +86,7 @@ class Frame:
         return cls(pair[:first], pair[first + 1 : second], pair[second + 1 :])
 
     def join(self, columns: Sequence[list[int]], room: int) -> list[int]:
-        """The columns' tokens with what stands between them, cut to `room` tokens."""
+        """The columns' tokens with the tokens between them, truncated to `room` tokens."""
         cut = [list(column) for column in columns]
         room = max(room - len(self.between) * (len(cut) - 1), 0)
         while sum(map(len, cut)) > room:
@@ -99,7 +99,7 @@ class Frame:
 
 
 def tokenize_columns(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> list[list[list[int]]]:
-    """Token ids without special tokens: one list a text, in it one list a column."""
+    """Token ids without special tokens: one list per text, of one list per column."""
     columns = [
         tokenizer(list(column), add_special_tokens=False, truncation=False).input_ids
         for column in zip(*texts, strict=True)

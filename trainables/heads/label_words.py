@@ -1,4 +1,4 @@
-"""Class scores from a language model's own vocabulary: only the label words, only where asked.
+"""Class scores from a language model's own vocabulary: only label words, only where they are read.
 
 The scores equal those of the full vocabulary projection; only the label words' rows of it are
 computed. The rows stay tied to the input embeddings where the model ties them.
@@ -33,7 +33,7 @@ class LabelWordProjection(nn.Module):
 
 
 class LabelWordHead(Head):
-    """A language model whose classes score as their best label word (max)."""
+    """A language model; a class's score is that of its best label word (max)."""
 
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class LabelWordHead(Head):
         self.lm_head_name = _lm_head_name(self.model)
 
     def hidden_at_place(self, batch: Batch) -> Tensor:
-        """Hidden states where the batch says they are read: [sequences, width] or, where each has
-        k places, [sequences, k, width]."""
+        """Hidden states at the batch's positions: [sequences, width], or for k positions each
+        [sequences, k, width]."""
         assert batch.positions is not None
         with reading_at(self.model, batch.positions, batch.attention_mask):
             hidden: Tensor = self.model.base_model(**batch.inputs).last_hidden_state
@@ -60,14 +60,14 @@ class LabelWordHead(Head):
         return hidden[rows if batch.positions.dim() == 1 else rows[:, None], batch.positions]
 
     def class_scores(self, hidden: Tensor) -> Tensor:
-        """Scores [n, classes] from hidden states [n, width] at the places asked."""
+        """Scores [n, classes] from hidden states [n, width]."""
         words = getattr(self.model, self.lm_head_name)(hidden)
         by_class = [scores.amax(dim=1) for scores in words.split(self.words_per_class, dim=1)]
         return torch.stack(by_class, dim=1)
 
 
 def label_word_ids(prompts: Prompts, tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Vocabulary ids of each class's label words, as they stand after a space.
+    """Vocabulary ids of each class's label words, tokenized with a space before them.
 
     Raises BadInput naming a word that is not one token of this tokenizer.
     """

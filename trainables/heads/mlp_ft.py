@@ -43,7 +43,7 @@ class MlpFt(Head):
             if not self.causal:
                 logits: Tensor = self.model(**batch.inputs).logits
                 return logits
-            # The library's own forward takes for padding what a text may hold: `<|endoftext|>`.
+            # The library's own forward treats `<|endoftext|>` within a text as padding.
             hidden = self.model.base_model(**batch.inputs).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
         logits = self.model.score(hidden[rows, batch.positions])

@@ -1,14 +1,14 @@
-"""MVP: the text and a prompt go in, the scores of the label words at the mask come out.
+"""MVP: classes are scored by label words at the mask of a prompt around the text.
 
 For each template the input is laid out as `[CLS] prompt text [SEP]`, or `[CLS] text [SEP] prompt
-[SEP]` where the template begins with [SEP]. A class scores as its best label word (max); templates
-are averaged (mean), in training as under attack (docs/protocol.md, "Heads").
+[SEP]` where the template begins with [SEP]. A class's score is that of its best label word (max);
+templates are averaged (mean), in training as under attack (docs/protocol.md, "Heads").
 
 The paper's code drops the [SEP] of such a template, and puts a lone space token before every one
-for RoBERTa; for GPT-2 it loses the text's last token. Here the layout is as the templates say.
+for RoBERTa; for GPT-2 it loses the text's last token. Here the layout follows the templates.
 
 A causal model (GPT-2) reads `text prompt` with a line break for [SEP]; the prompt ends where the
-mask would stand, and the scores of the next token are read there.
+mask would be, and the scores of the next token are read there.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Template:
 
     ids: list[int]
     read_at: int
-    follows: bool  # the text, or stands before it
+    follows: bool  # the text; otherwise precedes it
 
 
 class Mvp(LabelWordHead):
@@ -45,14 +45,14 @@ class Mvp(LabelWordHead):
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
         self.shares_text = spec.causal and self.model.config.model_type in MODEL_TYPES
         if spec.causal and not self.shares_text:
-            speed.not_taken("templates", f"{type(self.model).__name__} is of no kind it knows")
+            speed.not_taken("templates", f"{type(self.model).__name__} is not supported")
 
     def encode(self, texts: Texts) -> Batch:
         """All texts under the first template, then all under the second, and so on.
 
-        For a causal model it is one sequence a text, with all templates behind it (shared_text.py).
+        For a causal model one sequence per text, followed by all templates (shared_text.py).
 
-        A text that is too long is cut, the template never.
+        A text that is too long is truncated, a template never.
         """
         columns = tokenize_columns(self.tokenizer, texts)
         frame = self.frame
@@ -77,8 +77,8 @@ class Mvp(LabelWordHead):
         return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
 
     def score(self, batch: Batch) -> Tensor:
-        # Templates differ in length, so each is padded by itself; but for training, where what is
-        # done to the embeddings (training/adversarial.py) is done to the whole batch.
+        # Templates differ in length, so each is padded separately; not in training, where the
+        # embeddings of the whole batch are perturbed (training/adversarial.py).
         apart = speed.is_on("templates") and not self.shares_text
         alone = apart and not torch.is_grad_enabled()
         parts = batch.split(len(self.templates)) if alone else [batch]
@@ -91,7 +91,7 @@ class Mvp(LabelWordHead):
 
 
 def masked_template(text: str, tokenizer: PreTrainedTokenizerBase) -> Template:
-    """A template for a masked language model; it is read at its mask."""
+    """A template for a masked language model, read at its mask."""
     text = text.replace("[MASK]", tokenizer.mask_token).replace("[SEP]", tokenizer.sep_token)
     ids = tokenizer(text, add_special_tokens=False).input_ids
     follows = ids[0] == tokenizer.sep_token_id
@@ -99,9 +99,9 @@ def masked_template(text: str, tokenizer: PreTrainedTokenizerBase) -> Template:
 
 
 def causal_template(text: str, tokenizer: PreTrainedTokenizerBase) -> Template:
-    """A template for a causal language model; it is read at its last token.
+    """A template for a causal language model, read at its last token.
 
-    Raises BadInput where words follow the mask, or the text would follow the template.
+    Raises BadInput if words follow the mask, or the text would follow the template.
     """
     prompt, _, rest = text.strip().partition("[MASK]")
     if rest.strip() or not prompt.startswith("[SEP]"):

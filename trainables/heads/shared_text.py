@@ -1,8 +1,8 @@
 """Several prompts after one text, in one sequence: a causal model reads the text once.
 
-A row is `text template1 template2 …`. A template's tokens see the text and their own template, and
-stand at the positions that they would have right behind the text, so each is scored as if it stood
-there alone; the text never sees what comes after it.
+A row is `text template1 template2 …`. A template's tokens attend to the text and their own
+template, at the positions that they would have directly after the text, so each template is scored
+as if it were alone; the text never attends to what follows it.
 """
 
 from dataclasses import dataclass, field
@@ -13,15 +13,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from trainables.heads.base import Batch
 
-# Those that take a mask [sequences, 1, length, length] and positions of the caller's choice.
+# They accept a mask [sequences, 1, length, length] and explicit positions.
 MODEL_TYPES = ("gpt2", "llama")
 PADDING = -1
 
 
 @dataclass
 class Row:
-    """Tokens, each with its position, the template it belongs to (0: the text) and how many of the
-    text's tokens it may see."""
+    """Tokens, each with its position, its segment (0: the text, n: template n), and the number of
+    the text's tokens that it attends to."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -37,10 +37,10 @@ class Row:
 
 
 def pack(texts: list[list[list[int]]], templates: list[list[int]], pad_id: int) -> Batch | None:
-    """One row a text, to be read at the last token of each template [texts, templates].
+    """One row per text, read at the last token of each template [texts, templates].
 
-    texts[t][i]: token ids of text i as cut to leave room for template t. None where these differ in
-    more than their length (a pair was cut in its middle), so that no row can hold them all.
+    texts[t][i]: token ids of text i, truncated to leave room for template t. None if these are not
+    prefixes of one another (a pair was truncated in its middle), so that one row cannot hold them.
     """
     rows = []
     for cuts in zip(*texts, strict=True):
@@ -70,7 +70,7 @@ def _padded(rows: list[list[int]], value: int) -> Tensor:
 
 
 def _mask(segments: Tensor, positions: Tensor, sees: Tensor) -> Tensor:
-    """What is added to attention [rows, 1, length, length]: 0 where a token may look, else −∞."""
+    """The additive attention mask [rows, 1, length, length]: 0 where allowed, else the least."""
     earlier = torch.ones(segments.shape[1], segments.shape[1], dtype=torch.bool).tril()
     own = segments[:, :, None] == segments[:, None, :]
     text = (segments == 0)[:, None, :] & (positions[:, None, :] < sees[:, :, None])

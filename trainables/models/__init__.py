@@ -1,5 +1,5 @@
-"""A model as files in a folder: is it one that can be fine-tuned, before torch is imported.
+"""A model as files in a folder: checks, without torch, whether it can be fine-tuned.
 
-folder.py     what is in it               weights.py    its tensors' names and shapes
+folder.py     its config.json             weights.py    its tensors' names and shapes
 tokenizer.py  its tokenizer's files       families.py   BERT, RoBERTa, GPT-2
 """

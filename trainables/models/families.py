@@ -1,7 +1,7 @@
-"""What is known of the kinds of language model that transformers has, by a config's `model_type`.
+"""Facts about the kinds of language model in transformers, by a config's `model_type`.
 
-Only what was tried with the heads of this package, on models of a few layers; of a type that is not
-here nothing is said, and whether a head works with it shows when it is built.
+Each was tested with the heads of this package on models of a few layers. Other types are not
+checked in advance: whether a head works with one shows when it is built.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,14 @@ ALL = ("mlp_ft", "project_cls", *LABEL_WORDS)
 class Family:
     """A model type.
 
-    causal: it predicts the next token; None where it can be used either way. embeddings: the tensor
-    of word embeddings as a model with a head saves it; the bare model leaves the first part of the
-    name out. positions: the name and default in config.json of the number of positions, where it
-    has so many and no more; from_padding: they are counted from the padding token's id. lm_head: a
-    tensor of its language-model head that is not the embeddings'. layers: name of their number in
-    config.json, where tensors are named by `layer.0.` or alike; not_in_all: ends of the names of
-    tensors that not every layer has. width: name of the embeddings' size in config.json.
-    token_types: it takes them, as BERT does. not_heads: kinds of head that it cannot have, each
-    with the reason.
+    causal: it predicts the next token; None if it can be used either way. embeddings: name of the
+    tensor of word embeddings in a model saved with a head; the bare model omits its first part.
+    positions: name in config.json, and default, of the number of positions, if that is limited;
+    from_padding: they are counted from the padding token's id. lm_head: a tensor of its
+    language-model head, other than the embeddings. layers: name of their number in config.json, if
+    tensors are named `layer.0.` or similar; not_in_all: suffixes of tensors that not every layer
+    has. width: name of the embeddings' size in config.json. token_types: it accepts them, as BERT
+    does. not_heads: kinds of head that it cannot have, each with the reason.
     """
 
     causal: bool | None
@@ -38,15 +37,15 @@ class Family:
 
 
 NO_SINGLE_HEAD = "has no single language-model head that label words could be looked up in"
-NO_MASKED_LM = "is no masked language model in transformers"
+NO_MASKED_LM = "has no masked language model in transformers"
 OTHER_LAYOUT = "is not laid out like BERT or RoBERTa: its config has no hidden_dropout_prob"
-PADDING = "scores a text otherwise beside a longer one: it reads the padding"
+PADDING = "scores a text differently in a batch with a longer one: it reads the padding"
 NO_MASK = "takes no attention mask"
 IN_PLACE = "changes results of its linear layers in place, which these heads do not allow"
 NO_CLASSIFIER = "has no classification head in transformers"
 CLS_LAST = "ends a text with its CLS token, where this head reads the first"
-ENDS = "takes an </s> within a text for its end, and scores it no more beside others"
-TWO_PARTS = "has an encoder and a decoder, and no token that stands for the text"
+ENDS = "treats an </s> within a text as its end, and then cannot score it in a batch"
+TWO_PARTS = "has an encoder and a decoder, and no token that represents the text"
 
 
 def _not(heads: tuple[str, ...], reason: str) -> tuple[tuple[str, str], ...]:
@@ -203,9 +202,9 @@ FAMILIES = {
 
 
 def cannot_have(head_kind: str, model_type: str) -> str:
-    """Why a model of this type cannot have a head of this kind; empty where nothing speaks against.
+    """Why a model of this type cannot have a head of this kind; empty if it can.
 
-    Heads of the user's own kinds are theirs to judge.
+    The user's own kinds of head are not checked.
     """
     family = FAMILIES.get(model_type)
     reason = dict(family.not_heads).get(head_kind, "") if family else ""

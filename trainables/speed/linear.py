@@ -1,7 +1,7 @@
-"""Matrix multiplication by oneDNN: torch has it beside MKL and does not use it in float32.
+"""float32 matrix multiplication through oneDNN, which torch ships but does not use on CPU.
 
-On an AMD Zen 5, MKL does half of what oneDNN does; without AVX-512 they are alike. What is found
-for a row does not depend on how many other rows or threads there are.
+On an AMD Zen 5, MKL has half of oneDNN's throughput; without AVX-512 they are equal. A row's result
+does not depend on the number of other rows or threads.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from trainables import speed
 
 
 def use_onednn(model: nn.Module) -> None:
-    """Let the linear layers of `model`, GPT-2's too, multiply by `linear`. Weights stay."""
+    """Make the linear layers of `model`, GPT-2's too, use `linear`. Weights stay."""
     if not (_has_onednn() or torch.cuda.is_available()):
         speed.not_taken("linear", "torch has no oneDNN here")
     faster = {nn.Linear: Linear, Conv1D: TransposedLinear}
@@ -38,7 +38,7 @@ class TransposedLinear(Conv1D):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As torch.nn.functional.linear: x [..., inputs], weight [outputs, inputs], bias [outputs].
 
-    By oneDNN where torch has it and all is float32 on the CPU.
+    Uses oneDNN if torch has it and everything is float32 on the CPU.
     """
     if not _suits(x, weight):
         return F.linear(x, weight, bias)
@@ -53,10 +53,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _filled_up(rows: Tensor) -> Tensor:
-    """With rows of zeros up to one of few numbers of rows, an eighth more at most from 128 on.
+    """Pad with rows of zeros to one of few row counts; from 128 rows on, by an eighth at most.
 
-    oneDNN compiles a kernel for each number of rows, in 0.4 ms or more, and what it keeps of each
-    lies among the results and leaves holes in the memory, which none of the next fits in.
+    oneDNN compiles a kernel for each row count, in 0.4 ms or more. Each kernel is kept in memory
+    between the results, which fragments it.
     """
     step = 2 ** max(4, len(rows).bit_length() - 4)
     missing = -len(rows) % step
@@ -80,7 +80,7 @@ def _suits(x: Tensor, weight: Tensor) -> bool:
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
-        weight = weight.contiguous()  # oneDNN reads a part of a larger matrix a number at a time
+        weight = weight.contiguous()  # oneDNN reads a slice of a larger matrix one number at a time
     found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return found
 
@@ -96,7 +96,7 @@ class _Linear(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         of_rows, of_weight, of_bias = ctx.needs_input_grad
         for_bias = gradient.sum(0) if of_bias else None
-        if torch.is_grad_enabled():  # a training that wants second derivatives: torch has them
+        if torch.is_grad_enabled():  # training that needs second derivatives: torch has them
             return gradient @ weight, gradient.t() @ rows, for_bias
         filled = _filled_up(gradient.contiguous())
         return (

@@ -1,9 +1,8 @@
-"""AdamW that spends nothing on the words no text has: same steps as torch's, less to do.
+"""AdamW that skips embedding rows whose tokens never occur: the same steps as torch's, less work.
 
-A fit of a small data set meets a sixth of the vocabulary. The other rows of the embedding table
-have no gradient and no moments. All that AdamW does to them is to shrink them by weight decay, and
-that is left until somebody looks. The rows that were met, once is enough, are kept together and
-stepped by torch's own AdamW.
+A fit of a small data set uses a sixth of the vocabulary. The other rows of the embedding table have
+no gradient and no moments; AdamW only shrinks them by weight decay, which is deferred until they
+are read. Rows that have been used at least once are kept together and stepped by torch's own AdamW.
 """
 
 import weakref
@@ -19,9 +18,9 @@ from trainables import speed
 class AdamW:
     """torch.optim.AdamW for a head, whose embedding table gets sparse gradients.
 
-    In training mode the table's rows are right wherever they are looked up. Whoever looks at the
-    whole table, or evaluates, calls `settle` before. Parameters with dense gradients are stepped as
-    ever, and so is the table on a GPU, which does that in less time than finding the rows takes.
+    In training mode the table's rows are up to date wherever they are looked up. Call `settle`
+    before evaluating or reading the whole table. Parameters with dense gradients are stepped as
+    usual, and so is the table on a GPU, where that is faster than finding the rows.
     """
 
     def __init__(self, head: Any, learning_rate: float, weight_decay: float) -> None:
@@ -56,7 +55,7 @@ class AdamW:
             table.settle()
 
     def _follow_lookups(self, model: Any) -> None:
-        """Have sparse gradients wherever the embedding table is looked up, and meet those rows."""
+        """Make lookups of the embedding table give sparse gradients, and record their rows."""
         layer = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
         if not isinstance(layer, nn.Embedding):
             speed.not_taken("optimizer", f"{type(model).__name__} has no embedding table")
@@ -73,7 +72,7 @@ class AdamW:
 
 
 class _Meet:
-    """Before a lookup in training its rows are brought up to date. Does not keep the optimizer."""
+    """Hook that brings rows up to date before a lookup in training; a weak reference only."""
 
     def __init__(self, optimizer: AdamW) -> None:
         self.optimizer = weakref.ref(optimizer)
@@ -87,19 +86,19 @@ class _Meet:
 
 
 class MetRows:
-    """The rows of a table that had a gradient, in the order in which they were met."""
+    """The rows of a table that have had a gradient, in the order of their first use."""
 
     def __init__(self, table: Tensor, lr: float, weight_decay: float) -> None:
         self.table = table
         self.lr, self.weight_decay = lr, weight_decay
-        self.place = torch.full((len(table),), -1)  # of each row of the table, -1: not met
+        self.place = torch.full((len(table),), -1)  # of each row of the table, -1: not used yet
         self.rows = torch.empty(0, dtype=torch.long)
-        # As large as the table; what is not met is never touched, and takes no memory.
+        # As large as the table; unused rows are never touched and take no memory.
         self.values, self.gradient, self.mean, self.square = (
             torch.empty_like(table) for _ in range(4)
         )
         self.steps = torch.tensor(0.0)
-        self.not_decayed = 0  # steps that rows not met have not seen yet
+        self.not_decayed = 0  # steps not yet applied to unused rows
 
     def step(self, gradient: Tensor) -> None:
         """A step of AdamW. gradient: sparse and coalesced, of the table's shape."""
@@ -133,7 +132,7 @@ class MetRows:
         self.not_decayed = 0
 
     def meet(self, rows: Tensor) -> None:
-        """Take in those of some rows that are new; from then on the table is right about them."""
+        """Add the new ones among these rows; the table is up to date about them from then on."""
         new = rows[self.place[rows] < 0]
         if not len(new):
             return

@@ -1,8 +1,8 @@
 """The embedded sentence encoder's tokenizer, with each word looked up in its vocabulary once.
 
-The package tries every substring of a text. No piece reaches over a space, so what can be tried
-within a word is the word's alone and is kept; only the best path is searched again for each text,
-with the package's arithmetic in the package's order.
+The package tries every substring of a text. No piece spans a space, so a word's possible
+pieces depend on the word alone and are cached; only the best path is searched for each text, with
+the package's arithmetic in the package's order.
 """
 
 from functools import lru_cache
@@ -29,20 +29,20 @@ class Tokenizer:
     def __init__(self, tokenizer: Any) -> None:
         self._package = tokenizer
         self._steps = lru_cache(2**13)(self._find_steps)
-        # By score too: whether two ways are equally good may depend on the last bit of a sum.
+        # By score too: whether two paths are equally good may depend on the last bit of a sum.
         self._best = lru_cache(2**13)(self._find_best)
         pairs = {(pair >> 8, pair & 255) for pair in tokenizer._normalizer._two_byte}
         self._words_are_apart = not any(SPACE in piece[1:] for piece in tokenizer._pieces) and not (
             any(one in PRINTABLE and two in PRINTABLE for one, two in pairs)
         )
         if not self._words_are_apart:
-            speed.not_taken("pieces", "the vocabulary has pieces that reach over a space")
+            speed.not_taken("pieces", "the vocabulary has pieces that span a space")
 
     def encode(self, text: str) -> list[int]:
-        """The pieces' ids, between those of beginning and end."""
+        """The pieces' ids, with those of beginning and end."""
         if not (self.is_taken() and text.isascii() and text.isprintable() and text.strip()):
-            found: list[int] = self._package.encode(text, add_bos=True, add_eos=True)
-            return found
+            ids: list[int] = self._package.encode(text, add_bos=True, add_eos=True)
+            return ids
         ids = [self._package._bos_id]
         score = 0.0
         for word in text.split():
@@ -54,7 +54,7 @@ class Tokenizer:
         return self._words_are_apart and speed.is_on("pieces")
 
     def _find_best(self, word: str, score: float) -> tuple[list[int], float]:
-        """The best pieces for a word after a text of some score; and the score up to its end."""
+        """The best pieces for a word, given the score before it; and the score after it."""
         steps = self._steps(word)
         length = steps[-1].end
         best = [score] + [-1e38] * length
@@ -72,7 +72,7 @@ class Tokenizer:
         return pieces[::-1], best[length]
 
     def _find_steps(self, word: str) -> list[Step]:
-        """All pieces within a word by start, then by length; and single letters that are none."""
+        """All pieces within a word by start, then length; also single letters that are no piece."""
         package = self._package
         text = package._normalizer.normalize(word)
         steps = []

@@ -1,8 +1,8 @@
-"""An encoder's layers on real tokens only: padding is neither multiplied nor dropped out.
+"""An encoder's layers on real tokens only, without computation on padding.
 
-Hidden states are kept as [tokens, width], without the rows of padding; attention alone, which needs
-sequences, gets them back among zeros. Templates of different lengths and texts that only nearly
-match in length leave 13 to 22 % of a batch padding.
+Hidden states are kept as [tokens, width], without the rows of padding; only attention, which needs
+sequences, gets them back as zeros. With templates of different lengths and texts of only similar
+length, 13 to 22 % of a batch is padding.
 """
 
 from collections.abc import Callable
@@ -34,9 +34,9 @@ class RealTokens:
 def encode_real_tokens(
     encoder: Any, real: Tensor, last: Callable[[Tensor, Tensor], Tensor]
 ) -> Callable[..., Output]:
-    """A forward for a BERT's or RoBERTa's encoder that gives what its own gives.
+    """A forward for a BERT's or RoBERTa's encoder with the same result as its own.
 
-    last: the last layer, of hidden states [sequences, length, width] and of what is seen
+    last: the last layer, of hidden states [sequences, length, width] and the attended tokens
     [sequences, 1, length].
     """
     tokens = RealTokens(real)

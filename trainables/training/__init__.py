@@ -1,4 +1,4 @@
-"""Kinds of training: the loss whose gradient a step of fine-tuning follows, one file a kind.
+"""Kinds of training: the loss whose gradient a step of fine-tuning follows, one file per kind.
 
 standard.py   cross-entropy     adversarial.py   the same on perturbed embeddings
 

@@ -2,7 +2,7 @@
 
 δ starts at random in a ball of radius ε and is moved K steps of size α along the gradient of the
 loss, projected back into the ball after each (docs/protocol.md, "Training"; Madry et al. 2018, in
-embedding space as Miyato et al. 2017). The update follows the loss at the final δ alone: gradients
+embedding space as Miyato et al. 2017). The update uses the loss at the final δ alone: gradients
 of the inner steps are not accumulated. Padding is never perturbed.
 """
 
@@ -58,7 +58,7 @@ def project(delta: Tensor, norm: str, epsilon: float) -> Tensor:
 
 @contextmanager
 def perturbed(head: Head, delta: Tensor) -> Iterator[None]:
-    """Within it, δ is added to what the model's input embedding layer gives."""
+    """In this block, δ is added to the output of the model's input embedding layer."""
     layer = head.model.get_input_embeddings()
     hook = layer.register_forward_hook(lambda _layer, _inputs, embedded: embedded + delta)
     try:
