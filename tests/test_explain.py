@@ -24,7 +24,7 @@ def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
     plan = planned(store, "fit.learning_rate=2e-4")
     (new,) = plan.todo
     text = explain(new.key, plan, store)
-    assert f"it is not {old.key}" in text
+    assert f"it differs from {old.key}" in text
     assert "fit.settings.learning_rate: 0.0003 there, 0.0002 here" in text
     differences = [line for line in text.splitlines() if " there, " in line]
     assert len(differences) == 1
