@@ -220,7 +220,7 @@ def test_the_encoders_tokenizer_finds_the_packages_pieces() -> None:
 
 def forget() -> None:
     """Clear the caches that last from one example to the next."""
-    offline._tags.cache_clear()
+    offline.tags.cache_clear()
 
 
 @cache

@@ -154,10 +154,10 @@ def changed_package(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         def encode(self, sentences: list[str]) -> torch.Tensor:
             return torch.zeros(len(sentences), 512)
 
-    monkeypatch.setattr(offline, "_packages_encoder", Changed)
-    offline._similar_sentences.cache_clear()
+    monkeypatch.setattr(offline, "packages_encoder", Changed)
+    offline.similar_sentences.cache_clear()
     yield
-    offline._similar_sentences.cache_clear()
+    offline.similar_sentences.cache_clear()
 
 
 @pytest.mark.usefixtures("changed_package")

