@@ -223,7 +223,7 @@ def test_no_slot_is_idle_for_long_at_the_end(
             now, name = heapq.heappop(running)
             searcher.on_trial_complete(name, {"phase": "part_done"})
     assert done == len(costs) and sum(map(abs, left.values())) < 1e-6
-    assert now <= 1.25 * sum(costs) / slots + 2 * max(costs) * SMALLEST_PART / examples
+    assert now <= 1.4 * sum(costs) / slots + 2 * max(costs) * SMALLEST_PART / examples
 
 
 def test_what_is_not_the_longest_is_not_divided_nor_what_stops_early_nor_what_is_small() -> None:
