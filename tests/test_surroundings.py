@@ -268,7 +268,7 @@ def test_limits_of_cgroups_of_both_versions_are_read_from_the_innermost_to_the_t
 def test_only_the_cpus_that_a_process_may_use_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     one = {min(os.sched_getaffinity(0))}
     done = subprocess.run(
-        [sys.executable, "-c", "from orchestrator import limits; print(limits.cpus())"],
+        [sys.executable, "-c", "from orchestrator.run import limits; print(limits.cpus())"],
         capture_output=True, text=True, env=ENVIRONMENT,
         preexec_fn=lambda: os.sched_setaffinity(0, one),
     )  # fmt: skip
