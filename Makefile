@@ -10,7 +10,7 @@ KILLS := $(or $(N),100)
 
 UV := $(shell command -v uv 2>/dev/null)
 ifdef UV
-VENV := $(UV) venv --quiet --seed --python $(PYTHON) .venv
+VENV := $(UV) venv --quiet --seed --clear --python "$$(command -v $(PYTHON))" .venv
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 else
 VENV := $(PYTHON) -m venv .venv

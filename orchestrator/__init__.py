@@ -1,6 +1,6 @@
 """A space becomes a plan, Ray runs it, we follow it, MLflow shows it, a report compares.
 
-What one types after `python -m orchestrator.`:
+What you type after `python -m orchestrator.`:
   sweep/     plan the grid, run what is missing, compare      report/    the comparison
   track.py   fill MLflow from a store, look at it             transfer/  replay adversarial examples
   catalog.py what the names on the axes mean                  assets/    data and models, fetched

@@ -133,3 +133,14 @@ def test_a_model_without_an_embedding_table_is_stepped_as_it_is() -> None:
     head = OtherTable()
     AdamW(head, 0.05, 0.5)
     assert not head.model.sparse
+
+
+def test_a_model_that_trains_in_evaluation_mode_reads_current_rows() -> None:
+    """A user's head may keep its language model from dropping out."""
+    batches = [[step % WORDS, (step + 6) % WORDS] for step in range(8)]
+    ours, theirs = Tied().eval(), Tied().eval()
+    optimizer = AdamW(ours, 0.1, 0.5)
+    train(ours, optimizer, batches)
+    train(theirs, plain_adamw(theirs, 0.1, 0.5), batches)
+    optimizer.settle()
+    torch.testing.assert_close(ours.embedding.weight, theirs.embedding.weight)

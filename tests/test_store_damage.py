@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import small
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from stores import write
 
 from orchestrator.cli.arguments import open_plan
 from orchestrator.cli.damage import set_aside
-from orchestrator.plan.plan import make_plan
+from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report import contents
 from orchestrator.report.from_store import read_store
 from orchestrator.report.results import CellResult
@@ -28,6 +30,7 @@ from search_spaces.cell import Cell
 from search_spaces.space import Space, load
 from trainables.assets import Assets
 from trainables.cell import Worker
+from trainables.records import Spent, TrialReport
 from trainables.scratch import scratch
 from trainables.store import Store
 from trainables.transfer import Adversarial, replay
@@ -315,3 +318,28 @@ def test_what_was_attacked_on_other_weights_is_attacked_again(
     assert now["replaces_others"] and now["weights_sha256"] != "0" * 64
     assert {r["weights"] for r in store.attacked(cell.log).values()} == {now["weights_sha256"][:16]}
     assert cell in make_plan(asked, ASSETS, store).with_status("done")
+
+
+def test_a_cell_whose_fit_was_made_again_in_mid_sweep_is_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a machine that was cut off, say. Without Ray: what ends a sweep is looked at."""
+    from orchestrator.run import cells
+    from orchestrator.sweep import driver
+
+    def run(plan: Plan, store: Store, assets: str, listener: cells.Listener, *_: Any) -> None:
+        slots: TrialReport = {"phase": "begun", "slots": 1, "holds": 1.0, "node": "here"}
+        spent: Spent = {"attack": 1.0, "victim": 0.0, "constraints": 0.0}
+        for cell in plan.todo:
+            write(cell, store, lambda cell, id: "failed")
+            metrics = store.read_result(cell.key)["metrics"]
+            listener(cell, slots)
+            listener(cell, {"phase": "done", "finished": 1, "total": 1, "spent": spent,
+                            "metrics": metrics})  # fmt: skip
+        fit = store.read_fit(cell.fit.key)
+        store.write_fit(cell.fit.key, b"other weights", {**fit, "replaces_others": True})
+
+    monkeypatch.setattr(cells, "run_cells", run)
+    monkeypatch.setattr(driver, "open_ray", lambda *_: None)
+    assert sweep.main([*small(), "--store", str(tmp_path)]) == 1
+    assert "0 of 2 cells done" in capsys.readouterr().out

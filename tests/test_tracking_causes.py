@@ -24,10 +24,12 @@ from tracking_server import check_all_is_there_once, free_port
 
 from orchestrator import track
 from orchestrator.cli.arguments import Parser, add_plan_arguments
+from orchestrator.run.environment import environment
 from orchestrator.tracking import database, options
 from orchestrator.tracking import tracker as tracking
 from orchestrator.tracking.causes import cause, may_pass
 from orchestrator.tracking.check import check_tracking_server
+from orchestrator.tracking.client import connect
 from orchestrator.tracking.read import read_runs
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.tracking.where import VARIABLE, Where, uri_of, where
@@ -86,6 +88,28 @@ def test_mlflow_is_quiet_also_when_it_was_imported_before(
     (store / "mlflow.db").unlink()
     tracker_of(store).open(to_write=True)
     assert capsys.readouterr().err == ""
+
+
+def test_an_empty_level_of_mlflows_log_is_none(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "")
+    assert sync(store) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_second_run_of_the_sweep_itself_goes(store: Path) -> None:
+    Store(str(store)).write_environment("embedded", environment())
+    (store / "mlflow.db").unlink()
+    assert sync(store) == 0
+    client = connect(uri_of(store / "mlflow.db"))
+    experiment = client.get_experiment_by_name("embedded").experiment_id
+    (first,) = client.search_runs([experiment], "tags.kind = 'sweep'")
+    tags = {name: value for name, value in first.data.tags.items() if name != "mlflow.runName"}
+    second = client.create_run(experiment, run_name="sweep", tags=tags)
+    client.set_terminated(second.info.run_id, "FINISHED")
+    assert sync(store) == 0
+    assert len(client.search_runs([experiment], "tags.kind = 'sweep'")) == 1
 
 
 def test_a_deleted_experiment_is_restored_by_the_command_that_is_printed(

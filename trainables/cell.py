@@ -1,6 +1,6 @@
 """One cell, start to end: get the fit, attack it, report. Needs neither Ray nor MLflow.
 
-`run_cell` yields a progress record whenever there is news, and stores every result as soon as it
+`Worker.run` yields a progress record whenever there is news, and stores every result as soon as it
 exists; run again after any kind of failure, it does only what is missing.
 
     python -m trainables.cell results/cells/<key>/cell.json --store results --assets embedded
@@ -363,7 +363,8 @@ def main() -> int:
             # Keys do not cover it and last bits may differ: its results must not mix with others.
             store = Store(store.place(PLAIN))
         for progress in Worker(store, assets).run(cell):
-            print(json.dumps(progress), flush=True)
+            metrics = progress.pop("metrics", {})
+            print(json.dumps({**progress, **metrics}), flush=True)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2

@@ -128,7 +128,10 @@ def _wait(cloud: Any, stack_id: str, operation: str, failed: str) -> None:
     except WaiterError:
         reason = _first_failure(cloud, stack_id, operation)
         if reason is None:
-            raise
+            raise BadInput(
+                f"the stack is not there after 30 minutes, and nothing has failed "
+                f"({operation} goes on at AWS): run this again later"
+            ) from None
         raise BadInput(f"{failed}: {reason}") from None
 
 

@@ -1,6 +1,6 @@
 """What the user sees while a sweep runs: a live view in a terminal, plain lines in a pipe.
 
-Its input are the progress records of trials; knows nothing of Ray.
+Its input is the progress records of trials; knows nothing of Ray.
 """
 
 import threading

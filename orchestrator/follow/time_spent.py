@@ -1,6 +1,6 @@
 """Where a sweep's time went: its slots times its seconds, each counted once.
 
-A slot is what one attack holds; a fit that holds more occupies several. Its input are the progress
+A slot is what one attack holds; a fit that holds more occupies several. Its input is the progress
 records that the view gets too (progress.py); knows nothing of Ray.
 
 fits          fine-tuning

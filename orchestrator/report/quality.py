@@ -100,8 +100,8 @@ def cost(results: Results) -> Table:
             ]
         )
     header = [
-        "head", "fits", "seconds a fit", "hours of fits", "attacked examples",
-        "seconds an example", "hours of attacks", "queries a second",
+        "head", "fits", "seconds per fit", "hours of fits", "attacked examples",
+        "seconds per example", "hours of attacks", "queries per second",
     ]  # fmt: skip
     notes = ["Median seconds per fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
     return Table("cost", "Time and cost", header, rows, notes=notes)

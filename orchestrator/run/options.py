@@ -31,7 +31,7 @@ def add_ray_arguments(parser: argparse.ArgumentParser, tasks: str) -> None:
     parser.add_argument(
         "--ray-address",
         metavar="ADDRESS",
-        help="a running Ray cluster, e.g. auto (starts Ray on this machine)",
+        help="a running Ray cluster, e.g. auto (without it: Ray on this machine alone)",
     )
 
 

@@ -15,7 +15,7 @@ from functools import cache, partial
 
 from rich.console import Console
 
-from orchestrator.cli.command import how_to_go_on, stopped
+from orchestrator.cli.command import called, how_to_go_on, stopped
 from orchestrator.cli.damage import set_aside
 from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
@@ -102,6 +102,7 @@ def drive(
             for cell in finished:
                 uploader.add(cell)
             last = plan
+            trusted = {cell.key for cell in finished}  # not those that finish in this sweep
             if plan.todo:
                 progress = Progress(plan)
                 lease.progress = lambda: progress.snapshot().to_json()
@@ -111,10 +112,10 @@ def drive(
                     plan, store, assets, view, time_spent, uploader, finished, stop, ray, budget
                 )
                 close_ray(background)  # It takes seconds, and so does the report.
-                trusted = {cell.key for cell in finished}
                 last = make_plan(plan.space, assets, store, trusted=trusted)
-            results = read_store(last, store)
+            results = Results(last.space.name, store.url, [])
             if finished:
+                results = read_store(last, store)
                 files = cache(partial(contents.files, results))
                 if plan.todo or not _has_report(last, store):
                     _write(results, files(), store, say)
@@ -173,7 +174,7 @@ def _write(
     try:
         folder.write(files, folder.folder_of(results.space, store), results.finished)
     except (OSError, BadInput) as error:
-        say(f"the report is not written: {error}; python -m orchestrator.report makes it later")
+        say(f"the report is not written: {error}; {called('report')} makes it later")
 
 
 def _write_times(space: str, spent: Times, store: Store, say: Callable[[str], None]) -> None:

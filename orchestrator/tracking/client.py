@@ -27,7 +27,8 @@ def import_mlflow() -> None:
     import mlflow  # noqa: F401
 
     # MLflow reads its level when it is first imported, which may have been before this.
-    logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())
+    level = os.environ["MLFLOW_LOGGING_LEVEL"] or CLIENT["MLFLOW_LOGGING_LEVEL"]
+    logging.getLogger("mlflow").setLevel(level.upper())
 
 
 def connect(uri: str) -> Any:

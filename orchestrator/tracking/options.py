@@ -6,11 +6,9 @@ import shlex
 from collections.abc import Callable
 
 from orchestrator.cli.addresses import masked
+from orchestrator.cli.command import called
 from orchestrator.tracking.where import OPTION, VARIABLE, Where, uri_of, where
 from trainables.store import Store
-
-SYNC = ("python", "-m", "orchestrator.track", "sync")
-UI = (*SYNC[:-1], "ui")
 
 
 def say_variable(there: Where, say: Callable[[str], None]) -> None:
@@ -29,7 +27,7 @@ def add_tracking_argument(parser: argparse.ArgumentParser) -> None:
 
 def not_uploaded(keys: list[str], arguments: argparse.Namespace) -> str:
     """How many cells MLflow lacks, and the command that uploads them later."""
-    command = [*SYNC, "--space", _from_anywhere(arguments.space)]
+    command = [*called("track").split(), "sync", "--space", _from_anywhere(arguments.space)]
     for name in ("only", "set"):
         command += [word for value in getattr(arguments, name) for word in (f"--{name}", value)]
     for name in ("precision", "seeds"):
@@ -54,8 +52,9 @@ def _from_anywhere(name: str) -> str:
 
 def to_see(there: Where, store: Store) -> str:
     """How to see what was logged: an address, or a command for a shell in any folder."""
+    ui = [*called("track").split(), "ui"]
     if there.own and store.local_folder is not None:
-        return shlex.join([*UI, "--store", store.local_folder])
+        return shlex.join([*ui, "--store", store.local_folder])
     if there.file is not None:
-        return shlex.join([*UI, "--tracking-uri", uri_of(there.file)])
+        return shlex.join([*ui, "--tracking-uri", uri_of(there.file)])
     return f"{there.shown} ({there.given_by})" if there.given_by == VARIABLE else there.shown

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cli.command import called
 from orchestrator.tracking import runs as logged
 from orchestrator.tracking.causes import why
 from orchestrator.tracking.check import check_tracking_server
@@ -73,7 +74,7 @@ def _store_of(file: Path | None) -> str | None:
 
 def _instead(there: Where) -> str:
     if there.own:
-        return "the next sweep, or python -m orchestrator.track sync, rebuilds it from the store"
+        return f"the next sweep, or {called('track')} sync, rebuilds it from the store"
     return f"{without(there.given_by)} to read the store"
 
 
@@ -96,7 +97,7 @@ def _read(client: Any, space: str, there: Where) -> LoggedSweep:
         store = shlex.quote(_store_of(there.file) or "STORE")
         raise BadInput(
             f"{len(old)} of {len(runs)} runs of {space} at {there.shown} were logged by an older "
-            "version; log them again from their store: python -m orchestrator.track sync "
+            f"version; log them again from their store: {called('track')} sync "
             f"--space {shlex.quote(space)} --store {store}{where}"
         )
     parents = search(client, experiment.experiment_id, "tags.kind = 'sweep'")

@@ -49,7 +49,7 @@ KIND = "mlflow.experimentKind"
 # What we wrote as a run's note, name and files.
 LOG_NOTE, LOG_NAME, LOG_FILES = "log_note", "log_name", "log_files"
 OUR_TAGS = {
-    *("kind", "log_format", "cell_key", "fit_key", "attack_resources"),
+    *("kind", "log_format", "version", "cell_key", "fit_key", "attack_resources"),
     *(LOG_NOTE, LOG_NAME, LOG_FILES),
 }
 OUR_FILES = (logged.EXAMPLES, logged.CELL, logged.PLAN, "space.yaml", "environment.json")

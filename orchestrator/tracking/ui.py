@@ -11,6 +11,7 @@ import sys
 from contextlib import nullcontext, suppress
 from types import FrameType
 
+from orchestrator.cli.command import called
 from orchestrator.tracking.causes import why
 from orchestrator.tracking.client import CLIENT, failures, import_mlflow
 from orchestrator.tracking.database import Damaged, check, is_writable, relocate, to_read
@@ -43,7 +44,7 @@ def serve(where: Where, port: int) -> int:
             return _run(uri, port, os.path.dirname(where.file))
     except Damaged as damage:
         raise BadInput(
-            f"{damage}; python -m orchestrator.track sync rebuilds it from the store"
+            f"{damage}; {called('track')} sync rebuilds it from the store"
             if where.own
             else f"{damage}; {without(where.given_by)} to see the store's"
         ) from None

@@ -35,7 +35,7 @@ class Uploader:
     """A context manager: `add` cells while they finish, `finish` before leaving.
 
     After an exception it uploads no more, and ends the runs that are still running as KILLED;
-    without one as FAILED.
+    without one, it ends as FAILED those of which nothing was finished.
     """
 
     def __init__(self, tracker: Tracker, store: Store, say: Callable[[str], None]) -> None:

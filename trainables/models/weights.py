@@ -133,12 +133,13 @@ def _check_architecture(model: ModelFolder, family: Family, shapes: dict[str, li
         for name in (name for name in shapes if re.search(f"{names}$", name)):
             if size is not None and shapes[name][0] != size:
                 raise model.bad(
-                    f"{where}: it has {setting} {size}, but {name} has {shapes[name][0]} rows"
+                    f"{where}: config.json has {setting} {size}, but {name} has "
+                    f"{shapes[name][0]} rows"
                 )
     width = model.number(family.width) if family.width else None
     if width is not None and shapes[embeddings][1] != width:
         raise model.bad(
-            f"{where}: it has {family.width} {width}, but {embeddings} has "
+            f"{where}: config.json has {family.width} {width}, but {embeddings} has "
             f"{shapes[embeddings][1]} columns"
         )
     if family.layers:
@@ -155,7 +156,7 @@ def _check_layers(
     layers, there = model.number(setting), {int(match["number"]) for match in matches}
     if layers is not None and max(there) + 1 != layers:
         raise model.bad(
-            f"{where}: it has {setting} {layers}, but the weights have {max(there) + 1}"
+            f"{where}: config.json has {setting} {layers}, but the weights have {max(there) + 1}"
         )
     holders: dict[tuple[str, str], set[int]] = {}
     for match in matches:

@@ -6,7 +6,7 @@ nothing computed without a fast path may be kept as a result; `--plain` has a st
 switch is this process's, for all its threads, and is read when a model is built or called.
 
 By name: what it is the twin of; what it was written against; the test that compares the two; and
-how long a fit or an attack takes without it, by the time that it takes with all (on a Zen 4,
+the time of a fit or an attack without it, divided by that with all of them (on a Zen 4,
 `python -m benchmarks.fast_paths --paths NAME`; benchmarks/RESULTS.md).
 
 linear       linear.py: torch.nn.functional.linear.
@@ -63,7 +63,7 @@ def is_on(name: str) -> bool:
 
 
 def turn_off(*names: str) -> None:
-    """Turn these fast paths off until this process ends; all without a name."""
+    """Turn these fast paths off until this process ends; without a name, all of them."""
     global _off
     unknown = set(names) - NAMES
     if unknown:
@@ -73,7 +73,7 @@ def turn_off(*names: str) -> None:
 
 @contextmanager
 def off(*names: str) -> Iterator[None]:
-    """In this block these fast paths are not taken; none of all without a name."""
+    """In this block these fast paths are not taken; without a name, none is."""
     global _off
     before = _off
     turn_off(*names)

@@ -18,7 +18,7 @@ from trainables import speed
 class AdamW:
     """torch.optim.AdamW for a head, whose embedding table gets sparse gradients.
 
-    In training mode the table's rows are up to date wherever they are looked up. Call `settle`
+    The table's rows are up to date wherever they are looked up with gradients. Call `settle`
     before evaluating or reading the whole table. Parameters with dense gradients are stepped as
     usual, and so is the table on a GPU, where that is faster than finding the rows.
     """
@@ -72,17 +72,19 @@ class AdamW:
 
 
 class _Meet:
-    """Hook that brings rows up to date before a lookup in training; a weak reference only."""
+    """Hook that brings rows up to date before a lookup with gradients; a weak reference only."""
 
     def __init__(self, optimizer: AdamW) -> None:
         self.optimizer = weakref.ref(optimizer)
 
-    @torch.no_grad()
     def __call__(self, layer: nn.Embedding, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         optimizer = self.optimizer()
-        if layer.training and optimizer is not None and layer.weight in optimizer.tables:
+        if not torch.is_grad_enabled() or optimizer is None:
+            return
+        if layer.weight in optimizer.tables:
             ids: Tensor = given[0] if given else named["input"]
-            optimizer.tables[layer.weight].meet(ids.unique())
+            with torch.no_grad():
+                optimizer.tables[layer.weight].meet(ids.unique())
 
 
 class MetRows:
