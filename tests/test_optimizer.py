@@ -89,7 +89,8 @@ def test_only_words_that_were_met_in_training_are_stepped() -> None:
     optimizer = AdamW(model, 0.05, 0.5)
     train(model, optimizer, [[7, 7], [8]])
     optimizer.settle()
-    model.eval()([9])
+    with torch.no_grad():
+        model.eval()([9])
     (table,) = optimizer.tables.values()
     assert sorted(table.rows.tolist()) == [1, 2, 4, 7, 8]
 
