@@ -50,7 +50,14 @@ def record(cell: Cell, id: int) -> ExampleRecord:
 
 
 def error(cell: Cell, id: int) -> ExampleRecord:
-    return {"id": id, "status": "error", "label": 1, "original_text": "odd", "error": HOSTILE, "seconds": 0.5}
+    return {
+        "id": id,
+        "status": "error",
+        "label": 1,
+        "original_text": "odd",
+        "error": HOSTILE,
+        "seconds": 0.5,
+    }
 
 
 def planned(only: tuple[str, ...] = ()) -> list[Cell]:
