@@ -219,6 +219,7 @@ def test_a_replay_that_was_cut_off_keeps_its_parts(
     assert list(replay(fit, sources, store, ASSETS)) == []
 
 
+@pytest.mark.slow
 def test_weights_that_are_gone_are_made_again_and_all_is_replayed(
     swept: Path, tmp_path: Path
 ) -> None:
