@@ -30,6 +30,7 @@ from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part
+from trainables.records import TrialReport
 from trainables.store import Store
 from trainables.trial import CellTrial
 
@@ -177,8 +178,15 @@ def test_a_part_whose_process_dies_is_left_to_its_cell(stand_ins: None, tmp_path
 def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(
     stand_ins: None, tmp_path: Path
 ) -> None:
-    last = run_plan(planned(**{"resources.fit": "{cpus: 2}"}), tmp_path)
+    reports: list[dict[str, Any]] = []
+    plan = planned(**{"resources.fit": "{cpus: 2}"})
+    last = run_plan(plan, tmp_path, meanwhile=lambda _, report: reports.append(report))
     assert [record["phase"] for record in last.values()] == ["done", "done"]
+    assert sorted(each["holds"] for each in reports if each["phase"] == "begun") == [1, 1, 2]
+    (fit_done,) = (each for each in reports if each.get("fit_done") and each.get("last"))
+    assert fit_done["phase"] == "attack", "the trial ends with its fit, and says so"
+    words = {name for report in reports for name in report}
+    assert words <= TrialReport.__annotations__.keys(), "Tune's own stay where Tune is"
     begun = starts(tmp_path, "textfooler") + starts(tmp_path, "misspellings")
     assert sorted(begun) == ["attack", "attack", "fit"]
 

@@ -34,7 +34,7 @@ class Budget:
         self.refused = False
 
     def allows(self, seconds: float | None) -> bool:
-        """Whether a task of so many seconds would end in time; one of unknown length is started as
+        """Whether a task of this length would end in time; one of unknown length is started as
         long as there is time."""
         allowed = self.clock() + MARGIN * (seconds or 0.0) < self.end
         self.refused |= not allowed

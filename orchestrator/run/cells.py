@@ -28,7 +28,7 @@ from trainables.store import Store
 from trainables.trial import CellTrial, TrialConfig
 
 NODES_READ_EVERY = 5.0  # seconds
-# At least so many cells of a phase may wait for room, so that an autoscaler adds nodes.
+# How many cells of a phase may always wait for room: on a cluster an autoscaler then adds nodes.
 PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 
 Listener = Callable[[Cell, TrialReport], None]

@@ -33,9 +33,9 @@ def run_replays(
     """Replay the sources of each target's data set on its fit; `listener` is called as each ends.
 
     targets: a cell of each fit; a task holds what the cell's attack would. sources: by data set.
-    When `stopped` gives a reason, running tasks are abandoned. Raises BadInput where
-    no Ray cluster answers at the address, where not all of its nodes see the store, and where this
-    machine, without a cluster, lacks what a task needs.
+    When `stopped` gives a reason, running tasks are abandoned. Raises BadInput where no Ray cluster
+    answers at the address, where not all of its nodes see the store, and where this machine,
+    without a cluster, lacks what a task needs.
     """
     try:
         open_ray(targets, ["attack"], store, options)

@@ -27,7 +27,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -311,8 +311,3 @@ def unique_texts(
             seen.add(text.lower())
             texts.append(text)
     raise RuntimeError(f"only {len(texts)} of {count} texts: the grammar is too narrow")
-
-
-def cue_counts(grammar: Grammar) -> Mapping[str, int]:
-    """How many cue words there are and how many of them are held out."""
-    return {"cues": len(grammar.cue_vocabulary()), "held_out": len(grammar.held_stems)}

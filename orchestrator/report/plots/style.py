@@ -25,7 +25,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES: tuple[tuple[float, ...], ...] = (
     (), (5, 2), (1, 1.5), (7, 2, 1, 2), (3, 1), (9, 3), (1, 3), (5, 1, 1, 1, 1, 1),
 )  # fmt: skip
-DISTINCT = len(COLOURS)  # methods that can be distinguished in one plot
 
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that layouts are the same everywhere
