@@ -3,5 +3,6 @@
 __main__.py         check, prepare, release
 file.py             what is wrong with a file for `ray up`      aws.py   with one for AWS
 stack.py            prepare and release: what a cluster on AWS needs, from stack.yaml
+slurm.py            what cluster-slurm.sh asks in its job
 cloudformation.py   a CloudFormation stack: find, create, update, delete
 """
