@@ -118,7 +118,7 @@ stop_in_time() {  # stop_in_time PID
   trap 'kill "$nap"; exit' TERM
   while left=$(seconds_left); do
     if [ "$left" -le "$LAST" ]; then
-      kill -TERM "$1"
+      kill -TERM "$1" 2> /dev/null
       return
     fi
     left=$((left - LAST))
@@ -150,8 +150,8 @@ main() {
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then cpus=(--cpus-per-task="$SLURM_CPUS_PER_TASK"); fi
 
   local address=${place[0]}:${place[1]} ray='' joined='' sweep='' watch='' told='' code
-  trap 'told=yes; if [ -n "$sweep" ]; then kill -USR1 "$sweep"; fi' USR1
-  trap 'told=yes; if [ -n "$sweep$joined" ]; then kill -TERM "${sweep:-$joined}"; fi' TERM INT
+  trap 'told=yes; if [ -n "$sweep" ]; then kill -USR1 "$sweep" 2> /dev/null; fi' USR1
+  trap 'told=yes; if [ -n "$sweep$joined" ]; then kill -TERM "${sweep:-$joined}" 2> /dev/null; fi' TERM INT
   srun --quiet --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "${cpus[@]}" \
     --export=ALL --kill-on-bad-exit=0 --wait=0 \
     bash -c "$(declare -f run_ray); run_ray \"\$@\"" ray \
