@@ -99,8 +99,8 @@ run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
     --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 \
     "${options[@]}" > "$folder/start.log" 2>&1 &
   ray=$!
-  trap 'ended=yes; kill "$ray" 2> /dev/null; (sleep 5; kill -KILL "-$ray" 2> /dev/null) > /dev/null 2>&1 &' TERM USR2
-  until wait "$ray" || ! kill -0 "$ray"; do :; done 2> /dev/null
+  trap 'ended=yes; exec 2> /dev/null; kill "$ray"; (sleep 5; kill -KILL "-$ray") > /dev/null &' TERM USR2
+  until wait "$ray" || ! kill -0 "$ray" 2> /dev/null; do :; done
   if [ -z "$ended" ]; then
     echo "error: node $(hostname): Ray has ended: $(tail -n 3 "$folder/start.log")" >&2
   fi
@@ -114,8 +114,8 @@ run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
 
 # Stop the sweep before Slurm does; the limit may be moved while it runs.
 stop_in_time() {  # stop_in_time PID
-  local left nap
-  trap 'kill "$nap"; exit' TERM
+  local left nap=''
+  trap 'if [ -n "$nap" ]; then kill "$nap"; fi; exit' TERM
   while left=$(seconds_left); do
     if [ "$left" -le "$LAST" ]; then
       kill -TERM "$1" 2> /dev/null
@@ -159,8 +159,14 @@ main() {
   ray=$!
   python -m orchestrator.cluster.slurm joined "$address" "$nodes" &
   joined=$!
-  until_ended "$joined"
-  code=$?
+  while kill -0 "$joined" 2> /dev/null && kill -0 "$ray" 2> /dev/null; do wait -n "$ray" "$joined"; done
+  if kill -0 "$ray" 2> /dev/null; then
+    until_ended "$joined"
+    code=$?
+  else
+    kill "$joined" 2> /dev/null
+    code=2  # It has said why.
+  fi
   joined=''
   if left=$(seconds_left); then budget=(--budget "$((left - 2 * LAST))s"); fi
   if [ "$code" = 0 ] && [ -z "$told" ] && [ "${left:-999}" -gt $((2 * LAST)) ]; then
@@ -179,8 +185,12 @@ main() {
     echo "stopped before anything was begun: the time limit is near" >&2
     code=1
   fi
+  case $code in
+    0 | 2) ;;
+    *) echo "the next job of the array, or the same sbatch line again, goes on from there" >&2 ;;
+  esac
   # Not srun itself, which would kill Ray at once; and TERM would be logged as an error.
-  scancel --quiet --signal=USR2 "$SLURM_JOB_ID.0"
+  scancel --quiet --signal=USR2 "$SLURM_JOB_ID.0" 2> /dev/null
   until_ended "$ray"
   return "$code"
 }

@@ -32,7 +32,8 @@ def open_ray(
     """Connect to a cluster, or start Ray on this machine, to run these phases of these cells.
 
     Raises BadInput where no cluster answers at the address, not all of its nodes see the store, or
-    none of a Slurm job's has room for a cell; and where Ray does not start on this machine or this machine lacks what a phase needs.
+    none has room for a cell, in a Slurm job; and where Ray does not start on this machine or this
+    machine lacks what a phase needs.
     """
     _prepare_environment(options)
     _connect(options)

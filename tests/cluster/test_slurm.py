@@ -26,7 +26,7 @@ ONE = (
 )
 MORE = (
     "--only dataset=sst2 --only model=bert-embedded --only head=mlp_ft,mvp "
-    "--only attack=textfooler --set attack.examples=40 --set fit.train_examples=64 "
+    "--only attack=textfooler --set attack.examples=150 --set fit.train_examples=64 "
     "--set fit.max_epochs=1"
 )
 BOTH_NODES = "--nodes=2 --cpus-per-task=2 --gpus-per-node=1 --mem=3000"
@@ -41,7 +41,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         "PYTHONPATH": str(REPOSITORY),
     }
     with Slurm(tmp_path_factory.mktemp("slurm"), environment) as slurm:
-        wait(lambda: said(slurm.controller, "sinfo -h -o '%D %t'") == "2 idle", 60, "two idle nodes")
+        wait(
+            lambda: said(slurm.controller, "sinfo -h -o '%D %t'") == "2 idle", 60, "two idle nodes"
+        )
         yield slurm
 
 
@@ -146,7 +148,9 @@ def test_the_time_limit_ends_a_job_and_the_next_of_its_array_goes_on(slurm: Slur
     assert seconds < 60
     said(slurm.controller, f"scontrol update JobId={first} TimeLimit={minutes + 3}")
     end, text = ended(slurm, first), log(slurm, first)
-    assert (end["JobState"], end["ExitCode"]) == ("FAILED", "1:0"), "not cut off: it ended by itself"
+    assert (end["JobState"], end["ExitCode"]) == ("FAILED", "1:0"), (
+        "not cut off: it ended by itself"
+    )
     assert "SIGUSR1: nothing more is begun" in text
     left = re.search(r"told to end: (\d) cells? left; the same command goes on", text)
     assert left and "report:" in text
@@ -161,7 +165,7 @@ def test_the_time_limit_ends_a_job_and_the_next_of_its_array_goes_on(slurm: Slur
     assert len(trained) == len(set(trained)) == 2
     assert len(done) == len(set(done)) == 2
     after = attacked(store)
-    assert all(len(ids) == len(set(ids)) == 40 for ids in after.values())
+    assert all(len(ids) == len(set(ids)) == 150 for ids in after.values())
     assert all(after[name][: len(ids)] == ids for name, ids in before.items())
     wait(lambda: nothing_is_left(slurm), 30, "nothing left on the nodes")
 
