@@ -149,6 +149,8 @@ class _Run:
 
     def check_alive(self) -> None:
         stopping.check()
+        if self.budget is not None:
+            self.budget.hear_again()
         # Ray ends a driver whose node dies, but for some deaths: then it would wait forever.
         if self.home not in self.nodes.living():
             raise RayDied("Ray's own processes on this machine died")

@@ -26,7 +26,7 @@ ONE = (
 )
 MORE = (
     "--only dataset=sst2 --only model=bert-embedded --only head=mlp_ft,mvp "
-    "--only attack=textfooler --set attack.examples=150 --set fit.train_examples=64 "
+    "--only attack=textfooler --set attack.examples=100 --set fit.train_examples=64 "
     "--set fit.max_epochs=1"
 )
 BOTH_NODES = "--nodes=2 --cpus-per-task=2 --gpus-per-node=1 --mem=3000"
@@ -99,12 +99,16 @@ def nothing_is_left(slurm: Slurm) -> bool:
     return not any(left_on(host) for host in slurm.hosts[1:])
 
 
-def attacked(store: Path) -> dict[str, list[int]]:
-    """The examples of each attack log, in the order in which they were attacked."""
-    return {
-        file.parent.name: [json.loads(line)["id"] for line in file.read_text().splitlines()]
-        for file in store.glob("attacks/*/examples.jsonl")
-    }
+def attacked(store: Path) -> dict[tuple[str, int], object]:
+    """The record of each attacked example, with the seconds it took, by its log and id."""
+    found = {}
+    for file in store.glob("attacks/*/*.json*"):
+        if file.suffix == ".jsonl" or file.stem.isdecimal():
+            text = file.read_text()
+            for each in text.splitlines() if file.suffix == ".jsonl" else [text]:
+                record = json.loads(each)
+                found[file.parent.name, record["id"]] = record
+    return found
 
 
 def test_a_sweep_runs_on_both_nodes_and_leaves_nothing_there(slurm: Slurm) -> None:
@@ -141,8 +145,8 @@ def test_the_time_limit_ends_a_job_and_the_next_of_its_array_goes_on(slurm: Slur
     options = f"{BOTH_NODES} --time=60 --array=1-2 --signal=B:USR1@180"
     array = submit(slurm, options, f"{MORE} --store {SHARED}/second")
     first, second = f"{array}_1", f"{array}_2"
-    wait(lambda: any(attacked(store).values()), 400, "an attacked example")
-    # The second job of the array waits; so does no job of another name.
+    wait(lambda: attacked(store), 400, "an attacked example")
+    # The second job of the array waits.
     assert state(slurm, second)["JobState"] == "PENDING"
     minutes, seconds = map(int, state(slurm, first)["RunTime"].split(":")[-2:])
     assert seconds < 60
@@ -153,7 +157,7 @@ def test_the_time_limit_ends_a_job_and_the_next_of_its_array_goes_on(slurm: Slur
     )
     assert "SIGUSR1: nothing more is begun" in text
     left = re.search(r"told to end: (\d) cells? left; the same command goes on", text)
-    assert left and "report:" in text
+    assert left and "results: /srv/second" in text
     before = attacked(store)
 
     end, text_2 = ended(slurm, second), log(slurm, second)
@@ -165,8 +169,8 @@ def test_the_time_limit_ends_a_job_and_the_next_of_its_array_goes_on(slurm: Slur
     assert len(trained) == len(set(trained)) == 2
     assert len(done) == len(set(done)) == 2
     after = attacked(store)
-    assert all(len(ids) == len(set(ids)) == 150 for ids in after.values())
-    assert all(after[name][: len(ids)] == ids for name, ids in before.items())
+    assert len(after) == 2 * 100 and before
+    assert {key: after[key] for key in before} == before, "attacked twice"
     wait(lambda: nothing_is_left(slurm), 30, "nothing left on the nodes")
 
 
@@ -175,7 +179,7 @@ def test_two_jobs_at_once_on_one_store_and_on_one_node(slurm: Slurm) -> None:
     # One node, a CPU each: their ports and folders must not clash.
     one = "--nodes=1 --nodelist=node1 --cpus-per-task=1 --mem=1500 --time=30"
     first = submit(slurm, f"{one} --job-name=a", store)
-    wait(lambda: any(attacked(slurm.shared / "third").values()), 400, "an attacked example")
+    wait(lambda: attacked(slurm.shared / "third"), 400, "an attacked example")
     second = submit(slurm, f"{one} --job-name=b", store)
     end, text = ended(slurm, second), log(slurm, second)
     assert end["ExitCode"] == "2:0"
