@@ -65,7 +65,9 @@ until_ended() {  # until_ended PID: its exit code, whatever signals are handled 
   return "$code"
 }
 
-# On every node, by srun: Ray, until it is told to end. Knows none of the other functions.
+# On every node, by srun: Ray, until it is told to end. Knows none of the other functions. `ray
+# symmetric-run` does not suit: it refuses a node on which any Ray runs, its `ray stop` ends those of other
+# jobs, and a SIGTERM ends it at once.
 run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
   local folder=$1 head_node=$2 head=$3 port=$4 client_port=$5 dashboard_port=$6
   local cpus gpus memory ray options=() ended=''
@@ -129,7 +131,7 @@ stop_in_time() {  # stop_in_time PID
 }
 
 main() {
-  if [ -z "${SLURM_JOB_ID:-}" ] || ! command -v srun > /dev/null; then
+  if [ -z "${SLURM_JOB_ID:-}" ] || [ -z "${SLURMD_NODENAME:-}" ] || ! command -v srun > /dev/null; then
     fail 2 "this is no job of Slurm; submit it: sbatch --nodes=2 --time=24:00:00 cluster-slurm.sh ..."
   fi
   find_python

@@ -1,6 +1,7 @@
 """cluster-slurm.sh, with programs in the place of Slurm's, of Ray and of the sweep; what it asks
 Python; and how a sweep ends when it is told to. On Slurm itself: tests/cluster/test_slurm.py."""
 
+import json
 import os
 import re
 import shutil
@@ -12,8 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import commands
 import pytest
-from commands import REPOSITORY, wait_for
+from commands import REPOSITORY, environment, small, wait_for
 from test_schedule import FITS_ON_GPUS, ONE_CPU, sixteen_cells
 
 from orchestrator.cluster import slurm
@@ -131,8 +133,9 @@ def test_shellcheck_finds_nothing() -> None:
     assert found.returncode == 0, found.stdout
 
 
-def test_outside_a_job_is_one_line(job: Job) -> None:
-    del job.environment["SLURM_JOB_ID"]
+@pytest.mark.parametrize("lacks", ["SLURM_JOB_ID", "SLURMD_NODENAME"])  # the latter: salloc
+def test_outside_a_job_is_one_line(lacks: str, job: Job) -> None:
+    del job.environment[lacks]
     code, out, err = job.end()
     assert (code, out) == (2, "")
     assert err == (
@@ -374,3 +377,24 @@ def test_sigusr1_ends_attacks_at_an_example_and_lets_fits_end(
     assert budget.what_is_left(1) == "told to end: 1 cell left"
     said = capfd.readouterr().err
     assert said == "SIGUSR1: nothing more is begun; fits that are running may end\n"
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_told_to_end_keeps_its_fit_and_goes_on_later(tmp_path: Path) -> None:
+    command = commands.command(
+        "sweep", *small(attack="textfooler", examples=100), "--store", str(tmp_path)
+    )
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    )
+    wait_for(lambda: list(tmp_path.glob("attacks/*/*[0-9].json")), process)
+    process.send_signal(signal.SIGUSR1)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    said, left = err.splitlines()
+    assert said == "SIGUSR1: nothing more is begun; fits that are running may end"
+    assert left.startswith("told to end: 1 cell left; the same command goes on from there: ")
+    assert "0 of 1 cells done" in out
+    plan = json.loads(commands.run("sweep", *command[3:], "--dry-run", "--json").stdout)
+    assert [cell["status"] for cell in plan["cells"]] == ["todo"]
+    assert list(tmp_path.glob("fits/*/fit.json"))
