@@ -40,7 +40,9 @@ class Spent(TypedDict, total=False):
 class TrialReport(TypedDict, total=False):
     """What a trial reports while it runs (cell.py), and what the driver adds."""
 
-    phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
+    phase: Required[
+        Literal["begun", "fit", "attack", "done", "failed", "part_done", "gpu_lost", "died"]
+    ]
     node: str  # begun: on which node of the cluster
     slots: int  # begun, by the driver: how many attacks the cluster can run at once
     holds: float  # begun, by the driver: how many of these slots the trial occupies
@@ -53,7 +55,7 @@ class TrialReport(TypedDict, total=False):
     attacked: int  # part_done: examples that were attacked here
     spent: Spent  # so far
     metrics: Metrics  # done
-    error: str  # failed, part_done: the last line of the traceback
+    error: str  # failed, part_done, gpu_lost: the last line of the traceback
     part: tuple[int, int]  # by the driver: which part of a cell's attack, of how many
     last: bool  # by the driver: the trial ends with this report
 
@@ -224,6 +226,29 @@ class Driver(TypedDict):
     count: Count
     state: Literal["wanting", "holding"]
     progress: NotRequired[SkipValidation[dict[str, Any]]]
+
+
+class NodeHealth(TypedDict):
+    """An entry of nodes/<space>.json: how a sweep's trials ended on a node.
+
+    done: fits and attacks that ended well. died: processes, for unknown reasons; gpu_lost: because
+    their GPU could not be used. left_out: it gets no more cells.
+    """
+
+    node: Text
+    address: Text
+    done: Count
+    failed: Count
+    died: Count
+    gpu_lost: Count
+    left_out: bool
+    last_error: Text
+
+
+class Nodes(TypedDict):
+    """nodes/<space>.json: of the last sweep of a space."""
+
+    nodes: list[NodeHealth]
 
 
 @cache

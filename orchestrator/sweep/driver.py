@@ -232,7 +232,7 @@ def _run_missing(
     ray: RayOptions,
     budget: Budget | None,
 ) -> dict[str, str]:
-    from orchestrator.run.cells import RayDied, run_cells
+    from orchestrator.run.cells import CannotGoOn, run_cells
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
@@ -251,9 +251,10 @@ def _run_missing(
 
         try:
             expected = view.progress.expected
-            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected)
+            say = partial(view.console.print, markup=False, soft_wrap=True)
+            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected, say)
             reason = stop.reason()
-        except RayDied as error:
+        except CannotGoOn as error:
             reason = str(error)
     if reason:
         print(stopped(reason), file=sys.stderr)
