@@ -273,7 +273,8 @@ class _Run:
             self.health.ended_badly(node, task, how, _last_line(last_words))
             self.keep_health()
         if part is None:
-            self.deaths.record(key, node)
+            # A process that reported the loss of its GPU did not die with its node.
+            self.deaths.record(key, None if lost_gpu else node)
             self.last_words[key] = last_words
             (self.lost_gpu_of.add if lost_gpu else self.lost_gpu_of.discard)(key)
         else:
