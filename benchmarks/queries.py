@@ -3,7 +3,8 @@
     python -m benchmarks.queries ASSETS [--examples N] [--json FILE]
 
 ASSETS holds datasets/<name>/<split>.parquet and the tokenizer models/bert-base-uncased-tokenizer.
-The figures are those of orchestrator/plan/queries.py, from which a sweep's cost is estimated.
+The means over data sets, which are printed last, and the lengths are figures of
+orchestrator/plan/cost_model.py and sizes.py, from which a sweep's cost is estimated.
 
 How often a model is queried depends on how soon it is fooled, so each figure is the mean over two
 victims that only count words: one whose words vote for a class, with a small lead for its first
@@ -14,6 +15,7 @@ package's word vectors, sentence encoder and masked language model, under the pr
 
 import argparse
 import json
+import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +74,7 @@ class Votes(Head):
 def of_attack(
     dataset: str, attack_name: str, examples: Sequence[Example], catalog: Catalog
 ) -> dict[str, Any]:
-    """Means an example: texts queried, calls, words of a queried text, seconds besides it."""
+    """Means an example: texts queried and seconds besides, both by words that may be changed."""
     from trainables.attacks.engine import Victim, attack_examples
     from trainables.attacks.recipes import build_attack
 
@@ -100,22 +102,28 @@ def of_attack(
             other = record["seconds"] - record["victim_seconds"]
             rows.append((sum(head.calls), len(head.calls), head.words, other))
     texts, calls, words, other = (sum(column) for column in zip(*rows, strict=True))
+    at = data.columns.index(data.attacked)
+    attacked = sum(len(example.texts[at].split()) for example in examples) * len(LEADS)
     return {
         "dataset": dataset,
         "attack": attack_name,
-        "words": mean(sum(len(t.split()) for t in e.texts) for e in examples),
         "texts": texts / len(rows),
-        "a_call": texts / calls,
+        "texts_a_word": texts / attacked,
+        "texts_a_call": texts / calls,
         "words_queried": words / texts,
-        "other": other / len(rows),
+        "seconds_a_word": other / attacked,
     }
 
 
 def lengths(dataset: str, assets: Assets, catalog: Catalog, tokenizer: Any) -> dict[str, Any]:
-    """Means of up to 2,000 training rows: words, tokens, and the longest of a batch of 8."""
+    """Means of 2,000 training rows: words, tokens, and the longest of a batch of 8.
+
+    Of test rows: words, and those of the attacked column.
+    """
     data = catalog.dataset(dataset)
-    rows = load_splits(dataset, data, assets.dataset_files(dataset, data)).train
-    rows = attacked_examples(rows, 2000)  # a stratified sample
+    splits = load_splits(dataset, data, assets.dataset_files(dataset, data))
+    rows = random.Random(0).sample(splits.train, min(2000, len(splits.train)))
+    test, at = splits.test, data.columns.index(data.attacked)
     columns = [list(column) for column in zip(*(row.texts for row in rows), strict=True)]
     tokens = [len(ids) for ids in tokenizer(*columns, truncation=True, max_length=512).input_ids]
     longest = [max(tokens[start : start + 8]) for start in range(0, len(tokens), 8)]
@@ -124,6 +132,8 @@ def lengths(dataset: str, assets: Assets, catalog: Catalog, tokenizer: Any) -> d
         "words": mean(sum(len(text.split()) for text in row.texts) for row in rows),
         "tokens": mean(tokens),
         "longest_of_8": mean(longest),
+        "test_words": mean(sum(len(text.split()) for text in row.texts) for row in test),
+        "attacked_words": mean(len(row.texts[at].split()) for row in test),
     }
 
 
@@ -152,6 +162,10 @@ def main() -> None:
             sample = attacked_examples(test, arguments.examples)
             figures["attacks"].append(of_attack(dataset, attack, sample, catalog))
             print(json.dumps(figures["attacks"][-1]), flush=True)
+    for attack in ATTACKS:
+        of_it = [each for each in figures["attacks"] if each["attack"] == attack]
+        names = ("texts_a_word", "texts_a_call", "seconds_a_word")
+        print(attack, {name: round(mean(each[name] for each in of_it), 4) for name in names})
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -14,6 +14,7 @@ import ray
 from ray import tune
 
 from orchestrator.cli import stopping
+from orchestrator.plan.costs import Phase
 from orchestrator.plan.plan import Plan
 from orchestrator.run import limits
 from orchestrator.run.budget import Budget
@@ -52,7 +53,7 @@ def run_cells(
 
     listener: called in this process with every report of every trial. stopped: when it gives a
     reason, no more cells are begun; nor are those that would not end within the budget, as
-    `expected` estimates in seconds of a cell's fit or attack, or else the plan's rates. Raises
+    `expected` estimates in seconds of a cell's fit or attack, or else as was measured. Raises
     RayDied.
     """
     _Run(plan, store, assets, listener, stopped, options, budget, expected).to_the_end()
@@ -136,9 +137,8 @@ class _Run:
         """Whether a task is expected to end within the budget."""
         if self.budget is None:
             return True
-        cell, rates = task.cell, self.plan.rates
-        rate = rates.fit_seconds(cell.fit) if task.phase == "fit" else rates.attack_seconds(cell)
-        seconds = self.expected(cell, task.phase) or rate
+        phase: Phase = "fit" if task.phase == "fit" else "attack"
+        seconds = self.expected(task.cell, phase) or self.plan.costs.measured(task.cell, phase)
         return self.budget.allows(seconds and seconds / (task.part.of if task.part else 1))
 
     def ends_with_fit(self, trial_id: str, result: Mapping[str, Any]) -> bool:
