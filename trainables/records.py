@@ -72,6 +72,9 @@ class FitAsked(TypedDict):
     dataset: Text
     model: Text
     head: Text
+    training: NotRequired[SkipValidation[str]]
+    settings: NotRequired[SkipValidation[dict[str, Any]]]
+    identity: NotRequired[SkipValidation[dict[str, Any]]]
 
 
 class FitMeasured(TypedDict):
@@ -191,6 +194,36 @@ class Result(TypedDict):
     records_sha256: NotRequired[SkipValidation[str]]
     weights: NotRequired[SkipValidation[str]]
     interval: NotRequired[Interval | None]
+
+
+class RehearsedAttack(TypedDict):
+    """seconds: of an example, in the mean. words: of its attacked text, in the mean."""
+
+    seconds: Number
+    words: Number
+
+
+class Rehearsed(TypedDict):
+    """What a rehearsal measured of one head of a model, on one device.
+
+    device: `cpu`, or the GPU's name. step_texts: texts of a training step (its batch), each of
+    step_tokens tokens with padding, without templates. attacks: by the attack's name.
+    """
+
+    dataset: Text
+    model: Text
+    head: Text
+    device: Text
+    step_texts: Count
+    step_tokens: Number
+    step_seconds: Number
+    attacks: NotRequired[dict[Text, RehearsedAttack]]
+
+
+class Rehearsal(TypedDict):
+    """rehearsals/<space>.json: figures of the last one."""
+
+    figures: list[Rehearsed]
 
 
 class Commit(TypedDict):

@@ -14,6 +14,7 @@ import ray
 from ray import tune
 
 from orchestrator.cli import stopping
+from orchestrator.plan.costs import Phase
 from orchestrator.plan.plan import Plan
 from orchestrator.run import limits
 from orchestrator.run.budget import Budget
@@ -21,7 +22,7 @@ from orchestrator.run.deaths import Deaths, Verdict, memory_as_cause
 from orchestrator.run.health import IN_A_ROW, Health, How, Task
 from orchestrator.run.options import LOCAL, RayOptions
 from orchestrator.run.schedule import FitFirst, TrialTask, slots_held
-from orchestrator.run.slots import PHASES, Shape, shape
+from orchestrator.run.slots import PHASES, Shape, room_in, shape
 from search_spaces.cell import Cell
 from trainables.records import TrialReport
 from trainables.scratch import scratch
@@ -54,7 +55,7 @@ def run_cells(
 
     listener: called in this process with every report of every trial. stopped: when it gives a
     reason, no more cells are begun; nor are those that would not end within the budget, as
-    `expected` estimates in seconds of a cell's fit or attack, or else the plan's rates. say: called
+    `expected` estimates in seconds of a cell's fit or attack, or else as was measured. say: called
     with a line when a node is left out. Raises CannotGoOn.
     """
     run = _Run(plan, store, assets, listener, stopped, options, budget, expected, say)
@@ -157,9 +158,8 @@ class _Run:
         """Whether a task is expected to end within the budget."""
         if self.budget is None:
             return True
-        cell, rates = task.cell, self.plan.rates
-        rate = rates.fit_seconds(cell.fit) if task.phase == "fit" else rates.attack_seconds(cell)
-        seconds = self.expected(cell, task.phase) or rate
+        phase: Phase = "fit" if task.phase == "fit" else "attack"
+        seconds = self.expected(task.cell, phase) or self.plan.costs.measured(task.cell, phase)
         return self.budget.allows(seconds and seconds / (task.part.of if task.part else 1))
 
     def ends_with_fit(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -365,11 +365,7 @@ class _Nodes:
 
     def with_room(self, needed: Shape) -> set[str]:
         """Those that have room for a trial while nothing else runs there."""
-        return {
-            node
-            for node, (cpus, gpus) in self._read().items()
-            if cpus >= needed[0] and gpus >= needed[1]
-        }
+        return {node for node, shape in self._read().items() if room_in(shape, needed)}
 
     def address(self, node: str) -> str:
         return self.addresses.get(node, "unknown")

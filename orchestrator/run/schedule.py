@@ -28,7 +28,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.run.deaths import Verdict
-from orchestrator.run.slots import PHASES, Shape, Slots, shape
+from orchestrator.run.slots import PHASES, Shape, Slots, on_gpus, shape
 from search_spaces.cell import Cell
 from trainables.cell import Part
 from trainables.trial import TrialConfig
@@ -313,8 +313,11 @@ def fits_only(cell: Cell) -> bool:
 
 def slots_held(cell: Cell, phase: str) -> float:
     """How many attacks could run on what a cell's phase holds, by the scarcer one; at least 1."""
-    pairs = zip(shape(cell, phase), shape(cell, "attack"), strict=True)
-    return max(1.0, *(held / needed for held, needed in pairs if needed))
+    (cpus, gpus), (need_cpus, need_gpus) = shape(cell, phase), shape(cell, "attack")
+    by_gpus = 0.0
+    if need_gpus:
+        by_gpus = on_gpus(int(gpus), need_gpus) if gpus >= 1 else gpus / need_gpus
+    return max(1.0, cpus / need_cpus, by_gpus)
 
 
 def _is_at_most(cost: float, limit: float) -> bool:

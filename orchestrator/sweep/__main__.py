@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 
 from rich.console import Console
 
@@ -16,9 +17,11 @@ from orchestrator.plan.inputs import check_inputs
 from orchestrator.plan.plan import Plan
 from orchestrator.run.budget import Budget
 from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
+from orchestrator.sweep.costs import costs_of
 from orchestrator.sweep.driver import Outcome, StoreFailed, drive
 from orchestrator.sweep.dry_run import describe
 from orchestrator.sweep.explain import explain
+from orchestrator.sweep.node_types import price
 from orchestrator.sweep.notify import Ending, notified
 from orchestrator.sweep.status import show
 from orchestrator.tracking.options import (
@@ -28,6 +31,7 @@ from orchestrator.tracking.options import (
     to_see,
 )
 from orchestrator.tracking.where import where
+from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -58,6 +62,8 @@ def main(argv: list[str] | None = None) -> int:
 def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
     options = ray_options(arguments, arguments.verbose)
+    if arguments.price and not arguments.dry_run:
+        raise BadInput("--price is about what --dry-run shows; add --dry-run")
     plan, store, assets = open_plan(
         arguments,
         provisional=arguments.dry_run or arguments.explain is not None,
@@ -73,8 +79,10 @@ def sweep(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
-        shown = json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan)
-        return _answer(shown, store)
+        costs = costs_of(plan, dict(arguments.price))
+        if not arguments.json:
+            return _answer(describe(plan, costs), store)
+        return _answer(json.dumps({**plan.to_json(), "costs": asdict(costs)}, indent=2), store)
 
     cells = [cell.key for cell in plan.with_status("done", "todo", "failed")]
     ending = Ending(
@@ -182,6 +190,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TIME",
         help="start only what should end within this time from now, e.g. 8h or 1h30m; "
         "then end as usual",
+    )
+    add(
+        "--price",
+        type=price,
+        action="append",
+        default=[],
+        metavar="TYPE=DOLLARS",
+        help="what an hour of a node costs you, e.g. g5.4xlarge=0.55, for the costs that "
+        "--dry-run shows",
     )
     add(
         "--notify",
