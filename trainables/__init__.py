@@ -10,8 +10,8 @@ chinese.py    is there Chinese text              assets.py    files of data sets
 models/       a model as files in a folder        kinds.py     the code behind a name
 records.py    what is sent and stored, as types   store.py     every path and format of the store
 files.py      bytes at a path or URL              scratch.py   temporary folders
-process.py    which process                       device.py    GPU or CPU, and a GPU that is lost
-speed/        the same results sooner
+process.py    which process                       ran_on.py    on which device
+device.py     GPU or CPU, and a GPU that is lost  speed/       the same results sooner
 embedded/     data, models and vectors that ship; no code
 
 torch, transformers and TextAttack live here. MLflow does not, and Ray only in trial.py, so that a

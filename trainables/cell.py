@@ -32,6 +32,7 @@ from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
+from trainables.ran_on import short, where_runs
 from trainables.records import (
     ExampleRecord,
     FitMade,
@@ -198,6 +199,8 @@ class Worker:
             "records_sha256": records_digest(sample_records),
             "weights": weights_name(self.store.read_fit(cell.fit.key)),
         }
+        if places := sorted({r["ran_on"] for r in sample_records if "ran_on" in r}):
+            result["ran_on"] = places
         if cell.precision is not None:
             right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
@@ -250,6 +253,7 @@ class Worker:
             attacked=cell.fit.data.attacked,
         )
         weights = weights_name(self.store.read_fit(cell.fit.key))
+        place = short(where_runs(self._head(cell.fit)))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,
@@ -262,7 +266,7 @@ class Worker:
             resources=cell.attack_resources,
             seconds_per_example=cell.seconds_per_example,
         ):
-            record["log"], record["weights"] = cell.log, weights
+            record["log"], record["weights"], record["ran_on"] = cell.log, weights, place
             record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -307,7 +311,7 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -
         if isinstance(progress, Fitted):
             before = store.sound(store.read_fit, fit.key)
             asked = json.loads(fit.model_dump_json())
-            record = cast(FitMade, {**progress.record, "spec": asked})
+            record = cast(FitMade, {**progress.record, "spec": asked, "ran_on": where_runs(head)})
             weights = head.to_bytes()
             if before and before["weights_sha256"] != hashlib.sha256(weights).hexdigest():
                 record["replaces_others"] = True

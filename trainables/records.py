@@ -77,8 +77,25 @@ class FitAsked(TypedDict):
     identity: NotRequired[SkipValidation[dict[str, Any]]]
 
 
+class RanOn(TypedDict):
+    """Where something was computed (ran_on.py).
+
+    device: `cpu`, or the GPU's name. cpu: the processor's model. threads: of torch, on a CPU.
+    torch: its version with its build, as 2.13.0+cu130. dtype: of the weights. tf32: whether
+    products of matrices may be computed in TF32. driver: NVIDIA's, of a GPU.
+    """
+
+    device: Text
+    cpu: NotRequired[SkipValidation[str]]
+    threads: NotRequired[SkipValidation[int | None]]
+    torch: Text
+    dtype: NotRequired[SkipValidation[str]]
+    tf32: NotRequired[SkipValidation[bool]]
+    driver: NotRequired[SkipValidation[str | None]]
+
+
 class FitMeasured(TypedDict):
-    """The result of a fit, without its weights."""
+    """The result of a fit, without its weights. ran_on: older versions did not record it."""
 
     key: NotRequired[SkipValidation[str]]
     validation_accuracy: Share
@@ -88,6 +105,7 @@ class FitMeasured(TypedDict):
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
     seconds: Number
+    ran_on: NotRequired[RanOn]
 
 
 class FitMade(FitMeasured):
@@ -126,7 +144,7 @@ class Replayed(TypedDict):
 
 
 class OfAnExample(TypedDict):
-    """What every record of an attacked example has."""
+    """What every record of an attacked example has. ran_on: a line (ran_on.py, `short`)."""
 
     id: Count
     seconds: Number
@@ -134,6 +152,7 @@ class OfAnExample(TypedDict):
     constraint_seconds: NotRequired[SkipValidation[float]]
     log: NotRequired[SkipValidation[str]]
     weights: NotRequired[SkipValidation[str]]  # first digits of their digest
+    ran_on: NotRequired[Text]
     digest: NotRequired[SkipValidation[str]]
 
 
@@ -178,7 +197,8 @@ class Result(TypedDict):
     """cells/<key>/result.json
 
     sample: ids of the examples that the metrics are over, in order. interval: 95 %, of the accuracy
-    under attack, if the cell stopped by its precision.
+    under attack, if the cell stopped by its precision. ran_on: the different ones of its examples,
+    sorted; without those of older versions, which did not record it.
     """
 
     key: Text
@@ -194,6 +214,7 @@ class Result(TypedDict):
     records_sha256: NotRequired[SkipValidation[str]]
     weights: NotRequired[SkipValidation[str]]
     interval: NotRequired[Interval | None]
+    ran_on: NotRequired[list[Text]]
 
 
 class RehearsedAttack(TypedDict):
@@ -311,8 +332,12 @@ def check_attacked(record: Any) -> None:
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """Digest of an attacked example's record without its times: 16 hexadecimal digits."""
-    kept = {name: v for name, v in record.items() if name != "digest" and "seconds" not in name}
+    """Digest of an attacked example's record without its times and place: 16 hexadecimal digits.
+
+    Records with equal numbers have equal digests, wherever they were made.
+    """
+    left_out = ("digest", "ran_on")
+    kept = {n: v for n, v in record.items() if n not in left_out and "seconds" not in n}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
