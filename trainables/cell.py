@@ -209,9 +209,9 @@ class Worker:
 
     def _sample(self, cell: Cell) -> Sequence[Example]:
         """The examples to attack, in order."""
-        from trainables.fit import load_data
+        from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
@@ -227,12 +227,13 @@ class Worker:
         from trainables.attacks.resources import masked_language_model
 
         use_threads(cell.resources.attack.cpus)
+        head = self._head(cell.fit)
         attack = build_attack(
             cell.attack_kind,
-            Victim(self._head(cell.fit)),
+            Victim(head),
             cell.attack_settings,
             cell.attack_resources,
-            masked_lm=masked_language_model(cell.attack_resources),
+            masked_lm=masked_language_model(cell.attack_resources, head.device),
             columns=cell.fit.data.columns,
             attacked=cell.fit.data.attacked,
         )
