@@ -228,7 +228,7 @@ def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
             Victim(head),
             attack_settings(entry, data, "mvp", "embedded"),
             "embedded",
-            masked_language_model("embedded"),
+            masked_language_model("embedded", head.device),
             data.columns,
             data.attacked,
         )

@@ -16,7 +16,8 @@ files from another source are the same asset.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,14 +78,17 @@ class Assets:
                 "datasets/<name>/<split>.parquet"
             )
 
-    def dataset_files(self, name: str, dataset: Dataset) -> dict[str, list[Path]]:
+    def dataset_files(
+        self, name: str, dataset: Dataset, planned: str | None = None
+    ) -> dict[str, list[Path]]:
         """Parquet files of each source split that the data set's roles read.
 
-        Raises BadInput naming what is missing.
+        planned: a digest; where the hub's cache on this machine has the files with that digest,
+        the hub is not asked. Raises BadInput naming what is missing.
         """
         splits = dataset.splits.sources()
         if self.source == "hub":
-            return _hub_dataset_files(name, dataset, splits, self.local_only)
+            return _hub_dataset_files(name, dataset, splits, self.local_only, planned)
         folder = self._root() / "datasets" / name
         files = {}
         for split in splits:
@@ -106,12 +110,18 @@ class Assets:
             files[split] = parts or [whole]
         return files
 
-    def model_folder(self, name: str, model: LanguageModel) -> Path:
-        """The folder that holds a model's config, weights and tokenizer. Raises BadInput."""
+    def model_folder(self, name: str, model: LanguageModel, planned: str | None = None) -> Path:
+        """The folder that holds a model's config, weights and tokenizer. Raises BadInput.
+
+        planned: as in `dataset_files`.
+        """
         if model.packaged is not None:
             return EMBEDDED / model.packaged
         if self.source == "hub":
             assert model.hub is not None
+            cached = _planned(model.hub, "model", planned, lambda at: digest(model_files(at)))
+            if cached is not None:
+                return cached
             snapshot = _hub_snapshot(
                 model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
             )
@@ -200,14 +210,21 @@ def _file_digest(path: Path, version: tuple[int, ...]) -> bytes:
 
 
 def _hub_dataset_files(
-    name: str, dataset: Dataset, splits: list[str], local_only: bool
+    name: str, dataset: Dataset, splits: list[str], local_only: bool, planned: str | None
 ) -> dict[str, list[Path]]:
     hub = dataset.hub
     if hub is None:
         raise BadInput(f"data set {name!r} names no hub repository; use another --assets source")
+
+    def files_in(snapshot: Path) -> dict[str, list[Path]]:
+        return {split: split_parts(snapshot / hub.folder, split) for split in splits}
+
+    cached = _planned(hub.repository, "dataset", planned, lambda at: dataset_digest(files_in(at)))
+    if cached is not None:
+        return files_in(cached)
     patterns = [f"{hub.folder}/{split}-*.parquet" for split in splits]
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
-    files = {split: split_parts(snapshot / hub.folder, split) for split in splits}
+    files = files_in(snapshot)
     for split, paths in files.items():
         # A snapshot in the cache may be of an earlier request, or of an interrupted download.
         lacking = _lacking(paths)
@@ -241,7 +258,40 @@ def _offline(local_only: bool) -> bool:
     return local_only or constants.HF_HUB_OFFLINE
 
 
+def _planned(
+    repository: str, kind: str, planned: str | None, digest_of: Callable[[Path], str]
+) -> Path | None:
+    """The snapshot in the hub's cache on this machine whose files have the planned digest."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)
+    for snapshot in sorted((folder / "snapshots").glob("*")) if planned else ():
+        with suppress(OSError, BadInput):  # Another process may be downloading it.
+            if digest_of(snapshot) == planned:
+                return snapshot
+    return None
+
+
 def _hub_snapshot(
+    repository: str, revision: str, kind: str, patterns: list[str], local_only: bool
+) -> Path:
+    """The folder of a revision in the hub's cache, downloaded if need be. Raises NotDownloaded.
+
+    What `main` and its like stand for is asked once per process.
+    """
+    from huggingface_hub import constants
+
+    asked = (constants.HF_HUB_CACHE, repository, revision, kind, *patterns, local_only)
+    if (known := _snapshots.get(asked)) is None or not known.is_dir():
+        known = _snapshots[asked] = _ask_hub(repository, revision, kind, patterns, local_only)
+    return known
+
+
+_snapshots: dict[tuple[object, ...], Path] = {}  # by what was asked for
+
+
+def _ask_hub(
     repository: str, revision: str, kind: str, patterns: list[str], local_only: bool
 ) -> Path:
     from huggingface_hub import snapshot_download

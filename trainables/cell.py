@@ -224,9 +224,9 @@ class Worker:
 
     def _sample(self, cell: Cell) -> Sequence[Example]:
         """The examples to attack, in order."""
-        from trainables.fit import load_data
+        from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
@@ -243,17 +243,18 @@ class Worker:
 
         self.device = device_of(cell.resources.attack.gpus)
         use_threads(cell.resources.attack.cpus)
+        head = self._head(cell.fit)
         attack = build_attack(
             cell.attack_kind,
-            Victim(self._head(cell.fit)),
+            Victim(head),
             cell.attack_settings,
             cell.attack_resources,
-            masked_lm=masked_language_model(cell.attack_resources),
+            masked_lm=masked_language_model(cell.attack_resources, head.device),
             columns=cell.fit.data.columns,
             attacked=cell.fit.data.attacked,
         )
         weights = weights_name(self.store.read_fit(cell.fit.key))
-        place = short(where_runs(self._head(cell.fit)))
+        place = short(where_runs(head))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,

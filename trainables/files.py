@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pyarrow import fs
 
@@ -25,6 +25,7 @@ Made = TypeVar("Made")
 
 PART = ".part"  # suffix of a file that is still being written
 CHUNK = 1 << 20  # bytes
+ONE_REQUEST = "allow_delayed_open=true"  # to S3 for a small file; otherwise three, one by one
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
@@ -206,6 +207,8 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
         if parts.netloc not in ("", "localhost"):
             raise ValueError(f"another machine's folder ({parts.netloc}); write file:///folder")
         return fs.LocalFileSystem(), unquote(parts.path)
+    if parts.scheme == "s3" and ONE_REQUEST.partition("=")[0] not in parse_qs(parts.query):
+        url += f"{'&' if parts.query else '?'}{ONE_REQUEST}"
     try:
         return fs.FileSystem.from_uri(url)
     except ValueError:  # A scheme that pyarrow does not know.
