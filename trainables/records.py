@@ -217,6 +217,34 @@ class Result(TypedDict):
     ran_on: NotRequired[list[Text]]
 
 
+class Tried(TypedDict, total=False):
+    """What a rehearsal tried on a worker (rehearsal.py).
+
+    seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
+    step_texts, step_tokens: as in `Rehearsed`. memory: bytes of the GPU that were used, of
+    memory_there. example_seconds, words, queries, victim_seconds: of one example.
+    """
+
+    what: Required[str]  # store, fit or attack
+    seconds: Required[float]
+    error: str
+    gpu_lost: bool
+    dataset: str
+    model: str
+    head: str
+    attack: str
+    device: str
+    step_texts: int
+    step_tokens: float
+    step_seconds: float
+    memory: int
+    memory_there: int
+    example_seconds: float
+    words: int
+    queries: int
+    victim_seconds: float
+
+
 class RehearsedAttack(TypedDict):
     """seconds: of an example, in the mean. words: of its attacked text, in the mean."""
 
