@@ -28,9 +28,11 @@ from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, attacked_examples
+from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
+from trainables.ran_on import short, where_runs
 from trainables.records import (
     ExampleRecord,
     FitMade,
@@ -70,6 +72,7 @@ class Worker:
     def __init__(self, store: Store, assets: Assets) -> None:
         self.store = store
         self.assets = assets
+        self.device = "cpu"  # of the phase that runs
         self._fitted: tuple[str, Any] | None = None
         self._spent: Spent = _nothing_spent()
 
@@ -77,9 +80,12 @@ class Worker:
         """Run a cell, or a part of its attack; yields progress reports and raises nothing.
 
         The last report has `phase` done, or failed; the traceback is then in the store, if that can
-        be written. The last report of a part has `phase` part_done, and `error` if it ended early:
-        examples that are missing then, or ended in an error, are attacked when the cell itself is
-        run, which reports the error. Several processes may run parts of a cell at once.
+        be written. It is gpu_lost where this process cannot use its GPU, or not any more: nothing
+        can be run here, and the cell is not to blame.
+
+        The last report of a part has `phase` part_done, and `error` if it ended early: examples
+        that are missing then, or ended in an error, are attacked when the cell itself is run, which
+        reports the error. Several processes may run parts of a cell at once.
         """
         self._spent = _nothing_spent()
         yield from self._run(cell) if part is None else self._run_part(cell, part)
@@ -95,7 +101,7 @@ class Worker:
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
             yield {
-                "phase": "failed",
+                "phase": "gpu_lost" if self._has_lost_gpu(error) else "failed",
                 "error": first_line(error, with_type=True),
                 "spent": self._so_far(),
             }
@@ -115,13 +121,20 @@ class Worker:
         except Exception as error:
             self._fitted = None
             end["error"] = first_line(error, with_type=True)
+            if self._has_lost_gpu(error):
+                end["phase"] = "gpu_lost"
         yield {**end, "spent": self._so_far()}
+
+    def _has_lost_gpu(self, error: Exception) -> bool:
+        """Whether this process can do nothing more that needs its GPU."""
+        return isinstance(error, NoGPU) or (self.device != "cpu" and not gpu_works())
 
     def _fit(self, cell: Cell) -> Iterator[TrialReport]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
         from trainables.fit import Fitted
 
         fit = cell.fit
+        self.device = device_of(cell.resources.fit.gpus)
         use_threads(cell.resources.fit.cpus)
         start: TrialReport = {
             "phase": "attack",
@@ -130,7 +143,7 @@ class Worker:
             "total": cell.examples,
         }
         if not self.store.has_fit(fit.key):
-            for progress in fit_and_store(fit, self.store, self.assets):
+            for progress in fit_and_store(fit, self.store, self.assets, self.device):
                 if isinstance(progress, Fitted):
                     self._fitted = (fit.key, progress.head)
                     start["fit_seconds"] = progress.record["seconds"]
@@ -151,8 +164,8 @@ class Worker:
 
     def _head(self, fit: Fit) -> Any:
         if self._fitted is None or self._fitted[0] != fit.key:
-            self._fitted = (fit.key, stored_head(fit, self.store, self.assets))
-        return self._fitted[1]
+            self._fitted = (fit.key, stored_head(fit, self.store, self.assets, self.device))
+        return self._fitted[1].to(self.device)
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[TrialReport]:
         sample = self._sample(cell)
@@ -186,6 +199,8 @@ class Worker:
             "records_sha256": records_digest(sample_records),
             "weights": weights_name(self.store.read_fit(cell.fit.key)),
         }
+        if places := sorted({r["ran_on"] for r in sample_records if "ran_on" in r}):
+            result["ran_on"] = places
         if cell.precision is not None:
             right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
@@ -226,6 +241,7 @@ class Worker:
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
 
+        self.device = device_of(cell.resources.attack.gpus)
         use_threads(cell.resources.attack.cpus)
         head = self._head(cell.fit)
         attack = build_attack(
@@ -238,6 +254,7 @@ class Worker:
             attacked=cell.fit.data.attacked,
         )
         weights = weights_name(self.store.read_fit(cell.fit.key))
+        place = short(where_runs(head))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,
@@ -250,7 +267,7 @@ class Worker:
             resources=cell.attack_resources,
             seconds_per_example=cell.seconds_per_example,
         ):
-            record["log"], record["weights"] = cell.log, weights
+            record["log"], record["weights"], record["ran_on"] = cell.log, weights, place
             record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -269,20 +286,20 @@ class Worker:
         return self._spent.copy()
 
 
-def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
+def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> Any:
     """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
     from trainables.fit import Fitted, fresh_head
 
-    head = fresh_head(fit, assets)
+    head = fresh_head(fit, assets, device)
     try:
         head.load_bytes(store.read_weights(fit.key))
         return head
     except (DamagedFile, FileNotFoundError):
-        fitted = (each for each in fit_and_store(fit, store, assets) if isinstance(each, Fitted))
-        return next(fitted).head
+        made = fit_and_store(fit, store, assets, device)
+        return next(each for each in made if isinstance(each, Fitted)).head
 
 
-def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
+def fit_and_store(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> Iterator[Any]:
     """Fine-tune a fresh head; yields as `fine_tune` does, the Fitted once it is stored.
 
     If the store had weights of this fit and the new ones differ (another kind of machine), the
@@ -290,12 +307,12 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
     """
     from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 
-    head = fresh_head(fit, assets)
+    head = fresh_head(fit, assets, device)
     for progress in fine_tune(fit, head, load_data(fit, assets)):
         if isinstance(progress, Fitted):
             before = store.sound(store.read_fit, fit.key)
             asked = json.loads(fit.model_dump_json())
-            record = cast(FitMade, {**progress.record, "spec": asked})
+            record = cast(FitMade, {**progress.record, "spec": asked, "ran_on": where_runs(head)})
             weights = head.to_bytes()
             if before and before["weights_sha256"] != hashlib.sha256(weights).hexdigest():
                 record["replaces_others"] = True
@@ -363,13 +380,14 @@ def main() -> int:
             speed.turn_off()
             # Keys do not cover it and last bits may differ: its results must not mix with others.
             store = Store(store.place(PLAIN))
+        prepare(max(cell.resources.fit.gpus, cell.resources.attack.gpus))
         for progress in Worker(store, assets).run(cell):
             metrics = progress.pop("metrics", {})
             print(json.dumps({**progress, **metrics}), flush=True)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    return 1 if progress["phase"] == "failed" else 0
+    return 0 if progress["phase"] == "done" else 1
 
 
 if __name__ == "__main__":

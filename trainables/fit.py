@@ -65,8 +65,8 @@ def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
     return {"dataset": other.name, "accuracy": _accuracy(head, test), "examples": len(test)}
 
 
-def fresh_head(fit: Fit, assets: Assets) -> Head:
-    """The fit's head before any training, on the GPU if there is one."""
+def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
+    """The fit's head before any training, on a device (device.py)."""
     folder = assets.model_folder(fit.model, fit.language_model, fit.model_digest)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
@@ -79,7 +79,7 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
-    return head.to("cuda" if torch.cuda.is_available() else "cpu")
+    return head.to(device)
 
 
 def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fitted]:

@@ -60,7 +60,9 @@ def missing(sources: Sources, record: Mapping[str, Replayed]) -> list[tuple[str,
     return lacking
 
 
-def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator[dict[str, int]]:
+def replay(
+    fit: Fit, sources: Sources, store: Store, assets: Assets, device: str = "cpu"
+) -> Iterator[dict[str, int]]:
     """Predict a fit's missing examples, before and after, and store the outcomes.
 
     Yields, whenever a part is stored, how many examples were `replayed` and texts `predicted` so
@@ -69,7 +71,7 @@ def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator
     """
     record = store.transfer(fit.key)
     examples = missing(sources, record)
-    head = stored_head(fit, store, assets) if examples else None
+    head = stored_head(fit, store, assets, device) if examples else None
     known: dict[tuple[str, ...], int] = {}
     for start in range(0, len(examples), KEPT_AT_ONCE):
         part = examples[start : start + KEPT_AT_ONCE]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.run.options import no_cluster
+from orchestrator.run.slots import room_in
 from search_spaces.errors import BadInput, first_line
 from search_spaces.space import Resources
 from trainables.store import Store
@@ -69,9 +70,10 @@ def check_store_on_nodes(store: Store) -> None:
 def check_room_on_nodes(needs: Resources) -> None:
     """Raises BadInput where no living node has room for a phase of a trial. Ray is connected."""
     has = [node["Resources"] for node in _alive().values()]
+    nodes = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in has]
     for phase, need in (("fit", needs.fit), ("attack", needs.attack)):
-        if not any(n.get("CPU", 0) >= need.cpus and n.get("GPU", 0) >= need.gpus for n in has):
-            have = ", ".join(f"{n.get('CPU', 0):g} and {n.get('GPU', 0):g}" for n in has)
+        if not any(room_in(node, (need.cpus, need.gpus)) for node in nodes):
+            have = ", ".join(f"{cpus:g} and {gpus:g}" for cpus, gpus in nodes)
             raise BadInput(
                 f"no node has room for the space's {phase}: it needs {need.cpus} CPUs and "
                 f"{need.gpus:g} GPUs (the nodes: {have}); change the space's resources"
