@@ -21,6 +21,8 @@ from orchestrator.report.from_store import read_store
 from orchestrator.report.quality import cost
 from orchestrator.report.results import Results
 from orchestrator.report.tables import latex, markdown
+from orchestrator.run.environment import environment
+from orchestrator.run.nodes import nodes
 from orchestrator.sweep.__main__ import main
 from orchestrator.sweep.explain import explain
 from orchestrator.tracking.runs import places, records_of, table
@@ -367,3 +369,22 @@ def test_mlflow_has_it_as_tags_and_in_the_table_of_examples(tmp_path: Path) -> N
     assert places({}, {}) == {}
     records = list(store.attacked(cell.log).values())
     assert {record["ran_on"] for record in records_of(table(records))} == {short(T4)}
+
+
+def test_the_environment_lists_the_clusters_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver's machine may have no GPU, and compute nothing."""
+    import ray
+
+    def node(address: str, alive: bool = True, **has: float) -> dict[str, Any]:
+        return {
+            "NodeID": address, "NodeManagerAddress": address, "Alive": alive, "Resources": has,
+        }  # fmt: skip
+
+    on_a_gpu = {"CPU": 16.0, "GPU": 1.0, "accelerator_type:A10G": 1.0}
+    there = [node("10.0.0.2", **on_a_gpu), node("10.0.0.1", memory=9.0), node("10.0.0.3", False)]
+    monkeypatch.setattr(ray, "nodes", lambda: there)
+    found = environment(nodes())["nodes"]
+    assert found == [
+        {"address": "10.0.0.1", "cpus": 0.0, "gpus": 0.0, "accelerator": ""},
+        {"address": "10.0.0.2", "cpus": 16.0, "gpus": 1.0, "accelerator": "A10G"},
+    ]
