@@ -289,13 +289,26 @@ class Hardware(TypedDict):
     gpus: list[str]
 
 
+class Node(TypedDict):
+    """A machine of a cluster, as Ray counts it. accelerator: the GPUs' type, as A10G, if any."""
+
+    address: str
+    cpus: float
+    gpus: float
+    accelerator: str
+
+
 class Environment(TypedDict):
-    """environments/<space>.json: what a sweep ran with. git: None outside a checkout."""
+    """environments/<space>.json: what a sweep ran with. git: None outside a checkout.
+
+    All but nodes is of the driver's machine. nodes: of the cluster, when the sweep began.
+    """
 
     python: NotRequired[SkipValidation[str]]
     platform: NotRequired[SkipValidation[str]]
     versions: NotRequired[dict[str, Text]]
     hardware: NotRequired[SkipValidation[Hardware]]
+    nodes: NotRequired[SkipValidation[list[Node]]]
     git: NotRequired[Commit | None]
 
 

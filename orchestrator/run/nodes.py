@@ -14,6 +14,7 @@ from orchestrator.run.options import no_cluster
 from orchestrator.run.slots import room_in
 from search_spaces.errors import BadInput, first_line
 from search_spaces.space import Resources
+from trainables.records import Node
 from trainables.store import Store
 
 ANSWER_WITHIN = 120.0  # seconds; the first task on a node starts a Python process
@@ -78,6 +79,23 @@ def check_room_on_nodes(needs: Resources) -> None:
                 f"no node has room for the space's {phase}: it needs {need.cpus} CPUs and "
                 f"{need.gpus:g} GPUs (the nodes: {have}); change the space's resources"
             )
+
+
+def nodes() -> list[Node]:
+    """The living nodes of the cluster; Ray must be connected."""
+    found: list[Node] = []
+    for node in _alive().values():
+        has = node["Resources"]
+        kinds = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
+        found.append(
+            {
+                "address": node["NodeManagerAddress"],
+                "cpus": has.get("CPU", 0.0),
+                "gpus": has.get("GPU", 0.0),
+                "accelerator": ", ".join(sorted(kinds)),
+            }
+        )
+    return sorted(found, key=lambda node: node["address"])
 
 
 def _alive() -> dict[str, dict[str, Any]]:

@@ -27,6 +27,7 @@ from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
 from orchestrator.run.lease import Lease
+from orchestrator.run.nodes import nodes
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from orchestrator.sweep.summary import beginning, summary
@@ -101,7 +102,7 @@ def drive(
             ThreadPoolExecutor(1) as background,
         ):
             if plan.todo:
-                store.write_environment(plan.space.name, environment())
+                store.write_environment(plan.space.name, environment(nodes()))
                 uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
