@@ -360,7 +360,7 @@ def main() -> int:
     )
     parser.add_argument("cell", type=Path, help="the cell.json of a cell in a store")
     parser.add_argument("--store", default="results", help="folder or URL (default: results)")
-    parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
+    parser.add_argument("--assets", default="embedded", help="embedded, hub, a folder or a URL")
     parser.add_argument(
         "--plain",
         action="store_true",

@@ -42,28 +42,35 @@ class DamagedFile(StoreError):
 
 
 class Files:
-    """The files of a store."""
+    """The files of a store. option: the one that names it, without dashes, for messages."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, option: str = "store") -> None:
+        self.url, self.option = url, option
 
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
         if not self.url:
-            raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
+            raise BadInput(
+                f"--{self.option} is empty (a variable that is not set?); give a folder or a URL"
+            )
         if "://" not in self.url:
             return fs.LocalFileSystem(), self._absolute()
         if "@" in urlsplit(self.url).netloc:
             raise BadInput(
-                "--store: leave credentials out of the URL: they would be stored with the results; "
-                "give them in the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
+                f"--{self.option}: leave credentials out of the URL: they would be stored with the "
+                "results; give them in the environment (AWS_ACCESS_KEY_ID, ...) or the machine's "
+                "role"
             )
         try:
             filesystem, path = _open(self.url)
         except Exception as error:
-            raise BadInput(f"--store {self.url}: cannot be opened: {first_line(error)}") from None
+            raise BadInput(
+                f"--{self.option} {self.url}: cannot be opened: {first_line(error)}"
+            ) from None
         if not path.strip("/") or "\0" in path:
-            raise BadInput(f"--store {self.url}: names no folder; write scheme://bucket/folder")
+            raise BadInput(
+                f"--{self.option} {self.url}: names no folder; write scheme://bucket/folder"
+            )
         return filesystem, path
 
     def _absolute(self) -> str:
@@ -74,8 +81,8 @@ class Files:
             raise BadInput("the current folder was deleted; change to one that exists") from None
         except UnicodeEncodeError:
             raise BadInput(
-                f"--store {path!a}: a folder whose name is not UTF-8 text, which not every library "
-                "reads; rename it"
+                f"--{self.option} {path!a}: a folder whose name is not UTF-8 text, which not every "
+                "library reads; rename it"
             ) from None
         return path
 
@@ -197,7 +204,7 @@ class Files:
             if done == "read" and isinstance(error, FileNotFoundError):
                 raise
             raise StoreError(
-                f"the store {self.url} cannot be {done}: {first_line(error)}"
+                f"the {self.option} {self.url} cannot be {done}: {first_line(error)}"
             ) from error
 
 

@@ -27,7 +27,7 @@ from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
 from orchestrator.run.lease import Lease
-from orchestrator.run.nodes import nodes
+from orchestrator.run.nodes import check_attacks_on_nodes, nodes
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from orchestrator.sweep.summary import beginning, summary
@@ -153,6 +153,8 @@ def _open(
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray)
+            if ray.address is not None:
+                check_attacks_on_nodes({cell.attack_resources for cell in plan.todo})
             if rehearse is not None:
                 rehearse()
         opened.result()

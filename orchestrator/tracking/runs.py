@@ -22,6 +22,7 @@ from search_spaces.errors import BadInput
 from search_spaces.yaml_file import dump
 from trainables import ran_on
 from trainables.assets import Assets
+from trainables.files import Files
 from trainables.records import (
     Environment,
     Evaluation,
@@ -260,8 +261,11 @@ def _source(
             "revision": hub.revision,
             "split": split,
         }
+    file = f"datasets/{name}/{split}.parquet"
+    if assets.url is not None:
+        return "local", {"uri": Files(assets.url).place(file)}
     folder = "trainables/embedded" if assets.source == "embedded" else assets.location
-    return "local", {"uri": f"{folder}/datasets/{name}/{split}.parquet"}
+    return "local", {"uri": f"{folder}/{file}"}
 
 
 def _rows(assets: Assets, name: str, data: Dataset, split: str) -> dict[str, int]:
