@@ -69,7 +69,7 @@ def drive(
     console: Console,
     tracking_uri: str | None,
     ray: RayOptions,
-    budget: Budget | None,
+    budget: Budget,
     rehearse: bool = True,
 ) -> Outcome:
     """Run what is missing and log what is not logged.
@@ -251,7 +251,7 @@ def _run_missing(
     finished: list[Cell],
     stop: Stop,
     ray: RayOptions,
-    budget: Budget | None,
+    budget: Budget,
 ) -> dict[str, str]:
     from orchestrator.run.cells import CannotGoOn, run_cells
 
@@ -279,7 +279,6 @@ def _run_missing(
             reason = str(error)
     if reason:
         print(stopped(reason), file=sys.stderr)
-    elif budget is not None and budget.refused and (left := len(plan.todo) - view.progress.ended):
-        cells = "1 cell" if left == 1 else f"{left} cells"
-        print(f"budget of {budget.text} used: {cells} left; {how_to_go_on()}", file=sys.stderr)
+    elif budget.refused and (left := len(plan.todo) - view.progress.ended):
+        print(f"{budget.what_is_left(left)}; {how_to_go_on()}", file=sys.stderr)
     return failures
