@@ -177,7 +177,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     )
     for record in records:
         if record["status"] == "error":
-            raise RuntimeError(record["error"])
+            return {"error": record["error"]}
     last = records[-1]
     assert last["status"] != "error"
     return {
