@@ -27,6 +27,7 @@ from trainables.files import file_digest
 from trainables.manifest import Fetched, Manifest
 from trainables.store import Store
 
+OF_TEXTATTACK = ("word_embeddings/paragramcf", "nltk_data/corpora/stopwords")
 MODEL = "models/bert-base-uncased"
 
 
@@ -80,6 +81,18 @@ def filled(folder: Path, url: str) -> str:
     return url
 
 
+def add_textattack(folder: Path) -> None:
+    """Add to a fetched folder what TextAttack would download: here a small file each."""
+    listed = command.manifest.read(folder) or Manifest()
+    for name in OF_TEXTATTACK:
+        path = folder / "textattack" / name / "file"
+        path.parent.mkdir(parents=True)
+        path.write_text(name)
+        files = {f"textattack/{name}/file": command.manifest.of(path)}
+        listed.assets[f"textattack/{name}"] = Fetched(origin={"url": "x"}, files=files)
+    command.manifest.write(folder, listed)
+
+
 def planned(space: str, assets: Assets, provisional: bool = False) -> Plan:
     return make_plan(load(space), assets, Store("/nonexistent"), provisional)
 
@@ -106,8 +119,10 @@ def put(s3: Any, url: str, name: str, content: bytes) -> None:
 
 
 def test_a_cell_from_a_url_is_the_cell_from_the_folder_and_runs(
-    space: str, folder: Path, filled: str, tmp_path: Path
+    space: str, folder: Path, filled: str, tmp_path: Path, cache: Path
 ) -> None:
+    add_textattack(folder)
+    assert command.main(["upload", str(folder), filled]) == 0
     plan = planned(space, Assets(filled))
     assert [cell.key for cell in plan.todo] == [
         cell.key for cell in planned(space, Assets(str(folder))).todo
@@ -115,6 +130,7 @@ def test_a_cell_from_a_url_is_the_cell_from_the_folder_and_runs(
     store = Store(str(tmp_path / "store"))
     (*_, last) = Worker(store, Assets(filled)).run(plan.todo[0])
     assert last["phase"] == "done", last
+    assert not [name for name in copies(cache) if name.startswith("textattack")]
 
 
 def test_only_what_is_asked_for_is_copied(filled: str, cache: Path, space: str) -> None:
@@ -189,20 +205,15 @@ def test_what_changes_at_the_url_is_copied_anew(
 def test_what_textattack_would_download_is_copied_as_one_folder(
     tmp_path: Path, url: str, cache: Path
 ) -> None:
-    folder, listed = tmp_path / "fetched", Manifest()
-    for name in ("word_embeddings/paragramcf", "nltk_data/corpora/stopwords"):
-        path = folder / "textattack" / name / "file"
-        path.parent.mkdir(parents=True)
-        path.write_text(name)
-        files = {f"textattack/{name}/file": command.manifest.of(path)}
-        listed.assets[f"textattack/{name}"] = Fetched(origin={"url": "x"}, files=files)
-    command.manifest.write(folder, listed)
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    add_textattack(folder)
     assert command.main(["upload", str(folder), url]) == 0
     with pytest.raises(NotDownloaded, match="textattack is not copied from"):
         _ = Assets(url, local_only=True).textattack_folder
     copy = Assets(url).textattack_folder
     assert copy is not None and copy == Assets(url, local_only=True).textattack_folder
-    for name in ("word_embeddings/paragramcf", "nltk_data/corpora/stopwords"):
+    for name in OF_TEXTATTACK:
         assert (copy / name / "file").read_text() == name
 
 

@@ -80,6 +80,10 @@ class Assets:
             return self._from_url("textattack")
         return None if self.folder is None else self.folder / "textattack"
 
+    def attack_folder(self, resources: str) -> Path | None:
+        """The same for a set of resources: nothing is copied from a URL for others."""
+        return self.textattack_folder if resources == "textattack" else None
+
     def check(self) -> None:
         """Raises BadInput where the source is a folder or a URL that does not exist."""
         if self.url is not None:

@@ -236,7 +236,7 @@ class Worker:
         finished: dict[int, ExampleRecord],
         asked: list[int],
     ) -> Iterator[TrialReport]:
-        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
+        prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
