@@ -138,7 +138,7 @@ def make_plan(
 
     cells = at_once(lambda each: planned(*each), resolved)
     planned_fits = {cell.fit.key for cell, _ in resolved}
-    fits_done = frozenset(store.fits_with_weights() & fits.keys() & planned_fits)
+    fits_done = frozenset(store.fits_with_weights(fits) & planned_fits)
     return Plan(space, cells, fits_done, measured(fits.values(), results.values()))
 
 

@@ -119,7 +119,7 @@ def tags(cell: Cell) -> dict[str, str]:
 
 
 def params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
+    settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
     digest = {"model_digest": cell.fit.model_digest[:16]}
     return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
