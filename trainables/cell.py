@@ -230,6 +230,7 @@ class Worker:
             stored = self._head(cell.fit)
             if stored.weights != weights_name(fit):
                 finished = attacked_on(stored.record)
+                self._evaluate_also(cell.fit)
             return stored.weights, finished
         return weights_name(fit), finished
 
@@ -312,14 +313,20 @@ class StoredHead:
 
 def stored_head(fit: Fit, store: Store, assets: Assets) -> StoredHead:
     """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
+    import torch
+
     from trainables.fit import fresh_head
 
     head = fresh_head(fit, assets)
     try:
         record, weights = store.read_fitted(fit.key)
     except (DamagedFile, FileNotFoundError):
+        attack_threads = torch.get_num_threads()
+        use_threads(fit.identity["threads"])
         steps = fit_and_store(fit, store, assets)
-        return next(each for each in steps if isinstance(each, StoredHead))
+        made = next(each for each in steps if isinstance(each, StoredHead))
+        use_threads(attack_threads)
+        return made
     head.load_bytes(weights)
     return StoredHead(fit.key, record, head)
 
