@@ -113,7 +113,7 @@ def _check_room_in(store: Store, space: Space) -> None:
     if store.local_folder is None:
         return
     expected = estimate(space)
-    lacking = max(expected.fits - len(store.fits_with_weights()), 0)
+    lacking = max(expected.fits - len(store.fits_with_weights(store.fits_read())), 0)
     needed = expected.weights * lacking / max(expected.fits, 1)
     folder = Path(store.local_folder)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free

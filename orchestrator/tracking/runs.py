@@ -137,7 +137,7 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
 
 
 def params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
+    settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
     digest = {"model_digest": cell.fit.model_digest[:16]}
     return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
