@@ -77,7 +77,7 @@ def test_what_the_notice_speaks_of_is_in_the_wheel(in_wheel: set[str]) -> None:
 
 
 def test_code_wheel_and_mlflow_have_one_version(metadata: Message) -> None:
-    tags = sweep_tags(environment())
+    tags = sweep_tags(environment([]))
     assert metadata["Version"] == orchestrator.__version__ == tags["version"]
 
 

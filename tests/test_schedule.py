@@ -445,6 +445,55 @@ def test_a_trial_has_room_where_one_gpu_or_enough_whole_ones_are_free(
         assert count == slots.capacity(shape)
 
 
+def test_fractions_leave_gpus_alone_for_which_a_trial_waits() -> None:
+    slots = Slots()
+    slots.resize([(64, 2)])
+    for number in range(8):
+        assert slots.place(f"a{number}", (1, 0.25))
+    slots.wait("fit", (1, 1))
+    beside = [name for name, (*_, held) in slots.placed.items() if 1 in held.gpus]
+    for count, name in enumerate(beside, 1):
+        assert not slots.place(f"b{count}", (1, 0.25)), "it would never be a whole GPU"
+        slots.give_back(name)
+        assert ("fit" in slots.placed) == (count == 4)
+    slots.give_back("fit")
+    assert slots.place("after", (1, 0.25))
+
+
+def test_a_fit_that_was_lost_gets_a_gpu_while_attacks_are_left() -> None:
+    resources = Resources(fit=PhaseResources(gpus=1), attack=PhaseResources(gpus=0.5))
+    cells = sixteen_cells(resources)
+    stored = {cell.fit.key for cell in cells} - {cells[0].fit.key}
+    searcher = fit_first(cells, lambda: [(8, 2)], fits_done=stored)
+    assert phases(all_that_is_handed_out(searcher, "a")) == ["fit", "attack", "attack", "attack"]
+    searcher.on_trial_complete("a0", error=True)  # and the attack that waited has half of its GPU
+    (fit,) = [
+        n
+        for n, config in enumerate(all_that_is_handed_out(searcher, "b"))
+        if config["phase"] == "fit"
+    ]
+    assert f"b{fit}" in searcher.slots.pending
+    (beside,) = [name for name, (*_, held) in searcher.slots.placed.items() if 0 in held.gpus]
+    searcher.on_trial_complete(beside, {"phase": "done"})
+    assert f"b{fit}" in searcher.slots.placed
+    assert len(searcher.queues["attack"]) > 0
+
+
+def test_a_part_that_was_lost_with_its_process_is_handed_out_once_more() -> None:
+    cell = sixteen_cells()[0].model_copy(update={"examples": 100})
+    searcher = fit_first([cell], lambda: [(2, 0)], config_of=vars, fits_done=[cell.fit.key])
+    handed = []
+    for count in range(20):
+        config: Any = searcher.suggest(f"t{count}")
+        if config == Searcher.FINISHED:
+            break
+        handed.append(TrialTask(**config).part)
+        died = handed[-1] == Part(0, 4)
+        searcher.on_trial_complete(f"t{count}", {"phase": "part_done"}, error=died)
+    assert Counter(handed) == {Part(0, 4): 2, Part(1, 4): 1, Part(2, 4): 1, Part(3, 4): 1, None: 1}
+    assert handed[-1] is None, "the cell itself ends it"
+
+
 def test_a_fit_on_a_whole_gpu_holds_as_many_slots_as_attacks_fit_there() -> None:
     resources = Resources(
         fit=PhaseResources(cpus=4, gpus=1), attack=PhaseResources(cpus=4, gpus=0.3)
@@ -458,8 +507,9 @@ def test_a_fit_on_a_whole_gpu_holds_as_many_slots_as_attacks_fit_there() -> None
     "case",
     [
         Case("4 GPUs", gpu_nodes(4), 1),
-        Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 1, attack_gpus=0),
+        Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 2, attack_gpus=0),
         Case("8 GPUs, each lost twice a day", gpu_nodes(8), 2, lifetime=12),
+        Case("nodes of 8 GPUs, each lost once a day", gpu_nodes(2, 192, 8), 4, lifetime=24),
     ],
     ids=lambda case: case.name,
 )

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +217,12 @@ def test_some_node_always_goes_on_while_gpus_work(ends: list[tuple[str, str, boo
 # On Ray
 
 
+def bad_ends(folder: Path, node: str) -> list[str]:
+    """The cells that ended badly on a node, which write them down."""
+    file = folder / f"{node}.ended"
+    return file.read_text().split() if file.exists() else []
+
+
 class StandIn(CellTrial):
     """A trial whose cells only say where they ran, but on sick nodes."""
 
@@ -233,21 +239,20 @@ class OnANode:
     def waits(self) -> bool:
         """Well nodes are slow: they leave a sick one the time to begin a few cells."""
         sick = {file.stem for file in self.folder.glob("*.sick")}
-        starts = [(self.folder / f"{node}.starts") for node in sick]
-        begun = [file.read_text().split() if file.exists() else [] for file in starts]
-        return any(len(each) < IN_A_ROW for each in begun)
+        return any(len(bad_ends(self.folder, node)) < IN_A_ROW for node in sick)
 
     def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
-        with (self.folder / f"{self.node}.starts").open("a") as file:
-            file.write(f"{cell.key}\n")
         how = self.folder / f"{self.node}.sick"
         if how.exists():
+            with (self.folder / f"{self.node}.ended").open("a") as file:
+                file.write(f"{cell.key}\n")
             yield {"phase": how.read_text(), "error": "RuntimeError: CUDA error: it is broken"}
             return
         yield {"phase": "attack", "fit_done": True, "fit_seconds": 1.0}
         while self.waits():
             time.sleep(0.1)
             yield {"phase": "attack"}
+        (self.folder / f"{cell.key}.done").touch()
         yield {"phase": "done"}
 
 
@@ -269,9 +274,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ray.shutdown()
 
 
-def run_on(address: str, folder: Path) -> tuple[dict[str, str], list[str], Store]:
-    """How each cell ended, what was said, and the store."""
-    plan = planned("dataset=sst2", "head=mlp_ft,mvp", "model=bert-embedded")
+def run_on(
+    address: str, folder: Path, heard: Callable[[Any], None] = lambda report: None
+) -> tuple[dict[str, str], list[str], Store]:
+    """How each cell ended, what was said, and the store. heard: called with each report."""
+    plan = planned("dataset=sst2", "head=mlp_ft,mvp,cls_prompt", "model=bert-embedded")
     last: dict[str, str] = {cell.key: "nothing" for cell in plan.todo}
     said: list[str] = []
     store = Store(str(folder))
@@ -279,6 +286,7 @@ def run_on(address: str, folder: Path) -> tuple[dict[str, str], list[str], Store
 
     def listen(cell: Cell, report: Any) -> None:
         last[cell.key] = report["phase"]
+        heard(report)
 
     open_ray(plan.todo, PHASES, store, options)
     run_cells(plan, store, "embedded", listen, options=options, say=said.append)
@@ -293,7 +301,7 @@ def test_one_sick_node_of_three_costs_no_cell(
     (tmp_path / f"{sick}.sick").write_text(how)
     last, said, store = run_on(address, tmp_path)
     assert set(last.values()) == {"done"}
-    there = (tmp_path / f"{sick}.starts").read_text().split()
+    there = bad_ends(tmp_path, sick)
     assert IN_A_ROW <= len(there) <= IN_A_ROW + 2
     assert [line for line in said if "gets no more cells" in line and "it is broken" in line]
     nodes = store.read_nodes("embedded")
@@ -301,6 +309,27 @@ def test_one_sick_node_of_three_costs_no_cell(
     by_id = {each["node"]: each for each in nodes["nodes"]}
     assert by_id[sick]["left_out"] and by_id[sick][how] == len(there)
     assert sum(by_id[node]["done"] for node in well if node in by_id) >= len(last)
+
+
+@pytest.mark.slow
+def test_a_node_that_goes_bad_in_mid_sweep_costs_no_cell(
+    three_nodes: tuple[str, list[str]], tmp_path: Path
+) -> None:
+    address, _ = three_nodes
+    gone_bad: list[str] = []
+
+    def goes_bad(report: Any) -> None:
+        if report["phase"] == "begun" and not gone_bad and list(tmp_path.glob("*.done")):
+            gone_bad.append(report["node"])
+            (tmp_path / f"{report['node']}.sick").write_text("gpu_lost")
+
+    last, said, store = run_on(address, tmp_path, goes_bad)
+    assert set(last.values()) == {"done"} and gone_bad
+    assert sum("gets no more cells" in line for line in said) == 1
+    nodes = store.read_nodes("embedded")
+    assert nodes is not None
+    (sick,) = [each for each in nodes["nodes"] if each["left_out"]]
+    assert sick["node"] in gone_bad and sick["gpu_lost"] >= IN_A_ROW
 
 
 @pytest.mark.slow

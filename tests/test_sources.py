@@ -139,14 +139,14 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     run = ["--space", str(file), "--assets", str(tmp_path / "assets"), "--store", str(store), *TINY]
     first = sweep(*run)
     assert first.returncode == 0, first.stdout + first.stderr
-    weights = next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns
+    weights = next(store.glob("fits/*/weights-*.safetensors")).stat().st_mtime_ns
     log = next(store.glob("attacks/*/examples.jsonl")).read_text()
 
     file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["reviews"]}}))
     second = sweep(*run)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "| sst2 | bert-embedded | mlp_ft | 0 | reviews |" in second.stdout
-    assert next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns == weights
+    assert next(store.glob("fits/*/weights-*.safetensors")).stat().st_mtime_ns == weights
     assert next(store.glob("attacks/*/examples.jsonl")).read_text() == log
     assert "nothing to do" in sweep(*run).stdout
 

@@ -1,7 +1,7 @@
 """Find a data set's or a model's files on this machine, and their digests.
 
 An asset source is `embedded` (ships with the package), `hub` (the Hugging Face hub, or its local
-cache when offline), or a folder laid out as
+cache when offline), the URL of a folder (mirror.py), or a folder laid out as
 
     datasets/<name>/<split>.parquet      models/<name>/{config.json,model.safetensors,...}
     textattack/...                       what TextAttack would download (attacks/downloads.py)
@@ -25,6 +25,7 @@ from typing import Any
 
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput, nearest
+from trainables import mirror
 from trainables.files import file_digest
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -42,23 +43,30 @@ GIT_LFS = b"version https://git-lfs"
 
 
 class NotDownloaded(BadInput):
-    """The hub may have it; this machine does not."""
+    """The hub or a URL may have it; this machine does not."""
 
 
 @dataclass(frozen=True)
 class Assets:
-    """An asset source: `embedded`, `hub` or a folder.
+    """An asset source: `embedded`, `hub`, a folder or a URL.
 
-    local_only: never ask the hub, only its cache on this machine.
+    local_only: copy nothing from the hub or a URL, read only what this machine has of it.
     """
 
     source: str
     local_only: bool = False
 
     @property
+    def url(self) -> str | None:
+        """The URL, where the source is one."""
+        return self.source if "://" in self.source else None
+
+    @property
     def folder(self) -> Path | None:
         """The folder, where the source is one."""
-        return None if self.source in ("embedded", "hub") else Path(self.source).absolute()
+        if self.source in ("embedded", "hub") or self.url is not None:
+            return None
+        return Path(self.source).absolute()
 
     @property
     def location(self) -> str:
@@ -67,15 +75,23 @@ class Assets:
 
     @property
     def textattack_folder(self) -> Path | None:
-        """Where a folder source holds what TextAttack would download, if it does."""
+        """Where a folder or a URL holds what TextAttack would download, if it does."""
+        if self.url is not None:
+            return self._from_url("textattack")
         return None if self.folder is None else self.folder / "textattack"
 
+    def attack_folder(self, resources: str) -> Path | None:
+        """The same for a set of resources: nothing is copied from a URL for others."""
+        return self.textattack_folder if resources == "textattack" else None
+
     def check(self) -> None:
-        """Raises BadInput where the source is a folder that does not exist."""
+        """Raises BadInput where the source is a folder or a URL that does not exist."""
+        if self.url is not None:
+            mirror.manifest_of(self.url)
         if self.folder is not None and not self.folder.is_dir():
             raise BadInput(
-                f"no assets folder at {self.source}; give embedded, hub or a folder that holds "
-                "datasets/<name>/<split>.parquet"
+                f"no assets folder at {self.source}; give embedded, hub, or a folder or URL that "
+                "holds datasets/<name>/<split>.parquet"
             )
 
     def dataset_files(
@@ -89,7 +105,7 @@ class Assets:
         splits = dataset.splits.sources()
         if self.source == "hub":
             return _hub_dataset_files(name, dataset, splits, self.local_only, planned)
-        folder = self._root() / "datasets" / name
+        folder = self._from_url(f"datasets/{name}") or self._root() / "datasets" / name
         files = {}
         for split in splits:
             whole, parts = folder / f"{split}.parquet", split_parts(folder, split)
@@ -135,10 +151,30 @@ class Assets:
                     "that has it (for weights often refs/pr/1), or give a folder with --assets"
                 )
             return snapshot
-        folder = self._root() / "models" / name
+        folder = self._from_url(f"models/{name}") or self._root() / "models" / name
         if not (folder / "config.json").is_file():
             raise BadInput(f"model {name!r}: no {folder / 'config.json'}; {self._have('models')}")
         return folder
+
+    def _from_url(self, asset: str) -> Path | None:
+        """The folder of an asset on this machine, copied from the URL. Raises BadInput.
+
+        None where the source is no URL, or has nothing that TextAttack would download.
+        """
+        if self.url is None:
+            return None
+        copy = mirror.kept(self.url, asset) if self.local_only else mirror.copied(self.url, asset)
+        if copy is not None:
+            return copy / asset
+        kind, _, name = asset.partition("/")
+        there = mirror.names_at(self.url, kind)
+        if there and (not name or name in there):
+            raise NotDownloaded(f"{asset} is not copied from {self.url} to this machine yet")
+        if not name:
+            return None
+        raise BadInput(
+            f"--assets {self.url}: no {asset}; {kind} there: {', '.join(there) or 'none'}"
+        )
 
     def _root(self) -> Path:
         return EMBEDDED if self.source == "embedded" else Path(self.source).resolve()

@@ -19,6 +19,11 @@ def prepare(gpus: float) -> None:
     if not gpus:
         # Ray hides no GPU from a process that holds none.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        return
+    # Each batch has another length: without it memory that is free in pieces cannot be used.
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    # Without it cuBLAS has no deterministic algorithms (deterministic.py).
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def device_of(gpus: float) -> str:

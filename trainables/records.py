@@ -51,7 +51,7 @@ class TrialReport(TypedDict, total=False):
     validation_accuracy: float  # fit: the latest
     fit_done: bool  # the first after the fit is stored
     fit_seconds: float  # with fit_done, where it was trained here
-    found: int  # attack: examples that were attacked before
+    found: int  # of `finished`: those before this trial
     attacked: int  # part_done: examples that were attacked here
     spent: Spent  # so far
     metrics: Metrics  # done
@@ -95,7 +95,11 @@ class RanOn(TypedDict):
 
 
 class FitMeasured(TypedDict):
-    """The result of a fit, without its weights. ran_on: older versions did not record it."""
+    """The result of a fit, without its weights. ran_on: older versions did not record it.
+
+    deterministic: whether all algorithms of its training were, which makes it repeatable on one
+    kind of device; the name of an operation for which there is none; False if not asked for.
+    """
 
     key: NotRequired[SkipValidation[str]]
     validation_accuracy: Share
@@ -104,20 +108,21 @@ class FitMeasured(TypedDict):
     examples_seen: NotRequired[SkipValidation[int]]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
+    deterministic: NotRequired[SkipValidation[bool | str]]
     seconds: Number
     ran_on: NotRequired[RanOn]
 
 
 class FitMade(FitMeasured):
-    """The same with its request. replaces_others: earlier weights that were attacked are gone."""
+    """The same with its request."""
 
     spec: FitAsked
-    replaces_others: NotRequired[SkipValidation[bool]]
 
 
 class FitRecord(FitMade):
-    """fits/<key>/fit.json"""
+    """fits/<key>/fit.json. replaces_others: earlier weights that were attacked are gone."""
 
+    replaces_others: NotRequired[SkipValidation[bool]]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -125,6 +130,7 @@ class Evaluation(TypedDict):
     """fits/<key>/on-<data set>-<digest>.json"""
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
     dataset: Text
     accuracy: Share
     examples: Count
@@ -134,10 +140,12 @@ class Replayed(TypedDict):
     """An entry of fits/<key>/transfer.json: ids of examples of one attack log.
 
     right_before: of these the fit is right on the original text; fooled: and wrong on the
-    perturbed one.
+    perturbed one. weights: the fit's. found_on: those of the fit that the log attacked.
     """
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
+    found_on: NotRequired[SkipValidation[str | None]]
     replayed: list[Count]
     right_before: list[Count]
     fooled: list[Count]
@@ -289,13 +297,26 @@ class Hardware(TypedDict):
     gpus: list[str]
 
 
+class Node(TypedDict):
+    """A machine of a cluster, as Ray counts it. accelerator: the GPUs' type, as A10G, if any."""
+
+    address: str
+    cpus: float
+    gpus: float
+    accelerator: str
+
+
 class Environment(TypedDict):
-    """environments/<space>.json: what a sweep ran with. git: None outside a checkout."""
+    """environments/<space>.json: what a sweep ran with. git: None outside a checkout.
+
+    All but nodes is of the driver's machine. nodes: of the cluster, when the sweep began.
+    """
 
     python: NotRequired[SkipValidation[str]]
     platform: NotRequired[SkipValidation[str]]
     versions: NotRequired[dict[str, Text]]
     hardware: NotRequired[SkipValidation[Hardware]]
+    nodes: NotRequired[SkipValidation[list[Node]]]
     git: NotRequired[Commit | None]
 
 
@@ -381,10 +402,10 @@ def weights_name(fit: FitRecord) -> str:
     return str(fit["weights_sha256"][:16])
 
 
-def is_of_weights(record: ExampleRecord | Result, fit: FitRecord) -> bool:
-    """Whether an attacked example, or a result, belongs to the weights in the fit's record.
+def is_of_weights(record: ExampleRecord | Result | Evaluation | Replayed, fit: FitRecord) -> bool:
+    """Whether a record was made with the weights in the fit's record.
 
-    One that names no weights is from an older version: it does, unless they were replaced since.
+    One that names no weights is from an older version: it was, unless they were replaced since.
     """
     if "weights" not in record:
         return not fit.get("replaces_others", False)

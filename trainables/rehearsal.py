@@ -139,7 +139,7 @@ def _seconds_of_steps(head: Any, fit: Fit, batches: Iterable[list[Example]]) -> 
 
 def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     """Attack a few examples, each labelled as the untrained head classifies it."""
-    prepare_textattack(cell.attack_resources, assets.textattack_folder)
+    prepare_textattack(cell.attack_resources, assets.attack_folder(cell.attack_resources))
     from trainables.attacks.engine import Victim, attack_examples
     from trainables.attacks.recipes import build_attack
     from trainables.attacks.resources import masked_language_model
@@ -177,7 +177,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     )
     for record in records:
         if record["status"] == "error":
-            raise RuntimeError(record["error"])
+            return {"error": record["error"]}
     last = records[-1]
     assert last["status"] != "error"
     return {

@@ -113,11 +113,13 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
     """
     if "textattack" not in _attack_resources(space):
         return []
-    if assets.textattack_folder is not None:
+    if assets.folder is not None or assets.url is not None:
         for asset in needed(space, assets):
             if asset.name.startswith("textattack/"):
                 try:
                     asset.locate(assets)
+                except NotDownloaded:  # From a URL it is copied, or TextAttack downloads it.
+                    continue
                 except BadInput as error:
                     raise BadInput(
                         f"attack.resources textattack: {error}; put it there, or give "

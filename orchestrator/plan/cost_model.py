@@ -109,6 +109,11 @@ def step_seconds(fit: Fit, network: Network, count: int, length: float, device: 
     return _step(fit, network, count, length, _device(device, threads(fit)))
 
 
+def query_seconds(fit: Fit, network: Network, at_once: float, length: float, device: str) -> float:
+    """Of one text of `length` tokens, queried with others at once."""
+    return _query(fit, network, at_once, length, _device(device, threads(fit)))[0]
+
+
 def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
     """Of one attacked example, on the share of a device that the cell's attack holds."""
     fit, holds = cell.fit, cell.resources.attack

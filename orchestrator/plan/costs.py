@@ -47,8 +47,10 @@ class Costs:
     def device(self, cell: Cell, phase: Phase) -> str:
         """That a phase will run on: a CPU, or the GPU on which most was measured so far."""
         holds = cell.resources.fit if phase == "fit" else cell.resources.attack
-        if not holds.gpus:
-            return CPU
+        return self._gpu if holds.gpus else CPU
+
+    @cached_property
+    def _gpu(self) -> str:
         most = self.rates.gpus.most_common(1)
         return most[0][0] if most else TYPICAL_GPU
 

@@ -97,7 +97,7 @@ def attack_task(cell: Cell) -> AttackTask:
         "seconds": cell.seconds_per_example,
         "max_length": fit.settings.max_length,
         "cpus": holds.cpus,
-        "gpus": holds.gpus,
+        "gpus": float(holds.gpus),
     }
     names = cell.attack, fit.dataset, fit.model, fit.head, fit.training
     return *names, json.dumps(settings, sort_keys=True)

@@ -131,7 +131,7 @@ class _Run:
                 run_config=tune.RunConfig(
                     name=self.plan.space.name,
                     storage_path=folder,
-                    stop=self.ends_with_fit,
+                    stop=self.ends,
                     callbacks=[_Listen(self)],
                     verbose=2 if self.verbose else 0,
                     # The searcher hands out again what died; Tune would count lost nodes as
@@ -162,7 +162,10 @@ class _Run:
         seconds = self.expected(task.cell, phase) or self.plan.costs.measured(task.cell, phase)
         return self.budget.allows(seconds and seconds / (task.part.of if task.part else 1))
 
-    def ends_with_fit(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+    def ends(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether a trial ends with this report: its fit was all it had to do, or time is over."""
+        if self.budget is not None and self.budget.ends(result):
+            return True
         return bool(result.get("fit_done")) and self.searcher.ends_with_fit(trial_id)
 
     def check_alive(self) -> None:

@@ -1,6 +1,8 @@
 """What a sweep ran with: versions, hardware, and the commit of this code. Kept with its results.
 
-It describes the driver's machine. What a result depends on is in its cell's key, wherever it ran.
+Versions, hardware and commit are of the driver's machine, which may compute nothing; `nodes` are
+those that the cluster had at the start. Where a number was made is kept with it: `ran_on` of each
+fit and attacked example (trainables/ran_on.py). What it depends on is in its cell's key.
 """
 
 import os
@@ -11,7 +13,7 @@ from pathlib import Path
 
 from orchestrator import __version__
 from trainables.ran_on import cpu_name, output_of
-from trainables.records import Commit, Environment
+from trainables.records import Commit, Environment, Node
 
 HERE = Path(__file__).resolve()
 LIBRARIES = (
@@ -20,8 +22,11 @@ LIBRARIES = (
 )  # fmt: skip
 
 
-def environment() -> Environment:
-    """What this process runs with; a library that is not installed is left out."""
+def environment(nodes: list[Node]) -> Environment:
+    """What this process runs with; a library that is not installed is left out.
+
+    nodes: of the cluster (nodes.py).
+    """
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -32,6 +37,7 @@ def environment() -> Environment:
             "memory": _memory(),
             "gpus": output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader") or [],
         },
+        "nodes": nodes,
         "git": _git(),
     }
 

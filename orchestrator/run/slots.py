@@ -5,8 +5,9 @@ counted one by one, as Ray does: a fraction is of one GPU, a whole number is of 
 uses. Four quarters that are free on four GPUs are no room for a trial that needs a whole one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources
@@ -55,11 +56,11 @@ class Room:
         """All of a node."""
         return Room(_parts(node[0]), [WHOLE] * int(node[1]))
 
-    def take(self, trial: Shape) -> Held | None:
+    def take(self, trial: Shape, kept: Collection[int] = ()) -> Held | None:
         """Room for a trial, on the GPUs that Ray would choose; None where there is none.
 
         A fraction goes to the GPU on which the least is left then, a whole number to the first
-        ones that are free.
+        ones that are free. kept: GPUs that no fraction may have.
         """
         cpus, gpus = _parts(trial[0]), _parts(trial[1])
         if cpus > self.cpus:
@@ -71,7 +72,11 @@ class Room:
             if len(held) * WHOLE < gpus:
                 return None
         elif gpus:
-            fits = [(left, number) for number, left in enumerate(self.gpus) if left >= gpus]
+            fits = [
+                (left, number)
+                for number, left in enumerate(self.gpus)
+                if left >= gpus and number not in kept
+            ]
             if not fits:
                 return None
             held = {min(fits)[1]: gpus}
@@ -88,7 +93,12 @@ class Room:
 
 
 class Slots:
-    """Trials by name, each on the first node with room for it, or pending."""
+    """Trials by name, each on the first node with room for it, or pending.
+
+    While trials wait for whole GPUs, as many GPUs are kept for them: those of which the most is
+    free get no more trials that want a fraction. Else fractions that end one by one would be
+    filled again one by one, and no GPU would ever be free.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Shape] = []
@@ -117,8 +127,9 @@ class Slots:
     def place(self, name: str, shape: Shape) -> bool:
         """Give a trial room now; False where there is none."""
         if shape not in self._no_room_for:
+            kept = self._kept() if 0 < shape[1] < 1 else {}
             for node, free in enumerate(self._free):
-                if (held := free.take(shape)) is not None:
+                if (held := free.take(shape, kept.get(node, ()))) is not None:
                     self.placed[name] = (shape, node, held)
                     return True
             self._no_room_for.add(shape)
@@ -143,6 +154,22 @@ class Slots:
             for waiting, shape in list(self.pending.items()):
                 if self.place(waiting, shape):
                     del self.pending[waiting]
+                    self._no_room_for.clear()
+
+    def _kept(self) -> dict[int, set[int]]:
+        """GPUs kept for those that wait for whole ones, by node."""
+        count = sum(int(gpus) for _, gpus in self.pending.values() if gpus >= 1)
+        if not count:
+            return {}
+        free = [
+            (left, -node, -gpu)
+            for node, room in enumerate(self._free)
+            for gpu, left in enumerate(room.gpus)
+        ]
+        kept: dict[int, set[int]] = {}
+        for _, node, gpu in nlargest(count, free):
+            kept.setdefault(-node, set()).add(-gpu)
+        return kept
 
 
 def _parts(number: float) -> int:

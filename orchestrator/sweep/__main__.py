@@ -135,16 +135,18 @@ def _run(
         where(store, arguments.tracking_uri),
         lambda line: console.print(line, soft_wrap=True, markup=False),
     )
-    outcome = drive(
-        plan,
-        store,
-        assets,
-        console,
-        arguments.tracking_uri,
-        options,
-        arguments.budget,
-        rehearse=not arguments.no_rehearse,
-    )
+    budget: Budget = arguments.budget or Budget(None)
+    with budget.used_up_by_signal():
+        outcome = drive(
+            plan,
+            store,
+            assets,
+            console,
+            arguments.tracking_uri,
+            options,
+            budget,
+            rehearse=not arguments.no_rehearse,
+        )
     ending.failed = len(outcome.failures)
     ending.report = _report(outcome.plan, store)
     if arguments.json:

@@ -27,6 +27,7 @@ from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
 from orchestrator.run.lease import Lease
+from orchestrator.run.nodes import check_attacks_on_nodes, nodes
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from orchestrator.sweep.summary import beginning, summary
@@ -68,7 +69,7 @@ def drive(
     console: Console,
     tracking_uri: str | None,
     ray: RayOptions,
-    budget: Budget | None,
+    budget: Budget,
     rehearse: bool = True,
 ) -> Outcome:
     """Run what is missing and log what is not logged.
@@ -101,7 +102,7 @@ def drive(
             ThreadPoolExecutor(1) as background,
         ):
             if plan.todo:
-                store.write_environment(plan.space.name, environment())
+                store.write_environment(plan.space.name, environment(nodes()))
                 uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
@@ -152,6 +153,8 @@ def _open(
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray)
+            if ray.address is not None:
+                check_attacks_on_nodes({cell.attack_resources for cell in plan.todo})
             if rehearse is not None:
                 rehearse()
         opened.result()
@@ -248,7 +251,7 @@ def _run_missing(
     finished: list[Cell],
     stop: Stop,
     ray: RayOptions,
-    budget: Budget | None,
+    budget: Budget,
 ) -> dict[str, str]:
     from orchestrator.run.cells import CannotGoOn, run_cells
 
@@ -276,7 +279,6 @@ def _run_missing(
             reason = str(error)
     if reason:
         print(stopped(reason), file=sys.stderr)
-    elif budget is not None and budget.refused and (left := len(plan.todo) - view.progress.ended):
-        cells = "1 cell" if left == 1 else f"{left} cells"
-        print(f"budget of {budget.text} used: {cells} left; {how_to_go_on()}", file=sys.stderr)
+    elif budget.refused and (left := len(plan.todo) - view.progress.ended):
+        print(f"{budget.what_is_left(left)}; {how_to_go_on()}", file=sys.stderr)
     return failures

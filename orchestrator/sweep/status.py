@@ -14,6 +14,7 @@ from typing import Any, Literal
 from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
 from orchestrator.plan.plan import Plan
+from orchestrator.report import devices
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Results
@@ -114,6 +115,7 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """The documented object of `--status --json`."""
         progress = self.driver.progress
+        made = devices.places(self.results.cells)
         return {
             "space": self.plan.space.name,
             "store": self.store.url,
@@ -125,6 +127,7 @@ class Status:
             "last_sweep": self.store.read_times(self.plan.space.name),
             "nodes": self.nodes,
             "totals": self.totals(),
+            "made_on": dict(zip(("fits", "examples"), made, strict=True)),
             "cells": [
                 {
                     "key": each.cell.key,
