@@ -4,7 +4,7 @@
 
 ASSETS holds datasets/<name>/<split>.parquet and the tokenizer models/bert-base-uncased-tokenizer.
 The means over data sets, which are printed last, and the lengths are figures of
-orchestrator/plan/cost_model.py and sizes.py, from which a sweep's cost is estimated.
+orchestrator/plan/cost_model.py and orchestrator/plan/sizes.py, from which a sweep's cost is estimated.
 
 How often a model is queried depends on how soon it is fooled, so each figure is the mean over two
 victims that only count words: one whose words vote for a class, with a small lead for its first
