@@ -61,6 +61,13 @@ class FitSettings(Written):
     )
     evaluate_every: int = Field(8000, ge=1, description="in training examples seen, for every head")
     patience: int = Field(10, ge=1, description="in evaluations without a better accuracy")
+    deterministic: bool = Field(
+        True, description="on a GPU, use algorithms that give the same bits each time, if slower"
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a fit depends on; `deterministic` only where it is false."""
+        return self.model_dump(exclude={"deterministic"} if self.deterministic else None)
 
 
 class AttackSettings(Written):

@@ -162,7 +162,8 @@ class Progress:
             estimator.begin(fit if fit in estimator.open else attack, now)
         if phase == "fit":
             estimator.begin(fit, now)
-            estimator.report(fit, record["finished"] / record["total"])
+            found = record["found"] / record["total"] if "found" in record else None
+            estimator.report(fit, record["finished"] / record["total"], found)
         if record.get("fit_done"):
             self._fit_done(cell, record, before, now)
         if phase in ("attack", "done"):

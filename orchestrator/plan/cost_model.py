@@ -142,7 +142,7 @@ def tokens_of(fit: Fit, words: float) -> float:
     return min(words * TOKENS_A_WORD + SPECIAL_TOKENS, fit.settings.max_length)
 
 
-def _templates(fit: Fit) -> tuple[int, float]:
+def templates_of(fit: Fit) -> tuple[int, float]:
     """How many a text is read with, and their tokens."""
     if fit.prompts is None or fit.head_entry.kind == "cls_prompt":  # label words alone
         return 1, 0.0
@@ -152,7 +152,7 @@ def _templates(fit: Fit) -> tuple[int, float]:
 
 def _tokens_read(fit: Fit, length: float) -> float:
     """Of a text with all its templates; a causal model reads the text once for all of them."""
-    count, tokens = _templates(fit)
+    count, tokens = templates_of(fit)
     return (1 if fit.language_model.kind == "causal" else count) * length + tokens
 
 
@@ -168,7 +168,7 @@ def _query(
     fit: Fit, network: Network, at_once: float, length: float, on: Device
 ) -> tuple[float, float]:
     """Seconds a text that is queried, with others at once; and those that a GPU is busy."""
-    count, _ = _templates(fit)
+    count, _ = templates_of(fit)
     passes = 1 if fit.language_model.kind == "causal" else count
     least = passes * network.layers * on.layer / at_once
     products = network.operations(_tokens_read(fit, length), length) / on.operations

@@ -145,7 +145,7 @@ def make_plan(
 
     cells = at_once(lambda each: planned(*each), resolved)
     planned_fits = {cell.fit.key for cell, _ in resolved}
-    fits_done = frozenset(store.fits_with_weights() & fits.keys() & planned_fits)
+    fits_done = frozenset(store.fits_with_weights(fits) & planned_fits)
 
     def rates() -> Rates:
         rehearsal = store.read_rehearsal(space.name) or {"figures": []}

@@ -91,11 +91,11 @@ class FitFirst(Searcher):
     """Hands out cells as the cluster has room.
 
     config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. verdict: what
-    becomes of a cell whose process died; never asked about parts. give_up: called with each that is
-    given up. pending: how many tasks of a phase may wait for room; if more than one, as many may as
-    run, so that a cluster can double. max_concurrent: never more tasks out than this. stopped: when
-    true, no more are handed out. in_time: whether a task would end in time; others are not handed
-    out.
+    becomes of a cell that failed or whose process died; never asked about parts. give_up: called
+    with each that is given up. pending: how many tasks of a phase may wait for room; if more than
+    one, as many may as run, so that a cluster can double. max_concurrent: never more tasks out than
+    this. stopped: when true, no more are handed out. in_time: whether a task would end in time;
+    others are not handed out.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class FitFirst(Searcher):
         self.out: dict[str, TrialTask] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
         self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
-        self.died: list[TrialTask] = []  # and what becomes of them is not known yet
+        self.ended_badly: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.parts_again: set[tuple[str, Part | None]] = set()  # handed out a second time
         self.stored = set(fits_done)
@@ -146,7 +146,7 @@ class FitFirst(Searcher):
         finished: Any = Searcher.FINISHED
         if self.stopped():
             return finished
-        self._settle_deaths()
+        self._settle_bad_ends()
         if self.max_concurrent is not None and len(self.out) >= self.max_concurrent:
             return None
         self.slots.resize(self.nodes())
@@ -165,7 +165,7 @@ class FitFirst(Searcher):
                 self.slots.wait(trial_id, shape(queue.first().cell, phase))
                 return self._hand_out(trial_id, phase)
         # Cells that wait for a fit wait in vain if the fit itself is no longer handed out.
-        if self.out or self.died:
+        if self.out or self.ended_badly:
             return None
         return finished
 
@@ -199,25 +199,26 @@ class FitFirst(Searcher):
         self.out_in[task.phase] -= 1
         if task.part is not None:
             self._part_ended(task, error)
-        elif error:
-            self.died.append(task)
+        elif error or (result and result.get("phase") == "failed"):
+            self.ended_badly.append(task)
         elif result and result.get("fit_done"):
             self._release(task.cell.fit.key)
             self._queue(task.cell, "attack")
         elif task.phase == "fit":
             self._next_leads(task.cell.fit.key)
 
-    def _settle_deaths(self) -> None:
-        died, self.died = self.died, []
-        for task in died:
+    def _settle_bad_ends(self) -> None:
+        ended_badly, self.ended_badly = self.ended_badly, []
+        for task in ended_badly:
             cell = task.cell
             verdict = self.verdict(cell)
             if verdict == "not known yet":
-                self.died.append(task)
+                self.ended_badly.append(task)
             elif verdict == "run again":
                 self._queue(cell, "attack" if cell.fit.key in self.stored else "fit")
             else:
-                self.give_up(cell)
+                if verdict == "given up":
+                    self.give_up(cell)
                 if task.phase == "fit":
                     self._next_leads(cell.fit.key)
 
