@@ -260,6 +260,35 @@ def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None
     assert store.read_weights("fit") == b"weights"
 
 
+def test_an_attacked_example_is_one_request_and_weights_are_sent_in_parts(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+    asked, real = [], DomainDispatcherApplication.__call__
+
+    def noted(self: Any, environ: Any, start: Any) -> Any:
+        asked.append((environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "").partition("=")[0]))
+        return real(self, environ, start)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", noted)
+    store = Store(s3.url("requests"))
+    store.has_cell("x")
+    asked.clear()
+    store.add_attacked("log", {"id": 1, "text": "a" * 2000})
+    assert asked == [("PUT", "")]
+    large = os.urandom(25_000_000)
+    asked.clear()
+    store.files.write("fits/some-fit-0123456789/weights.safetensors", large)
+    assert asked[0] == ("POST", "uploads") and asked.count(("PUT", "partNumber")) > 1
+    assert store.files.read("fits/some-fit-0123456789/weights.safetensors") == large
+    as_asked = Store(f"{s3.url('requests')}&allow_delayed_open=false")
+    as_asked.has_cell("x")
+    asked.clear()
+    as_asked.add_attacked("log", {"id": 2})
+    assert len(asked) == 3
+
+
 def test_a_listing_that_lags_loses_no_example(s3: Any) -> None:
     class Lagging(Files):
         def names(self, folder: str) -> list[str]:

@@ -29,9 +29,11 @@ from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, Splits, attacked_examples
+from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
+from trainables.ran_on import short, where_runs
 from trainables.records import (
     ExampleRecord,
     FitMade,
@@ -72,6 +74,7 @@ class Worker:
     def __init__(self, store: Store, assets: Assets) -> None:
         self.store = store
         self.assets = assets
+        self.device = "cpu"  # of the phase that runs
         self._fitted: StoredHead | None = None
         self._spent: Spent = _nothing_spent()
 
@@ -79,9 +82,12 @@ class Worker:
         """Run a cell, or a part of its attack; yields progress reports and raises nothing.
 
         The last report has `phase` done, or failed; the traceback is then in the store, if that can
-        be written. The last report of a part has `phase` part_done, and `error` if it ended early:
-        examples that are missing then, or ended in an error, are attacked when the cell itself is
-        run, which reports the error. Several processes may run parts of a cell at once.
+        be written. It is gpu_lost where this process cannot use its GPU, or not any more: nothing
+        can be run here, and the cell is not to blame.
+
+        The last report of a part has `phase` part_done, and `error` if it ended early: examples
+        that are missing then, or ended in an error, are attacked when the cell itself is run, which
+        reports the error. Several processes may run parts of a cell at once.
         """
         self._spent = _nothing_spent()
         yield from self._run(cell) if part is None else self._run_part(cell, part)
@@ -97,7 +103,7 @@ class Worker:
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
             yield {
-                "phase": "failed",
+                "phase": "gpu_lost" if self._has_lost_gpu(error) else "failed",
                 "error": first_line(error, with_type=True),
                 "spent": self._so_far(),
             }
@@ -117,12 +123,19 @@ class Worker:
         except Exception as error:
             self._fitted = None
             end["error"] = first_line(error, with_type=True)
+            if self._has_lost_gpu(error):
+                end["phase"] = "gpu_lost"
         yield {**end, "spent": self._so_far()}
+
+    def _has_lost_gpu(self, error: Exception) -> bool:
+        """Whether this process can do nothing more that needs its GPU."""
+        return isinstance(error, NoGPU) or (self.device != "cpu" and not gpu_works())
 
     def _fit(self, cell: Cell) -> Iterator[TrialReport]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
 
         fit = cell.fit
+        self.device = device_of(cell.resources.fit.gpus)
         use_threads(cell.resources.fit.cpus)
         start: TrialReport = {
             "phase": "attack",
@@ -131,7 +144,7 @@ class Worker:
             "total": cell.examples,
         }
         if not self.store.has_fit(fit.key):
-            for progress in fit_and_store(fit, self.store, self.assets):
+            for progress in fit_and_store(fit, self.store, self.assets, self.device):
                 if isinstance(progress, StoredHead):
                     self._fitted = progress
                     start["fit_seconds"] = progress.record["seconds"]
@@ -153,12 +166,13 @@ class Worker:
                 self.store.write_evaluation(fit.key, name, {**of, **record})
 
     def _head(self, fit: Fit) -> "StoredHead":
-        """The fit's head with the weights that the store has now."""
+        """The fit's head with the weights that the store has now, on the phase's device."""
         stored = self.store.sound(self.store.read_fit, fit.key)
         here = self._fitted
         if not (here and stored and (here.key, here.weights) == (fit.key, weights_name(stored))):
             self._fitted = here = None  # there may not be room for two
-            self._fitted = here = stored_head(fit, self.store, self.assets)
+            self._fitted = here = stored_head(fit, self.store, self.assets, self.device)
+        here.head.to(self.device)
         return here
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[TrialReport]:
@@ -194,6 +208,8 @@ class Worker:
             "records_sha256": records_digest(sample_records),
             "weights": weights,
         }
+        if places := sorted({r["ran_on"] for r in sample_records if "ran_on" in r}):
+            result["ran_on"] = places
         if cell.precision is not None:
             right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
@@ -236,9 +252,9 @@ class Worker:
 
     def _sample(self, cell: Cell) -> Sequence[Example]:
         """The examples to attack, in order."""
-        from trainables.fit import load_data
+        from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
@@ -249,10 +265,11 @@ class Worker:
         asked: list[int],
         weights: str,
     ) -> Iterator[TrialReport]:
+        self.device = device_of(cell.resources.attack.gpus)
         victim = self._head(cell.fit)
         if victim.weights != weights:
             raise RuntimeError(f"{cell.fit.key} was made again meanwhile; run the sweep again")
-        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
+        prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
@@ -263,10 +280,11 @@ class Worker:
             Victim(victim.head),
             cell.attack_settings,
             cell.attack_resources,
-            masked_lm=masked_language_model(cell.attack_resources),
+            masked_lm=masked_language_model(cell.attack_resources, victim.head.device),
             columns=cell.fit.data.columns,
             attacked=cell.fit.data.attacked,
         )
+        place = short(where_runs(victim.head))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,
@@ -280,6 +298,7 @@ class Worker:
             seconds_per_example=cell.seconds_per_example,
         ):
             record["log"], record["weights"] = cell.log, victim.weights
+            record["ran_on"] = place
             record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -311,19 +330,19 @@ class StoredHead:
         return weights_name(self.record)
 
 
-def stored_head(fit: Fit, store: Store, assets: Assets) -> StoredHead:
+def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> StoredHead:
     """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
     import torch
 
     from trainables.fit import fresh_head
 
-    head = fresh_head(fit, assets)
+    head = fresh_head(fit, assets, device)
     try:
         record, weights = store.read_fitted(fit.key)
     except (DamagedFile, FileNotFoundError):
         attack_threads = torch.get_num_threads()
         use_threads(fit.identity["threads"])
-        steps = fit_and_store(fit, store, assets)
+        steps = fit_and_store(fit, store, assets, device)
         made = next(each for each in steps if isinstance(each, StoredHead))
         use_threads(attack_threads)
         return made
@@ -331,7 +350,9 @@ def stored_head(fit: Fit, store: Store, assets: Assets) -> StoredHead:
     return StoredHead(fit.key, record, head)
 
 
-def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[TrialReport | StoredHead]:
+def fit_and_store(
+    fit: Fit, store: Store, assets: Assets, device: str = "cpu"
+) -> Iterator[TrialReport | StoredHead]:
     """Fine-tune a fresh head; yields progress records, and the head once it is stored.
 
     Goes on from the fit's last snapshot. If another process has stored the fit meanwhile, the head
@@ -340,23 +361,23 @@ def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[TrialRepor
     from trainables.fit import Fitted, load_data
 
     splits = load_data(fit, assets)
-    for progress in _fitted(fit, splits, store, assets):
+    for progress in _fitted(fit, splits, store, assets, device):
         if not isinstance(progress, Fitted):
             yield progress
             continue
+        head = progress.head
         asked = json.loads(fit.model_dump_json())
-        weights = progress.head.to_bytes()
-        record = store.write_fit(
-            fit.key, weights, cast(FitMade, {**progress.record, "spec": asked})
-        )
+        made = cast(FitMade, {**progress.record, "spec": asked, "ran_on": where_runs(head)})
+        weights = head.to_bytes()
+        record = store.write_fit(fit.key, weights, made)
         store.remove_snapshot(fit.key)
         if record["weights_sha256"] != hashlib.sha256(weights).hexdigest():
             record, weights = store.read_fitted(fit.key)
-            progress.head.load_bytes(weights)
-        yield StoredHead(fit.key, record, progress.head)
+            head.load_bytes(weights)
+        yield StoredHead(fit.key, record, head)
 
 
-def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets) -> Iterator[Any]:
+def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str) -> Iterator[Any]:
     """Fine-tune as `fine_tune` does, from the last snapshot, and keeping others.
 
     Where an operation has no deterministic algorithm, from the beginning without that demand.
@@ -370,13 +391,13 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets) -> Iterator[
             store.write_snapshot(fit.key, snapshot)
 
     try:
-        head = fresh_head(fit, assets)
+        head = fresh_head(fit, assets, device)
         yield from fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key))
         return
     except NotDeterministic as error:
         without = error.operation
     # Here the error is gone, and with it the frames that hold the first try.
-    yield from fine_tune(fit, fresh_head(fit, assets), splits, keep, without=without)
+    yield from fine_tune(fit, fresh_head(fit, assets, device), splits, keep, without=without)
 
 
 def _nothing_spent() -> Spent:
@@ -419,7 +440,7 @@ def main() -> int:
     )
     parser.add_argument("cell", type=Path, help="the cell.json of a cell in a store")
     parser.add_argument("--store", default="results", help="folder or URL (default: results)")
-    parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
+    parser.add_argument("--assets", default="embedded", help="embedded, hub, a folder or a URL")
     parser.add_argument(
         "--plain",
         action="store_true",
@@ -439,13 +460,14 @@ def main() -> int:
             speed.turn_off()
             # Keys do not cover it and last bits may differ: its results must not mix with others.
             store = Store(store.place(PLAIN))
+        prepare(max(cell.resources.fit.gpus, cell.resources.attack.gpus))
         for progress in Worker(store, assets).run(cell):
             metrics = progress.pop("metrics", {})
             print(json.dumps({**progress, **metrics}), flush=True)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    return 1 if progress["phase"] == "failed" else 0
+    return 0 if progress["phase"] == "done" else 1
 
 
 if __name__ == "__main__":

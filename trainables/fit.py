@@ -15,20 +15,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
-from trainables.data import Example, Splits, load_splits, training_rows
+from trainables.data import Example, Splits, load_splits, load_test, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
-from trainables.memory import free, is_out_of_memory
+from trainables.memory import free, is_out_of_memory, moved
 from trainables.records import Evaluation, FitMeasured, TrialReport
 from trainables.snapshot import Training, resumed, taken
 from trainables.speed.optimizer import AdamW
@@ -49,22 +51,32 @@ class Fitted:
 
 def load_data(fit: Fit, assets: Assets) -> Splits:
     """The fit's rows. Raises RuntimeError if the files differ from those at planning time."""
-    files = assets.dataset_files(fit.dataset, fit.data)
-    _same(fit.dataset_digest, dataset_digest(files), f"data set {fit.dataset}")
+    files = _files(fit.dataset, fit.data, fit.dataset_digest, assets)
     return load_splits(fit.dataset, fit.data, files)
+
+
+def load_test_rows(fit: Fit, assets: Assets) -> list[Example]:
+    """The fit's test rows, as `load_data` has them, without reading the others."""
+    files = _files(fit.dataset, fit.data, fit.dataset_digest, assets)
+    return load_test(fit.dataset, fit.data, files)
+
+
+def _files(name: str, data: Dataset, planned: str, assets: Assets) -> dict[str, list[Path]]:
+    files = assets.dataset_files(name, data, planned)
+    _same(planned, dataset_digest(files), f"data set {name}")
+    return files
 
 
 def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
     """Clean accuracy on the test set of another data set with the same labels."""
-    files = assets.dataset_files(other.name, other.data)
-    _same(other.digest, dataset_digest(files), f"data set {other.name}")
-    test = load_splits(other.name, other.data, files).test
+    files = _files(other.name, other.data, other.digest, assets)
+    test = load_test(other.name, other.data, files)
     return {"dataset": other.name, "accuracy": _accuracy(head, test), "examples": len(test)}
 
 
-def fresh_head(fit: Fit, assets: Assets) -> Head:
-    """The fit's head before any training, on the GPU if there is one."""
-    folder = assets.model_folder(fit.model, fit.language_model)
+def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
+    """The fit's head before any training, on a device (device.py)."""
+    folder = assets.model_folder(fit.model, fit.language_model, fit.model_digest)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
     spec = HeadSpec(
@@ -76,7 +88,7 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
-    return head.to("cuda" if torch.cuda.is_available() else "cpu")
+    return moved(head, device)
 
 
 def fine_tune(

@@ -11,6 +11,8 @@
     drivers/            <id>.json: which sweep writes here now (orchestrator/run/lease.py)
     environments/       <space>.json: what its last sweep ran with (orchestrator/run/environment.py)
     times/              <space>.json: where its last sweep's time went (orchestrator/follow)
+    nodes/              <space>.json: how its last sweep's cells ended, by node (run/health.py)
+    rehearsals/         <space>.json: what a step and an example took in its last rehearsal
     notes/              small files by which nodes check that they share the store
     plain/              a separate store, of `python -m trainables.cell --plain`
 
@@ -43,6 +45,8 @@ from trainables.records import (
     ExampleRecord,
     FitMade,
     FitRecord,
+    Nodes,
+    Rehearsal,
     Replayed,
     Result,
     check,
@@ -62,11 +66,13 @@ NAMES = re.compile(
     rf"|(fit|transfer|on-[^/]+)\.json)"
     rf"|attacks/{KEY}/(-?\d+\.json|examples\.jsonl)"
     rf"|cells/{KEY}/(cell\.json|result\.json|error\.txt)"
-    rf"|drivers/{HEX}\.json|(environments|times)/[^/]+\.json"
+    rf"|drivers/{HEX}\.json|(environments|times|nodes|rehearsals)/[^/]+\.json"
     rf"|notes/{HEX}(-[0-9a-f]+)?|write-test-{HEX}"
 )
 HALF_WRITTEN = re.compile(rf"(?P<name>.+)\.{HEX}{re.escape(PART)}")
-FOLDERS = ("fits", "attacks", "cells", "drivers", "environments", "times", "notes")
+FOLDERS = (
+    "fits", "attacks", "cells", "drivers", "environments", "times", "nodes", "rehearsals", "notes",
+)  # fmt: skip
 LOG = "examples.jsonl"
 OLD_WEIGHTS = "weights.safetensors"  # their name in older versions
 WEIGHTS = re.compile(r"weights-[0-9a-f]{16}\.safetensors")
@@ -500,6 +506,31 @@ class Store:
     def read_times(self, space: str) -> Json | None:
         """Where the time of a space's last sweep went; None if no sweep has recorded it."""
         return self.sound(self._read_json, f"times/{space}.json")
+
+    # Nodes
+
+    def write_nodes(self, space: str, record: Nodes) -> None:
+        self._write_json(f"nodes/{space}.json", record)
+
+    def read_nodes(self, space: str) -> Nodes | None:
+        """How the trials of a space's last sweep ended, by node; None in an older store."""
+
+        def read(name: str) -> Nodes:
+            nodes: Nodes = self._read_json(name, Nodes)
+            return nodes
+
+        return self.sound(read, f"nodes/{space}.json")
+
+    # Rehearsals
+
+    def write_rehearsal(self, space: str, record: Rehearsal) -> None:
+        self._write_json(f"rehearsals/{space}.json", record)
+
+    def read_rehearsal(self, space: str) -> Rehearsal | None:
+        """What a space's last rehearsal measured; None if there was none."""
+        name = f"rehearsals/{space}.json"
+        record: Rehearsal | None = self.sound(lambda _: self._read_json(name, Rehearsal), space)
+        return record
 
     # Notes, by which processes check that they share the store
 

@@ -65,7 +65,9 @@ def missing(sources: Sources, record: Mapping[str, Replayed]) -> list[tuple[str,
     return lacking
 
 
-def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator[dict[str, int]]:
+def replay(
+    fit: Fit, sources: Sources, store: Store, assets: Assets, device: str = "cpu"
+) -> Iterator[dict[str, int]]:
     """Predict a fit's missing examples, before and after, and store the outcomes.
 
     Yields, whenever a part is stored, how many examples were `replayed` and texts `predicted` so
@@ -76,7 +78,7 @@ def replay(fit: Fit, sources: Sources, store: Store, assets: Assets) -> Iterator
     examples = missing(sources, record)
     if not examples:
         return
-    stored = stored_head(fit, store, assets)
+    stored = stored_head(fit, store, assets, device)
     # Its weights may have been gone, and the new ones be others.
     record = store.transfer(fit.key)
     examples = missing(sources, record)
