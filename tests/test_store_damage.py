@@ -400,5 +400,6 @@ def test_a_cell_whose_fit_was_made_again_in_mid_sweep_is_not_done(
 
     monkeypatch.setattr(cells, "run_cells", run)
     monkeypatch.setattr(driver, "open_ray", lambda *_: None)
+    monkeypatch.setattr("orchestrator.run.nodes._alive", dict)
     assert sweep.main([*small(), "--store", str(tmp_path)]) == 1
     assert "0 of 2 cells done" in capsys.readouterr().out
