@@ -64,7 +64,7 @@ def warnings(cells: Iterable[CellResult]) -> list[str]:
             if apart
             else "fits were made on different devices, those of one data set, model and seed on one"
         )
-        lines.append(f"Warning: {what}. {shown}.")
+        lines.append(f"Warning: {what}. Fits: {shown}.")
     examples = places(cells)[1]
     if len(examples.keys() - {UNKNOWN}) > 1:
         lines.append(
