@@ -40,7 +40,9 @@ class Spent(TypedDict, total=False):
 class TrialReport(TypedDict, total=False):
     """What a trial reports while it runs (cell.py), and what the driver adds."""
 
-    phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
+    phase: Required[
+        Literal["begun", "fit", "attack", "done", "failed", "part_done", "gpu_lost", "died"]
+    ]
     node: str  # begun: on which node of the cluster
     slots: int  # begun, by the driver: how many attacks the cluster can run at once
     holds: float  # begun, by the driver: how many of these slots the trial occupies
@@ -49,11 +51,11 @@ class TrialReport(TypedDict, total=False):
     validation_accuracy: float  # fit: the latest
     fit_done: bool  # the first after the fit is stored
     fit_seconds: float  # with fit_done, where it was trained here
-    found: int  # attack: examples that were attacked before
+    found: int  # of `finished`: those before this trial
     attacked: int  # part_done: examples that were attacked here
     spent: Spent  # so far
     metrics: Metrics  # done
-    error: str  # failed, part_done: the last line of the traceback
+    error: str  # failed, part_done, gpu_lost: the last line of the traceback
     part: tuple[int, int]  # by the driver: which part of a cell's attack, of how many
     last: bool  # by the driver: the trial ends with this report
 
@@ -70,6 +72,9 @@ class FitAsked(TypedDict):
     dataset: Text
     model: Text
     head: Text
+    training: NotRequired[SkipValidation[str]]
+    settings: NotRequired[SkipValidation[dict[str, Any]]]
+    identity: NotRequired[SkipValidation[dict[str, Any]]]
 
 
 class RanOn(TypedDict):
@@ -90,7 +95,11 @@ class RanOn(TypedDict):
 
 
 class FitMeasured(TypedDict):
-    """The result of a fit, without its weights. ran_on: older versions did not record it."""
+    """The result of a fit, without its weights. ran_on: older versions did not record it.
+
+    deterministic: whether all algorithms of its training were, which makes it repeatable on one
+    kind of device; the name of an operation for which there is none; False if not asked for.
+    """
 
     key: NotRequired[SkipValidation[str]]
     validation_accuracy: Share
@@ -99,20 +108,21 @@ class FitMeasured(TypedDict):
     examples_seen: NotRequired[SkipValidation[int]]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
+    deterministic: NotRequired[SkipValidation[bool | str]]
     seconds: Number
     ran_on: NotRequired[RanOn]
 
 
 class FitMade(FitMeasured):
-    """The same with its request. replaces_others: earlier weights that were attacked are gone."""
+    """The same with its request."""
 
     spec: FitAsked
-    replaces_others: NotRequired[SkipValidation[bool]]
 
 
 class FitRecord(FitMade):
-    """fits/<key>/fit.json"""
+    """fits/<key>/fit.json. replaces_others: earlier weights that were attacked are gone."""
 
+    replaces_others: NotRequired[SkipValidation[bool]]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -120,6 +130,7 @@ class Evaluation(TypedDict):
     """fits/<key>/on-<data set>-<digest>.json"""
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
     dataset: Text
     accuracy: Share
     examples: Count
@@ -129,10 +140,12 @@ class Replayed(TypedDict):
     """An entry of fits/<key>/transfer.json: ids of examples of one attack log.
 
     right_before: of these the fit is right on the original text; fooled: and wrong on the
-    perturbed one.
+    perturbed one. weights: the fit's. found_on: those of the fit that the log attacked.
     """
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
+    found_on: NotRequired[SkipValidation[str | None]]
     replayed: list[Count]
     right_before: list[Count]
     fooled: list[Count]
@@ -212,6 +225,64 @@ class Result(TypedDict):
     ran_on: NotRequired[list[Text]]
 
 
+class Tried(TypedDict, total=False):
+    """What a rehearsal tried on a worker (rehearsal.py).
+
+    seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
+    step_texts, step_tokens: as in `Rehearsed`. memory: bytes of the GPU that were used, of
+    memory_there. example_seconds, words, queries, victim_seconds: of one example.
+    """
+
+    what: Required[str]  # store, fit or attack
+    seconds: Required[float]
+    error: str
+    gpu_lost: bool
+    dataset: str
+    model: str
+    head: str
+    attack: str
+    device: str
+    step_texts: int
+    step_tokens: float
+    step_seconds: float
+    memory: int
+    memory_there: int
+    example_seconds: float
+    words: int
+    queries: int
+    victim_seconds: float
+
+
+class RehearsedAttack(TypedDict):
+    """seconds: of an example, in the mean. words: of its attacked text, in the mean."""
+
+    seconds: Number
+    words: Number
+
+
+class Rehearsed(TypedDict):
+    """What a rehearsal measured of one head of a model, on one device.
+
+    device: `cpu`, or the GPU's name. step_texts: texts of a training step (its batch), each of
+    step_tokens tokens with padding, without templates. attacks: by the attack's name.
+    """
+
+    dataset: Text
+    model: Text
+    head: Text
+    device: Text
+    step_texts: Count
+    step_tokens: Number
+    step_seconds: Number
+    attacks: NotRequired[dict[Text, RehearsedAttack]]
+
+
+class Rehearsal(TypedDict):
+    """rehearsals/<space>.json: figures of the last one."""
+
+    figures: list[Rehearsed]
+
+
 class Commit(TypedDict):
     commit: Text
     dirty: bool
@@ -258,6 +329,29 @@ class Driver(TypedDict):
     count: Count
     state: Literal["wanting", "holding"]
     progress: NotRequired[SkipValidation[dict[str, Any]]]
+
+
+class NodeHealth(TypedDict):
+    """An entry of nodes/<space>.json: how a sweep's trials ended on a node.
+
+    done: fits and attacks that ended well. died: processes, for unknown reasons; gpu_lost: because
+    their GPU could not be used. left_out: it gets no more cells.
+    """
+
+    node: Text
+    address: Text
+    done: Count
+    failed: Count
+    died: Count
+    gpu_lost: Count
+    left_out: bool
+    last_error: Text
+
+
+class Nodes(TypedDict):
+    """nodes/<space>.json: of the last sweep of a space."""
+
+    nodes: list[NodeHealth]
 
 
 @cache
@@ -308,10 +402,10 @@ def weights_name(fit: FitRecord) -> str:
     return str(fit["weights_sha256"][:16])
 
 
-def is_of_weights(record: ExampleRecord | Result, fit: FitRecord) -> bool:
-    """Whether an attacked example, or a result, belongs to the weights in the fit's record.
+def is_of_weights(record: ExampleRecord | Result | Evaluation | Replayed, fit: FitRecord) -> bool:
+    """Whether a record was made with the weights in the fit's record.
 
-    One that names no weights is from an older version: it does, unless they were replaced since.
+    One that names no weights is from an older version: it was, unless they were replaced since.
     """
     if "weights" not in record:
         return not fit.get("replaces_others", False)

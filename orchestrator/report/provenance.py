@@ -74,7 +74,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
     """What a cell's figures depend on, except its place in the grid, by dotted names."""
     cell, fit = result.cell, result.cell.fit
     return {
-        **{f"fit.{name}": value for name, value in fit.settings.model_dump().items()},
+        **{f"fit.{name}": value for name, value in fit.settings.identity().items()},
         **{
             f"training.{fit.training}.{name}": value
             for name, value in fit.training_entry.settings.items()

@@ -22,6 +22,7 @@ from search_spaces.errors import BadInput
 from search_spaces.yaml_file import dump
 from trainables import ran_on
 from trainables.assets import Assets
+from trainables.files import Files
 from trainables.records import (
     Environment,
     Evaluation,
@@ -136,7 +137,7 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
 
 
 def params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
+    settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
     digest = {"model_digest": cell.fit.model_digest[:16]}
     return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
@@ -260,8 +261,11 @@ def _source(
             "revision": hub.revision,
             "split": split,
         }
+    file = f"datasets/{name}/{split}.parquet"
+    if assets.url is not None:
+        return "local", {"uri": Files(assets.url).place(file)}
     folder = "trainables/embedded" if assets.source == "embedded" else assets.location
-    return "local", {"uri": f"{folder}/datasets/{name}/{split}.parquet"}
+    return "local", {"uri": f"{folder}/{file}"}
 
 
 def _rows(assets: Assets, name: str, data: Dataset, split: str) -> dict[str, int]:

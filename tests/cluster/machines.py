@@ -1,4 +1,4 @@
-"""Machines for the tests: network namespaces with sshd, each a host with an address of its own.
+"""Machines for the tests: network namespaces with a service, each a host with its own address.
 
 A host has a private /tmp, /dev/shm, /run and home, its own processes, and sees the rest of this
 machine's files read-only, so that it needs nothing installed. All hosts hang on one bridge. None
@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 NETWORK = "10.98.77"
-NEEDED = ("ip", "nsenter", "ps", "rsync", "setpriv", "ssh", "ssh-keygen", "sshd", "unshare")
+NAMESPACES = ("ip", "nsenter", "ps", "setpriv", "unshare")
+SSH = ("rsync", "ssh", "ssh-keygen", "sshd")
 
 INIT = """
 set -e
@@ -28,31 +30,40 @@ for folder in /root /tmp /dev/shm; do mount -t tmpfs -o mode=1777 host $folder; 
 for folder in $seen; do
   mkdir -p $folder; mount --bind /run/seen$folder $folder; mount -o remount,bind,ro $folder
 done
-mkdir /run/sshd
 chmod 700 /root
 hostname {name}
+cat > /root/.bashrc <<'END'
+{bashrc}
+END
+echo '. ~/.bashrc' > /root/.bash_profile
+{service}
+"""
+
+SSHD = """
+mkdir /run/sshd
 mkdir -m 700 /root/.ssh
 umask 077
 echo '{public_key}' > /root/.ssh/authorized_keys
 echo '{private_key}' > /run/sshd/key
 umask 022
-cat > /root/.bashrc <<'END'
-{bashrc}
-END
-echo '. ~/.bashrc' > /root/.bash_profile
 exec /usr/sbin/sshd -D -e -f /dev/null -h /run/sshd/key -o ListenAddress={address} \
   -o PasswordAuthentication=no -o PermitRootLogin=prohibit-password -o UsePAM=no \
   -o StrictModes=no -o PidFile=none -o MaxStartups=100
 """
 
 
-def missing() -> str | None:
-    """Why this machine cannot hold such hosts, or None where it can."""
+def missing(
+    service: Sequence[str] = SSH, packages: str = "iproute2, openssh-server, rsync"
+) -> str | None:
+    """Why this machine cannot hold such hosts, or None where it can.
+
+    service: the programs that the hosts' service needs. packages: Debian's, that have them.
+    """
     if os.geteuid() != 0:
         return "needs root, to make network namespaces"
-    absent = [tool for tool in NEEDED if shutil.which(tool) is None]
+    absent = [tool for tool in (*NAMESPACES, *service) if shutil.which(tool) is None]
     if absent:
-        return f"needs {', '.join(absent)} (Debian: iproute2, openssh-server, rsync)"
+        return f"needs {', '.join(absent)} (Debian: {packages})"
     probe = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False)
     return "may not make namespaces here" if probe.returncode else None
 
@@ -60,17 +71,19 @@ def missing() -> str | None:
 class Network:
     """A bridge, and the hosts plugged into it. A context manager: at its end nothing is left."""
 
+    up = "listening"  # what a host's service prints once it is up
+
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         """folder: for keys and logs. environment: what every login on every host has set."""
         self.folder = folder
         self.environment = environment
         self.prefix = f"t{os.getpid()}"
+        self.seen = [sys.base_prefix, sys.prefix, str(REPOSITORY)]  # all else in /tmp is hidden
         self.hosts: list[Host] = []
         self.numbers = itertools.count(1)
 
     def __enter__(self) -> "Network":
-        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "id")]
-        subprocess.run(keygen, check=True)
+        self.prepare()
         self.bridge = f"{self.prefix}-net"
         _ip("netns", "add", self.bridge)
         _ip("-n", self.bridge, "link", "add", "br0", "type", "bridge")
@@ -82,6 +95,16 @@ class Network:
             host.kill()
         for name in [host.namespace for host in self.hosts] + [self.bridge]:
             subprocess.run(["ip", "netns", "delete", name], check=False)
+
+    def prepare(self) -> None:
+        """Make what the hosts' service needs in the folder."""
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "id")]
+        subprocess.run(keygen, check=True)
+
+    def service(self, host: "Host") -> str:
+        """Shell commands that start a host's service, and last as long as the host."""
+        public_key = (self.folder / "id.pub").read_text().strip()
+        return SSHD.format(public_key=public_key, private_key=self.key, address=host.address)
 
     @property
     def key(self) -> str:
@@ -115,12 +138,10 @@ class Host:
             _ip("-n", self.namespace, "link", "set", device, "up")
         bashrc = [f"export {name}='{value}'" for name, value in network.environment.items()]
         script = INIT.format(
-            seen=f"{sys.base_prefix} {sys.prefix} {REPOSITORY}",
+            seen=" ".join(network.seen),
             name=self.name,
-            public_key=(network.folder / "id.pub").read_text().strip(),
-            private_key=network.key,
             bashrc="\n".join(bashrc),
-            address=self.address,
+            service=network.service(self),
         )
         isolate = "unshare --mount --pid --fork --kill-child --mount-proc --uts --ipc".split()  # noqa: SIM905
         die_with_us = ["setpriv", "--pdeathsig", "KILL"]
@@ -133,7 +154,7 @@ class Host:
         with self.process.stdin as stdin:
             stdin.write(script)
         deadline = time.monotonic() + 60
-        while "listening" not in self.log.read_text():
+        while network.up not in self.log.read_text():
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.1)
 
