@@ -383,6 +383,8 @@ def test_the_environment_lists_the_clusters_nodes(monkeypatch: pytest.MonkeyPatc
     on_a_gpu = {"CPU": 16.0, "GPU": 1.0, "accelerator_type:A10G": 1.0}
     there = [node("10.0.0.2", **on_a_gpu), node("10.0.0.1", memory=9.0), node("10.0.0.3", False)]
     monkeypatch.setattr(ray, "nodes", lambda: there)
+    assert nodes() == []
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     found = environment(nodes())["nodes"]
     assert found == [
         {"address": "10.0.0.1", "cpus": 0.0, "gpus": 0.0, "accelerator": ""},
