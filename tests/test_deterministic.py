@@ -98,7 +98,7 @@ def test_such_a_fit_begins_again_and_its_record_says_which(
 ) -> None:
     fit = with_loss("putting_loss")
     monkeypatch.setattr(fit_module, "SNAPSHOT_EVERY", 0.0)
-    monkeypatch.setattr(fit_module, "fresh_head", lambda fit, _: head_of(fit, tiny_bert, False))
+    monkeypatch.setattr(fit_module, "fresh_head", lambda fit, *_: head_of(fit, tiny_bert, False))
     monkeypatch.setattr(fit_module, "load_data", lambda *_: splits())
     store = Store(str(tmp_path))
     *reports, stored = fit_and_store(fit, store, ASSETS)

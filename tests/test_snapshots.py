@@ -219,7 +219,7 @@ def test_a_snapshot_of_another_fit_or_torch_counts_as_none(
 def tiny(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
     """A fit that `fit_and_store` makes with a tiny model and few rows."""
     fit = fit_of("mlp_ft", "standard")
-    monkeypatch.setattr(fit_module, "fresh_head", lambda fit, _: head_of(fit, tiny_bert, False))
+    monkeypatch.setattr(fit_module, "fresh_head", lambda fit, *_: head_of(fit, tiny_bert, False))
     monkeypatch.setattr(fit_module, "load_data", lambda *_: splits())
     return fit
 
@@ -342,8 +342,8 @@ def test_a_fit_that_another_process_stored_meanwhile_is_that_ones(
     with monkeypatch.context() as patch:
         fresh_head = fit_module.fresh_head
 
-        def drawn_on(fit: Fit, assets: Assets) -> Head:
-            head = fresh_head(fit, assets)
+        def drawn_on(fit: Fit, *where: Any) -> Head:
+            head = fresh_head(fit, *where)
             torch.rand(1)
             return head
 

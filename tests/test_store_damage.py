@@ -340,8 +340,8 @@ def test_of_weights_that_were_replaced_nothing_is_mixed_with_the_new_ones(
     store.merge_log(cell.log, {id: log[id] for id in sorted(log)[:-1]})
     fresh_head = fit_module.fresh_head
 
-    def drawn_on(fit: Any, assets: Assets) -> Any:
-        head = fresh_head(fit, assets)
+    def drawn_on(fit: Any, *where: Any) -> Any:
+        head = fresh_head(fit, *where)
         torch.rand(1)
         return head
 
