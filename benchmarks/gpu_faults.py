@@ -66,14 +66,13 @@ def cells(gpus: float, folder: Path) -> Seen:
 
 def equal_fits(gpus: float, folder: Path) -> Seen:
     """The same fits made in two processes: `main` compares the digests of their weights."""
-    from trainables.cell import fit_and_store
-    from trainables.fit import Fitted
+    from trainables.cell import StoredHead, fit_and_store
 
     store, made = Store(str(folder)), {}
     for cell in {cell.fit.key: cell for cell in planned(gpus, store)}.values():
         for each in fit_and_store(cell.fit, store, ASSETS, device_of(gpus)):
-            if isinstance(each, Fitted):
-                fit = store.read_fit(cell.fit.key)
+            if isinstance(each, StoredHead):
+                fit = each.record
                 made[cell.fit.key] = [fit["weights_sha256"], round(fit["seconds"], 2)]
     return {"made": made}
 

@@ -248,9 +248,10 @@ def test_the_masked_language_model_is_on_the_victims_device(
 
     monkeypatch.setattr(recipes, "build_attack", build)
     worker = Worker(Store(str(tmp_path)), Assets("embedded"))
-    monkeypatch.setattr(worker, "_head", lambda fit: SimpleNamespace(device="meta"))
+    victim = SimpleNamespace(weights="these", head=SimpleNamespace(device="meta"))
+    monkeypatch.setattr(worker, "_head", lambda fit: victim)
     with pytest.raises(Enough):
-        next(worker._attack_missing(cell, [], {}, []))
+        next(worker._attack_missing(cell, [], {}, [], "these"))
     with nullcontext() if fast else speed.off("bert_attack"):
         swap, _, _ = recipes.bert_attack(cell.attack_settings, "embedded", given[0])
     encoded = swap._encode_text("a good film")
