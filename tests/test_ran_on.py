@@ -270,6 +270,15 @@ def test_another_driver_is_no_other_device(tmp_path: Path) -> None:
     assert [row[2] for row in rows if row[0] == "fits"] == ["570.1.2", "580.65.06"]
 
 
+def test_a_fit_that_was_begun_on_another_device_is_not_as_one_that_was_not(tmp_path: Path) -> None:
+    results(tmp_path, lambda cell: A10G)
+    for path in tmp_path.glob("fits/*-mvp-*/fit.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "begun_on": [short(T4)]}))
+    for first, *_ in compared(results(tmp_path, None)):
+        assert "fitted on different devices" in first
+        assert f"of mvp on {short(A10G)}, begun on {short(T4)}" in first
+
+
 def test_seeds_on_different_devices_are_a_milder_warning(tmp_path: Path) -> None:
     """Both heads' fits of a seed were made on one device: their difference is not the device's."""
     found = results(tmp_path, lambda cell: T4 if cell.fit.seed else A10G, seeds=[0, 1])
@@ -383,6 +392,8 @@ def test_the_environment_lists_the_clusters_nodes(monkeypatch: pytest.MonkeyPatc
     on_a_gpu = {"CPU": 16.0, "GPU": 1.0, "accelerator_type:A10G": 1.0}
     there = [node("10.0.0.2", **on_a_gpu), node("10.0.0.1", memory=9.0), node("10.0.0.3", False)]
     monkeypatch.setattr(ray, "nodes", lambda: there)
+    assert nodes() == []
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     found = environment(nodes())["nodes"]
     assert found == [
         {"address": "10.0.0.1", "cpus": 0.0, "gpus": 0.0, "accelerator": ""},

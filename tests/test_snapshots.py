@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stores import A10G
 
 from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import Prompts
@@ -31,6 +32,7 @@ from trainables.files import StoreError
 from trainables.fit import Fitted, fine_tune
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
+from trainables.ran_on import line_of, ran_on, short
 from trainables.store import Store
 
 ASSETS = Assets("embedded")
@@ -162,6 +164,24 @@ def test_the_seconds_of_a_fit_are_those_of_all_its_processes(tiny_bert: Path) ->
     *_, fitted = fine_tune(whole.fit, whole.head(), splits(), None, whole.snapshots[-1])
     assert first["finished"] == 40 and isinstance(fitted, Fitted)
     assert fitted.record["seconds"] > 0.5 * whole.fitted.record["seconds"]
+
+
+def test_a_fit_that_goes_on_on_another_device_names_both(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it goes on from there once more, on the first device again."""
+    whole = made(fit_of("mlp_ft", "standard"), tiny_bert)
+    assert "begun_on" not in whole.fitted.record
+    here, kept = short(ran_on("cpu")), list[bytes]()
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "where_runs", lambda head: A10G)
+        steps = fine_tune(whole.fit, whole.head(), splits(), kept.append, whole.snapshots[2])
+        *_, fitted = steps
+        assert isinstance(fitted, Fitted) and fitted.record["begun_on"] == [here]
+        there = {**fitted.record, "ran_on": A10G}
+        assert line_of(there) == f"{short(A10G)}, begun on {here}"
+    *_, fitted = fine_tune(whole.fit, whole.head(), splits(), None, kept[0])
+    assert isinstance(fitted, Fitted) and fitted.record["begun_on"] == [short(A10G)]
 
 
 def test_a_fit_of_less_than_ten_minutes_keeps_no_snapshot(

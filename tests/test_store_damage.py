@@ -91,7 +91,7 @@ def sound(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "attacks" / second.log / "examples.jsonl").unlink()
     for record in list(records.values())[:2]:
         store.add_attacked(second.log, record)
-    example = Adversarial(1, 0, ("a fine film",), ("a dull film",))
+    example = Adversarial(1, 0, ("a fine film",), ("a dull film",), None)
     list(replay(first.fit, {first.log: [example]}, store, ASSETS))
     store.write_environment("damaged", {"versions": {"torch": "1"}})
     store.write_times("damaged", {"slots": 2})

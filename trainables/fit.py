@@ -31,6 +31,7 @@ from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
 from trainables.memory import free, is_out_of_memory, moved
+from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
 from trainables.snapshot import Training, resumed, taken
 from trainables.speed.optimizer import AdamW
@@ -132,6 +133,8 @@ def _train(
     keep: Callable[[bytes], None] | None,
 ) -> Iterator[TrialReport | Fitted]:
     settings = fit.settings
+    here = short(where_runs(head))
+    training.made_on = [*(place for place in training.made_on if place != here), here]
     kept = time.perf_counter()
     started = kept - training.seconds
     train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
@@ -179,6 +182,8 @@ def _train(
         "deterministic": training.deterministic,
         "seconds": time.perf_counter() - started,
     }
+    if others := training.made_on[:-1]:
+        record["begun_on"] = others
     yield Fitted(head, record)
 
 

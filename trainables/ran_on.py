@@ -12,7 +12,7 @@ from pathlib import Path
 from platform import machine
 from typing import Any
 
-from trainables.records import RanOn
+from trainables.records import FitMeasured, RanOn
 
 PROC = Path("/proc")
 CPU = "cpu"
@@ -56,6 +56,16 @@ def short(made: RanOn) -> str:
         device = f"{CPU} ({made.get('cpu') or 'unknown'}{counted})"
     products = "tf32" if made.get("tf32") else made.get("dtype", "float32")
     return f"{device}, torch {made['torch']}, {products}"
+
+
+def line_of(fit: FitMeasured) -> str:
+    """Where a fit was made, as `short`, and what it was begun on, if that was another device.
+
+    Empty if the fit is of a version that did not record it.
+    """
+    if "ran_on" not in fit:
+        return ""
+    return ", begun on ".join([short(fit["ran_on"]), *fit.get("begun_on", [])])
 
 
 def device_of(line: str) -> str:

@@ -99,6 +99,7 @@ class FitMeasured(TypedDict):
 
     deterministic: whether all algorithms of its training were, which makes it repeatable on one
     kind of device; the name of an operation for which there is none; False if not asked for.
+    begun_on: other devices that it was trained on before it was interrupted (ran_on.py, `short`).
     """
 
     key: NotRequired[SkipValidation[str]]
@@ -111,6 +112,7 @@ class FitMeasured(TypedDict):
     deterministic: NotRequired[SkipValidation[bool | str]]
     seconds: Number
     ran_on: NotRequired[RanOn]
+    begun_on: NotRequired[list[Text]]
 
 
 class FitMade(FitMeasured):

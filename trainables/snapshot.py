@@ -31,7 +31,7 @@ class Training:
     best: the best weights. at_once: examples in one pass. deterministic: see FitMeasured.
     since_best: evaluations without a better accuracy. steps: batches trained on, which is the place
     in the data. seen: examples trained on. losses: since the last evaluation. seconds: before the
-    snapshot that it goes on from.
+    snapshot that it goes on from. made_on: the devices that it was trained on (ran_on.py, `short`).
     """
 
     best: dict[str, Tensor]
@@ -44,6 +44,7 @@ class Training:
     losses: list[float] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
     seconds: float = 0.0
+    made_on: list[str] = field(default_factory=list)
 
     def trained(self, loss: float, examples: int) -> None:
         """Note a step."""

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from orchestrator.plan.cost_model import CPU, threads
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import FitSettings
+from trainables import ran_on
 from trainables.records import FitRecord, Rehearsed, Result
 
 NO_TIME = {"learning_rate", "weight_decay"}  # settings that do not decide how long a fit takes
@@ -111,9 +112,7 @@ def device_of(record: Mapping[str, Any]) -> str | None:
     made = record.get("ran_on")
     if isinstance(made, Mapping):
         return str(made.get("device", CPU))
-    lines = [made] if isinstance(made, str) else made or []
-    devices = {str(line).rpartition(", torch ")[0] or str(line) for line in lines}
-    kinds = {CPU if name.startswith(f"{CPU} (") else name for name in devices}
+    kinds = {ran_on.device_of(line) for line in made or ()}
     return CPU if not kinds else next(iter(kinds)) if len(kinds) == 1 else None
 
 

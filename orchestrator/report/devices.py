@@ -9,15 +9,14 @@ from collections.abc import Iterable
 
 from orchestrator.report.results import CellResult, Results, fits, name_of
 from orchestrator.report.tables import Entry, Table
-from trainables.ran_on import short
+from trainables.ran_on import line_of
 
 UNKNOWN = "not recorded"
 
 
 def fitted_on(result: CellResult) -> str:
     """The place of a cell's fit; UNKNOWN if it has none."""
-    place = result.fit.get("ran_on")
-    return UNKNOWN if place is None else short(place)
+    return line_of(result.fit) or UNKNOWN
 
 
 def places(cells: Iterable[CellResult]) -> tuple[Counter[str], Counter[str]]:
@@ -64,7 +63,7 @@ def warnings(cells: Iterable[CellResult]) -> list[str]:
             if apart
             else "fits were made on different devices, those of one data set, model and seed on one"
         )
-        lines.append(f"Warning: {what}. {shown}.")
+        lines.append(f"Warning: {what}. Fits: {shown}.")
     examples = places(cells)[1]
     if len(examples.keys() - {UNKNOWN}) > 1:
         lines.append(

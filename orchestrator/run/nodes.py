@@ -99,9 +99,11 @@ def check_room_on_nodes(needs: Resources) -> None:
 
 
 def nodes() -> list[Node]:
-    """The living nodes of the cluster; Ray must be connected."""
+    """The living nodes of the cluster that Ray is connected to; none where it is not."""
+    import ray
+
     found: list[Node] = []
-    for node in _alive().values():
+    for node in _alive().values() if ray.is_initialized() else ():
         has = node["Resources"]
         kinds = [name.partition(":")[2] for name in has if name.startswith("accelerator_type:")]
         found.append(

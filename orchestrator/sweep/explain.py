@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.plan.plan import Plan, PlannedCell
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput, nearest
-from trainables.ran_on import short
+from trainables.ran_on import line_of
 from trainables.store import Store
 
 
@@ -66,7 +66,7 @@ def _made(cell: Cell, store: Store) -> Iterator[str]:
         more = [f"driver {driver}"] if driver else []
         if said is not None:
             more.append(f"deterministic: {said if isinstance(said, str) else str(said).lower()}")
-        yield f"its fit was made on {', '.join([short(fit['ran_on']), *more])}"
+        yield f"its fit was made on {', '.join([line_of(fit), *more])}"
     attacked = Counter(r.get("ran_on", "") for r in store.attacked(cell.log).values())
     for place in sorted(attacked.keys() - {""}):
         yield f"{attacked[place]} of its attack's examples were made on {place}"

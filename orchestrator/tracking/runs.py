@@ -130,7 +130,7 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
         "attack_device": "; ".join(sorted({ran_on.device_of(line) for line in lines})),
     }
     if "ran_on" in fit:
-        made |= {"fit_ran_on": ran_on.short(fit["ran_on"]), "fit_device": fit["ran_on"]["device"]}
+        made |= {"fit_ran_on": ran_on.line_of(fit), "fit_device": fit["ran_on"]["device"]}
     if (said := fit.get("deterministic")) is not None:
         made["fit_deterministic"] = said if isinstance(said, str) else str(said).lower()
     return {name: text[:LONGEST_NOTE] for name, text in made.items() if text}
