@@ -73,7 +73,7 @@ def attack_digest(cell: Cell, head: Any) -> str:
         Victim(head),
         {**cell.attack_settings, **FEWER.get(cell.attack, {})},
         cell.attack_resources,
-        masked_language_model(cell.attack_resources),
+        masked_language_model(cell.attack_resources, head.device),
         columns,
         attacked,
     )

@@ -16,6 +16,7 @@ import shutil
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -36,7 +37,7 @@ from trainables.heads.base import Head, HeadSpec
 from trainables.speed.optimizer import AdamW
 from trainables.training.standard import standard_loss
 
-MODELS, HEADS, DATASET = ("bert", "roberta", "gpt2"), ("mlp_ft", "mvp"), "ag_news"
+MODELS, HEADS, DATASET, LONG = ("bert", "roberta", "gpt2"), ("mlp_ft", "mvp"), "ag_news", "boolq"
 ATTACKS = ("textfooler", "textbugger", "bert_attack", "misspellings")
 STEPS = 20  # of the two fits that are compared
 BATCH, MAX_LENGTH = 8, 512
@@ -72,9 +73,11 @@ class Bench:
         if self.device == "cuda":
             torch.cuda.synchronize()
 
-    def head(self, model: str, name: str, device: str | None = None) -> Head:
+    def head(
+        self, model: str, name: str, device: str | None = None, dataset: str = DATASET
+    ) -> Head:
         catalog = Catalog()
-        data, entry = catalog.dataset(DATASET), catalog.head(name)
+        data, entry = catalog.dataset(dataset), catalog.head(name)
         language_model = catalog.model(f"{model}-embedded")
         prompts = prompts_of(data, entry, language_model)
         torch.manual_seed(0)
@@ -92,7 +95,7 @@ class Bench:
 def write_model(folder: Path, model: str, small: bool) -> None:
     """A model's configuration at base size, with the packaged tokenizer and no weights."""
     shutil.copytree(EMBEDDED / model, folder, dirs_exist_ok=True)
-    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").unlink(missing_ok=True)
     layers, width = (2, 96) if small else (12, 768)
     config = AutoConfig.from_pretrained(EMBEDDED / model)
     config.vocab_size = max(config.vocab_size, 200 if small else 50265)
@@ -146,17 +149,46 @@ def look_at_scores(bench: Bench, rows: Splits, model: str, name: str) -> None:
 
 
 def look_at_equal_fits(bench: Bench, rows: Splits, model: str, name: str) -> None:
-    ends = []
-    for _ in range(2):
-        head = bench.head(model, name)
-        optimizer = AdamW(head, 1e-4, 0.01)
-        torch.manual_seed(1)
-        for number in range(STEPS):
-            step(head, optimizer, list(rows.train[BATCH * number : BATCH * (number + 1)]))
-        optimizer.settle()
-        ends.append(head.snapshot())
-    equal = all(torch.equal(ends[0][weight], ends[1][weight]) for weight in ends[0])
-    bench.say(model=model, head=name, steps=STEPS, two_equal_fits_are_equal=equal)
+    """Two equal fits, with and without deterministic algorithms: equal bits, and at what cost?"""
+    for deterministic in (False, True):
+        with deterministic_algorithms(deterministic), warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            ends, milliseconds = [], 0.0
+            for _ in range(2):
+                head = bench.head(model, name, dataset=LONG)
+                optimizer = AdamW(head, 1e-4, 0.01)
+                torch.manual_seed(1)
+                bench.wait()
+                began = time.perf_counter()
+                for number in range(STEPS):
+                    step(head, optimizer, list(rows.train[BATCH * number : BATCH * (number + 1)]))
+                bench.wait()
+                milliseconds = 1e3 * (time.perf_counter() - began) / STEPS
+                optimizer.settle()
+                ends.append(head.snapshot())
+        different = [
+            weight for weight in ends[0] if not torch.equal(ends[0][weight], ends[1][weight])
+        ]
+        bench.say(
+            model=model,
+            head=name,
+            dataset=LONG,
+            deterministic_algorithms=deterministic,
+            steps=STEPS,
+            step_ms=round(milliseconds, 1),
+            two_equal_fits_are_equal=not different,
+            weights_that_differ=len(different),
+            warnings=sorted({str(one.message)[:200] for one in said}),
+        )
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
@@ -196,7 +228,7 @@ def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
             Victim(head),
             attack_settings(entry, data, "mvp", "embedded"),
             "embedded",
-            masked_language_model("embedded"),
+            masked_language_model("embedded", head.device),
             data.columns,
             data.attacked,
         )
@@ -219,8 +251,10 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.small)
     prepare_textattack("embedded")
-    data = Catalog().dataset(DATASET)
-    rows = load_splits(DATASET, data, Assets("embedded").dataset_files(DATASET, data))
+    rows, long_rows = (
+        load_splits(name, data, Assets("embedded").dataset_files(name, data))
+        for name, data in ((name, Catalog().dataset(name)) for name in (DATASET, LONG))
+    )
     name = torch.cuda.get_device_name() if bench.device == "cuda" else "cpu"
     bench.say(device=name, torch=torch.__version__)
     with tempfile.TemporaryDirectory() as folder:
@@ -230,7 +264,7 @@ def main() -> None:
         for model in MODELS:
             for head in HEADS:
                 look_at_scores(bench, rows, model, head)
-                look_at_equal_fits(bench, rows, model, head)
+                look_at_equal_fits(bench, long_rows, model, head)
                 take_times(bench, rows, model, head)
         for head in HEADS:
             take_times_of_attacks(bench, rows, head)

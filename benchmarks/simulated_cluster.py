@@ -8,10 +8,10 @@ waiting. The cluster starts pending trials in the order in which they were hande
 random node with room, as Ray does, whatever the searcher expects. Starting a trial takes no time
 here.
 
-Durations are drawn, seeded, from what fits and attacks cost on one GPU in the paper's setting: a
-mean by model, data set and head (fits; 10 minutes to 6 hours) or by model, data set and attack
-(attacks; 2 minutes to 2 hours), times a log-normal factor (sigma 0.3) that the searcher does not
-know. It knows the rates of a sweep with one seed, drawn in the same way, as if read from a store.
+Durations are drawn, seeded: what the model of cost expects of a fit or an attack on one GPU
+(orchestrator/plan/cost_model.py; nothing is measured), times a log-normal factor (sigma 0.3) that
+the searcher does not know. It knows the rates of a sweep with one seed, drawn in the same way, as
+if read from a store.
 
 The bound is the larger of two: total work divided by all slots, for the scarcer resource; and the
 longest fit plus the smallest part that an attack on it is divided into. No schedule is shorter; the
@@ -28,28 +28,25 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator.plan.costs import Costs
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.rates import Rates, attack_task, fit_task
 from orchestrator.run.cells import PENDING_ON_A_CLUSTER
 from orchestrator.run.schedule import SMALLEST_PART, FitFirst
-from orchestrator.run.slots import Shape, shape
+from orchestrator.run.slots import Held, Room, Shape, shape
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Part
 from trainables.store import Store
 
-MINUTE, HOUR = 60.0, 3600.0
-FIT_MINUTES = {"sst2": 60, "ag_news": 90, "boolq": 45, "mrpc": 15, "dbpedia_14": 150}
-ATTACK_MINUTES = {"textfooler": 30, "textbugger": 18, "bert_attack": 60, "misspellings": 6}
-ATTACK_FACTORS = {"sst2": 0.4, "ag_news": 1.0, "boolq": 1.6, "mrpc": 0.7, "dbpedia_14": 1.0}
-HEAD_FACTORS = {"mvp": 2.0, "lpft_sparse": 1.2, "lpft_dense": 1.2}
-MODEL_FACTORS = {"gpt2": 1.2}
+HOUR = 3600.0
 SIGMA = 0.3
 
 
@@ -83,8 +80,8 @@ class Outcome:
     peak_memory: float
 
 
-def gpu_nodes(count: int, cpus: int = 16) -> list[Shape]:
-    return [(cpus, 1)] * count
+def gpu_nodes(count: int, cpus: int = 16, gpus: int = 1) -> list[Shape]:
+    return [(cpus, gpus)] * count
 
 
 SEEDS = 100  # 30,000 cells
@@ -97,6 +94,9 @@ CASES = [
     Case("16 GPUs", gpu_nodes(16), SEEDS),
     Case("64 GPUs", gpu_nodes(64), SEEDS),
     Case("256 GPUs", gpu_nodes(256), SEEDS),
+    Case("2 nodes of 8 GPUs", gpu_nodes(2, 192, 8), SEEDS),
+    Case("2 nodes of 8 GPUs, a third of one an attack", gpu_nodes(2, 192, 8), 20, attack_gpus=0.33),
+    Case("8 nodes of 8 GPUs, each lost once a day", gpu_nodes(8, 192, 8), SEEDS, lifetime=24),
     Case("16 GPUs and 512 more CPUs", [*gpu_nodes(16, 8), *[(16, 0)] * 32], 20, attack_gpus=0),
     Case("64 GPUs, each lost once a day", gpu_nodes(64), 20, lifetime=24),
 ]
@@ -105,21 +105,8 @@ SMALL = [
     Case("16 GPUs", gpu_nodes(16), 3),
     Case("4 GPUs and 128 more CPUs", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 3, attack_gpus=0),
     Case("16 GPUs, each lost once a day", gpu_nodes(16), 3, lifetime=24),
+    Case("2 nodes of 8 GPUs, each lost once a day", gpu_nodes(2, 192, 8), 3, lifetime=24),
 ]
-
-
-def expected_fit(cell: Cell) -> float:
-    """Mean seconds of a cell's fit."""
-    fit = cell.fit
-    factor = HEAD_FACTORS.get(fit.head, 1.0) * MODEL_FACTORS.get(fit.model, 1.0)
-    return FIT_MINUTES[fit.dataset] * factor * MINUTE
-
-
-def expected_attack(cell: Cell) -> float:
-    """Mean seconds of a cell's attack."""
-    fit = cell.fit
-    factor = ATTACK_FACTORS[fit.dataset] * MODEL_FACTORS.get(fit.model, 1.0)
-    return ATTACK_MINUTES[cell.attack] * factor * MINUTE
 
 
 def drawn(mean: float, key: str) -> float:
@@ -129,24 +116,25 @@ def drawn(mean: float, key: str) -> float:
     return mean * random.Random(seed).lognormvariate(-SIGMA * SIGMA / 2, SIGMA)
 
 
-def plan_of(case: Case) -> tuple[Plan, float]:
-    """The case's grid, planned for an empty store with known rates; and how long planning took."""
+def plan_of(case: Case) -> tuple[Plan, Costs, float]:
+    """The case's grid, planned for an empty store with known rates; what each cell costs in the
+    mean; and how long planning took."""
     started = time.perf_counter()
     space = load(
         "paper", sets=[f"resources.attack.gpus={case.attack_gpus}"], seeds=list(range(case.seeds))
     )
     with tempfile.TemporaryDirectory() as store:
         plan = make_plan(space, Assets("hub", local_only=True), Store(store), provisional=True)
-    seconds = time.perf_counter() - started
-    for cell in plan.todo:
-        fit = cell.fit
-        if fit.seed == 0:
-            axes = {"dataset": fit.dataset, "model": fit.model, "head": fit.head}
-            plan.rates.add_fit(axes, drawn(expected_fit(cell), f"earlier {fit.key}"))
-            took = drawn(expected_attack(cell), f"earlier {cell.key}")
-            metrics = {"num_examples": cell.examples, "attack_seconds": took}
-            plan.rates.add_attack({**axes, "attack": cell.attack, "metrics": metrics})
-    return plan, seconds
+        expected, rates = plan.costs, Rates()
+        for cell in plan.todo:
+            if cell.fit.seed == 0:
+                took = drawn(expected.of(cell, "fit").seconds, f"earlier {cell.fit.key}")
+                rates.add_fit(fit_task(cell.fit), expected.device(cell, "fit"), took)
+                took = drawn(expected.of(cell, "attack").seconds, f"earlier {cell.key}")
+                each = took / cell.examples
+                rates.add_examples(attack_task(cell), expected.device(cell, "attack"), each)
+    plan = replace(plan, costs=Costs(lambda: rates, expected.sizes))
+    return plan, expected, time.perf_counter() - started
 
 
 @dataclass
@@ -163,23 +151,25 @@ class Trial:
     shape: Shape
     left: float = 0.0
     node: int = -1
+    held: Held | None = None
     began: float = 0.0
 
 
 class Cluster:
     """Runs what a searcher hands out, in simulated seconds."""
 
-    def __init__(self, case: Case, plan: Plan) -> None:
-        self.case = case
+    def __init__(self, case: Case, plan: Plan, expected: Costs) -> None:
+        self.case, self.expected = case, expected
         self.draw = random.Random(case.name)
         self.now = 0.0
         self.up = dict(enumerate(case.nodes))
-        self.free = dict(self.up)
+        self.free = {node: Room.on(size) for node, size in self.up.items()}
         self.events: list[tuple[float, int, str, Any]] = []
         self.count = 0
         self.trials: dict[str, Trial] = {}
         self.pending: list[str] = []
         self.attacks_left: dict[str, float] = {}  # of cells whose attack was begun
+        self.parts_left: dict[tuple[str, Part], float] = {}
         self.busy = [0.0, 0.0]  # CPU and GPU seconds
         self.capacity: list[tuple[float, float, float]] = []  # from when on: CPUs and GPUs
         self.fits_run: list[str] = []
@@ -214,7 +204,8 @@ class Cluster:
             if what == "lost":
                 self._lose(which)
             elif what == "back":
-                self.up[which] = self.free[which] = self.case.nodes[which]
+                self.up[which] = self.case.nodes[which]
+                self.free[which] = Room.on(self.up[which])
                 self._later(self._lifetime(), "lost", which)
                 self._note_capacity()
             elif which in self.trials and self.trials[which].began == what[1]:
@@ -256,25 +247,24 @@ class Cluster:
         self.pending = still
 
     def _start(self, name: str, trial: Trial) -> bool:
-        cpus, gpus = trial.shape
-        room = [n for n, free in self.free.items() if free[0] >= cpus and free[1] >= gpus - 1e-9]
-        if not room:
-            return False
-        trial.node = self.draw.choice(room)
-        free = self.free[trial.node]
-        self.free[trial.node] = (free[0] - cpus, free[1] - gpus)
-        self._work(name, trial)
-        return True
+        for node in self.draw.sample(list(self.free), len(self.free)):
+            if (held := self.free[node].take(trial.shape)) is not None:
+                trial.node, trial.held = node, held
+                self._work(name, trial)
+                return True
+        return False
 
     def _work(self, name: str, trial: Trial) -> None:
         """Begin what the trial is to do next: its fit or its attack."""
         cell = trial.cell
         if trial.phase == "fit":
-            trial.left = drawn(expected_fit(cell), cell.fit.key)
+            trial.left = drawn(self.expected.of(cell, "fit").seconds, cell.fit.key)
         else:
-            whole = drawn(expected_attack(cell), cell.key)
+            whole = drawn(self.expected.of(cell, "attack").seconds, cell.key)
             left = self.attacks_left.setdefault(cell.key, whole)
-            trial.left = left if trial.part is None else whole / trial.part.of
+            if trial.part is not None:
+                left = self.parts_left.setdefault((cell.key, trial.part), left / trial.part.of)
+            trial.left = max(left, 0.0)
         trial.began = self.now
         self._later(trial.left, ("done", self.now), name)
 
@@ -290,12 +280,17 @@ class Cluster:
                 return
             result = {"phase": "attack", "fit_done": True}
         else:
-            self.attacks_left[trial.cell.key] -= trial.left
+            self._attacked(trial, trial.left)
             if trial.part is None:
                 self.cells_run.append(trial.cell.key)
             result = {"phase": "done"}
         self._stop(name)
         self._tell(lambda: self.searcher.on_trial_complete(name, result))
+
+    def _attacked(self, trial: Trial, seconds: float) -> None:
+        self.attacks_left[trial.cell.key] -= seconds
+        if trial.part is not None:
+            self.parts_left[trial.cell.key, trial.part] -= seconds
 
     def _lose(self, node: int) -> None:
         """A node is lost: its fits restart from the beginning, its attacks continue."""
@@ -304,7 +299,7 @@ class Cluster:
             if trial.node == node:
                 self._count_busy(trial)
                 if trial.phase == "attack":
-                    self.attacks_left[trial.cell.key] -= self.now - trial.began
+                    self._attacked(trial, self.now - trial.began)
                 self._stop(name)
                 self.searcher.on_trial_complete(name, error=True)
         del self.up[node], self.free[node]
@@ -313,8 +308,8 @@ class Cluster:
 
     def _stop(self, name: str) -> None:
         trial = self.trials.pop(name)
-        free = self.free[trial.node]
-        self.free[trial.node] = (free[0] + trial.shape[0], free[1] + trial.shape[1])
+        if trial.held is not None:
+            self.free[trial.node].give_back(trial.held)
 
     def _count_busy(self, trial: Trial) -> None:
         for which in (0, 1):
@@ -345,14 +340,14 @@ class Cluster:
 
 def simulate(case: Case) -> tuple[Outcome, Cluster]:
     """Plan and run a case."""
-    plan, planning_seconds = plan_of(case)
-    cluster = Cluster(case, plan)
+    plan, expected, planning_seconds = plan_of(case)
+    cluster = Cluster(case, plan, expected)
     cluster.run()
     work = [0.0, 0.0]
     chains: dict[str, tuple[float, float]] = {}
     for cell in plan.todo:
-        fit = drawn(expected_fit(cell), cell.fit.key)
-        attack = drawn(expected_attack(cell), cell.key)
+        fit = drawn(expected.of(cell, "fit").seconds, cell.fit.key)
+        attack = drawn(expected.of(cell, "attack").seconds, cell.key)
         smallest = attack * SMALLEST_PART / cell.examples
         first = cell.fit.key not in chains
         for which in (0, 1):

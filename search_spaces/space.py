@@ -61,6 +61,13 @@ class FitSettings(Written):
     )
     evaluate_every: int = Field(8000, ge=1, description="in training examples seen, for every head")
     patience: int = Field(10, ge=1, description="in evaluations without a better accuracy")
+    deterministic: bool = Field(
+        True, description="on a GPU, use algorithms that give the same bits each time, if slower"
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that a fit depends on; `deterministic` only where it is false."""
+        return self.model_dump(exclude={"deterministic"} if self.deterministic else None)
 
 
 class AttackSettings(Written):
@@ -87,7 +94,19 @@ class PhaseResources(Written):
     """What one trial holds while in a phase. CPUs are also the number of threads torch may use."""
 
     cpus: int = Field(1, ge=1)
-    gpus: float = Field(0, ge=0)
+    gpus: float = Field(0, ge=0, allow_inf_nan=False)
+
+    @field_validator("gpus")
+    @classmethod
+    def _as_ray_divides_them(cls, gpus: float) -> float:
+        if gpus > 1 and gpus != int(gpus):
+            raise ValueError(
+                f"{gpus:g} GPUs: a trial holds a share of one GPU or a whole number of them; "
+                f"give at most 1, or {int(gpus)} or {int(gpus) + 1}"
+            )
+        if 0 < gpus < 1e-4:
+            raise ValueError(f"{gpus:g} of a GPU is less than Ray counts; give 0, or at least 1e-4")
+        return gpus
 
 
 class Resources(Written):

@@ -367,10 +367,26 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         listening.shutdown()
 
 
-# TensorFlow is not installed here: this stands for `tensorflow_hub.load` of a local folder.
+# TensorFlow is not installed here: these stand for what is called of it, and for
+# `tensorflow_hub.load` of a local folder.
+TENSORFLOW = """
+calls = []
+
+class config:
+    set_visible_devices = lambda *given: calls.append(["set_visible_devices", *given])
+
+    class threading:
+        set_intra_op_parallelism_threads = lambda count: calls.append(
+            ["set_intra_op_parallelism_threads", count]
+        )
+        set_inter_op_parallelism_threads = lambda count: calls.append(
+            ["set_inter_op_parallelism_threads", count]
+        )
+"""
 TENSORFLOW_HUB = """
 import os
 import numpy as np
+import tensorflow
 
 class Encoded:
     def __init__(self, count):
@@ -379,6 +395,7 @@ class Encoded:
         return np.ones((self.count, 4), dtype=np.float32)
 
 def load(handle):
+    tensorflow.calls.append(["load", handle])
     assert os.path.isfile(os.path.join(handle, "saved_model.pb")), f"would download {handle}"
     return lambda sentences: {"outputs": Encoded(len(sentences))}
 """
@@ -461,6 +478,7 @@ def test_attacks_read_textattacks_own_resources_from_a_fetched_folder(
     assert command.main(["fetch", "--space", paper_like, "--to", str(folder)]) == 0
     before = sorted(folder.rglob("*"))
     (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "tensorflow.py").write_text(TENSORFLOW)
     (tmp_path / "modules" / "tensorflow_hub.py").write_text(TENSORFLOW_HUB)
     done = run(
         "sweep", "--space", paper_like, "--assets", str(folder),

@@ -449,7 +449,7 @@ def test_an_encoder_that_once_could_not_be_loaded_is_tried_again_in_the_next_cel
         raise OSError("the file is gone for a moment")
 
     with monkeypatch.context() as patched:
-        patched.setattr(similarity, "EmbeddedSentenceEncoder", gone)
+        patched.setattr(similarity, "sentence_encoder", gone)
         attack = attack_of("misspellings", LettersHead(("a good story",)), ["first"], "first")
         assert run(attack, ("a good story",))["similarity"] is None
     assert run(attack, ("a good story",))["similarity"] is not None

@@ -1,5 +1,6 @@
 """The cluster files that ship: valid except for what the user sets; invalid ones are refused."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,16 @@ import yaml
 from aws_account import AWS, OWNED, SET, filled_in, make_home
 
 from orchestrator.cluster.__main__ import main
+from orchestrator.cluster.sizes import estimate
+from search_spaces.catalog import PACKAGED
+from search_spaces.space import load
 
+# 225 fits are those of 5 data sets, 3 seeds, 6 heads on two models and 3 on GPT-2.
+ESTIMATED = {
+    "paper": "225 fits, 110 GB of weights in the store; 5.7 GB of models and data on each machine",
+    "embedded": "105 fits, 1.3 GB of weights in the store; 0.0 GB of models and data on each "
+    "machine",
+}
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -55,9 +65,11 @@ def test_a_file_with_all_set_is_right(
 ) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text(filled_in(file))
-    assert check(own, capsys, "--space", space) == (
-        0, [], f"{own}: nothing wrong; store: {store}\n",
-    )  # fmt: skip
+    code, lines, out = check(own, capsys, "--space", space)
+    assert (code, lines) == (0, [])
+    nothing_wrong, estimated = out.splitlines()
+    assert nothing_wrong == f"{own}: nothing wrong; store: {store}"
+    assert estimated == f"{space}, estimated: {ESTIMATED[space]}"
 
 
 def node(config: dict[str, Any], name: str = "gpu_spot") -> dict[str, Any]:
@@ -75,6 +87,45 @@ def small_nodes(config: dict[str, Any]) -> None:
 def store_is(url: str) -> Change:
     line = f'echo "export SWEEP_STORE={url}" >> ~/.bashrc'
     return lambda config: config.update(head_setup_commands=[line])
+
+
+def pip_installs(*extras: str, key: str = "setup_commands") -> Change:
+    """The file installs these extras alone, in commands of a kind."""
+
+    def change(config: dict[str, Any]) -> None:
+        commands = config["setup_commands"]
+        (line,) = [line for line in commands if ".venv/bin/pip install" in line]
+        commands.remove(line)
+        installs = line.replace("[embedded,textattack,cluster]", f"[{','.join(extras)}]")
+        config[key] = [installs, *config.get(key, [])]
+
+    return change
+
+
+def without_node(config: dict[str, Any]) -> None:
+    for key in ("setup_commands", "worker_setup_commands"):
+        config[key] = [line for line in config.get(key, []) if "cluster node" not in line]
+
+
+def node_for(space: str) -> Change:
+    def change(config: dict[str, Any]) -> None:
+        without_node(config)
+        config["worker_setup_commands"] = [f"python -m orchestrator.cluster node --space {space}"]
+
+    return change
+
+
+def disk(gib: int) -> Change:
+    mapping = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": gib}}
+    return lambda config: node(config).update(BlockDeviceMappings=[mapping])
+
+
+def machine(name: str, **resources: int) -> Change:
+    def change(config: dict[str, Any]) -> None:
+        node(config).update(InstanceType=name)
+        config["available_node_types"]["gpu_spot"]["resources"] = resources
+
+    return change
 
 
 WRONG: list[tuple[Path, Change, str]] = [
@@ -130,6 +181,26 @@ WRONG: list[tuple[Path, Change, str]] = [
     (OWNED, lambda c: c.update(setup_commands=[]), "`mountpoint -q /FOLDER` in setup_commands"),
     (OWNED, store_is("/sharedother/results"), "a folder that machines do not share"),
     (OWNED, lambda c: c["auth"].update(ssh_private_key="~/.ssh/none"), "there is no ~/.ssh/none"),
+    (
+        AWS,
+        pip_installs("embedded", "cluster"),
+        "the extra `textattack` on the head or on the workers, which paper's attacks need: write "
+        "'.[cluster,textattack]'",
+    ),
+    (OWNED, pip_installs("textattack"), "do not install the extra `cluster` on the head or"),
+    (AWS, without_node, "no command asks each machine for TensorFlow and a GPU that torch can use"),
+    (OWNED, without_node, "cluster node --space paper"),
+    (AWS, node_for("embedded"), "no command asks each machine for TensorFlow and a GPU that torch"),
+    (AWS, node_for("papre"), "unknown space 'papre'"),
+    (AWS, disk(30), "gpu_spot: a disk of 30 GiB is too small: the image and packages take about"),
+    (
+        AWS,
+        lambda c: c["setup_commands"].append("uv venv --python 3.13 .venv"),
+        "`python 3.13`: Python 3.13 is not",
+    ),
+    (AWS, machine("p3.2xlarge", CPU=8, GPU=1), "for CUDA 13, which knows the V100 of p3.2xlarge"),
+    (AWS, machine("g5.2xlarge", CPU=16, GPU=1), "promise 16 CPUs, and g5.2xlarge has 8"),
+    (AWS, machine("g5.16xlarge", CPU=64, GPU=4), "promise 4 GPUs, and g5.16xlarge has 1"),
 ]  # fmt: skip
 
 
@@ -145,6 +216,102 @@ def test_what_is_wrong_is_said_in_a_line(
     assert (code, out) == (2, "")
     assert [line for line in lines if message in line], lines
     assert len(lines) <= 2, "one mistake is not to be said in many lines"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: pip_installs("embedded", "cluster", "textattack")(c),
+        lambda c: c.update(setup_commands=[]),  # an image has all of it
+        machine("g5.12xlarge", CPU=48, GPU=4),
+        machine("p4d.24xlarge", CPU=96, GPU=8),
+        disk(100),
+        node_for("'paper'"),
+    ],
+)
+def test_other_files_that_could_run_the_space_are_right(
+    change: Change, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load(filled_in(AWS))
+    change(config)
+    own = tmp_path / "mine.yaml"
+    own.write_text(yaml.safe_dump(config))
+    assert check(own, capsys, "--space", "paper")[:2] == (0, [])
+
+
+def test_an_extra_for_the_head_alone_is_not_on_the_workers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = yaml.safe_load(filled_in(AWS))
+    more = "cd ~/robustness-sweep && .venv/bin/pip install -e '.[textattack]'"
+    pip_installs("embedded", "cluster")(config)
+    config["head_setup_commands"].append(more)
+    own = tmp_path / "mine.yaml"
+    own.write_text(yaml.safe_dump(config))
+    code, (line,), _ = check(own, capsys, "--space", "paper")
+    assert code == 2 and "do not install the extra `textattack` on the workers, which" in line
+    assert check(own, capsys)[:2] == (0, [])  # the embedded space needs no TensorFlow
+
+
+def test_a_store_without_room_for_the_weights_is_said_before_ray_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(filled_in(OWNED))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50e9))
+    code, (line,), _ = check(own, capsys, "--space", "paper", "--ray-address", "auto")
+    assert code == 2
+    assert "/shared/results: 50.0 GB are free, and the weights of 225 fits take about 109.8 GB" in (
+        line
+    )
+
+
+def test_models_and_data_of_unknown_size_are_named(tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog"
+    for axis, name, entry in (
+        ("models", "mine", {"about": "A model.", "hub": "me/mine"}),
+        ("datasets", "sst2", {**yaml.safe_load((PACKAGED / "datasets/sst2.yaml").read_text())}),
+    ):
+        entry = {**entry, **({"hub": {"repository": "me/data"}} if axis == "datasets" else {})}
+        (catalog / axis).mkdir(parents=True)
+        (catalog / axis / f"{name}.yaml").write_text(yaml.safe_dump(entry))
+    space = yaml.safe_load((PACKAGED.parent / "paper.yaml").read_text())
+    space["axes"] |= {"dataset": ["sst2"], "model": ["mine"], "head": ["mlp_ft"]}
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    assert str(estimate(load(str(tmp_path / "space.yaml")))) == (
+        "3 fits, 1.5 GB of weights in the store; 4.6 GB of models and data on each machine "
+        "(mine, sst2: assumed)"
+    )
+
+
+APT = """#!/bin/sh
+echo "$*" >> calls
+case "$*" in
+  *update*) if test -e tried; then touch lists; else touch tried; exit 100; fi ;;
+  *install*) test -e lists || { echo "E: Unable to locate package python3-venv"; exit 100; } ;;
+esac
+"""
+
+
+def test_a_fresh_machine_has_its_list_of_packages_before_any_is_installed(tmp_path: Path) -> None:
+    """`apt-get` finds nothing on a fresh image, and the first `update` a lock in its way."""
+    for name, script in (("sudo", '#!/bin/sh\nexec "$@"\n'), ("apt-get", APT), ("sleep", "")):
+        (tmp_path / name).write_text(script or "#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    commands = [c for c in yaml.safe_load(AWS.read_text())["setup_commands"] if "apt-get" in c]
+    for command in commands:
+        path = f"{tmp_path}:/usr/bin:/bin"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env={"PATH": path}, capture_output=True
+        )
+        assert done.returncode == 0, done.stdout
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [("update" in call, "install" in call) for call in calls] == [
+        (True, False),
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_a_store_from_the_command_line_is_checked_in_place_of_the_files(

@@ -107,11 +107,16 @@ def in_account(client: Any) -> dict[str, set[str]]:
         "groups": {
             g["GroupName"] for g in client("ec2").describe_security_groups()["SecurityGroups"]
         },
-        "roles": {role["RoleName"] for role in iam.list_roles()["Roles"]},
+        "roles": {r["RoleName"] for r in iam.list_roles()["Roles"] if r["Path"] == "/"},
         "profiles": {
             each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]
         },
     }
+
+
+def spot_roles(client: Any) -> list[str]:
+    """ARNs of the roles by which EC2 may start spot machines in the account."""
+    return [r["Arn"] for r in client("iam").list_roles()["Roles"] if "spot.amazonaws" in r["Path"]]
 
 
 def start(client: Any, **more: Any) -> str:
@@ -179,6 +184,30 @@ def test_workers_may_use_the_bucket_and_start_no_machines(client: Any, cluster: 
             "Principal": {"Service": "ec2.amazonaws.com"},
             "Action": ["sts:AssumeRole"],
         }
+
+
+def test_an_account_that_never_had_spot_machines_gets_their_role_and_keeps_it(
+    client: Any, cluster: Said
+) -> None:
+    assert spot_roles(client) == []
+    _, first, _ = cluster("prepare")
+    (made,) = spot_roles(client)
+    assert len([line for line in first if made.rpartition("/")[2] in line]) == 1
+    _, second, _ = cluster("prepare")
+    assert not [line for line in second if "spot" in line]
+    assert cluster("release")[0] == 0
+    assert spot_roles(client) == [made]
+
+
+def test_a_file_without_spot_machines_needs_no_role_for_them(
+    client: Any, cluster: Said, file: Path
+) -> None:
+    change(
+        file,
+        lambda c: c["available_node_types"]["gpu_spot"]["node_config"].pop("InstanceMarketOptions"),
+    )
+    assert cluster("prepare")[0] == 0
+    assert spot_roles(client) == []
 
 
 def test_one_role_may_serve_head_and_workers(client: Any, cluster: Said, file: Path) -> None:

@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
+from commands import ONE_FIT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.plan.plan import make_plan
+from search_spaces.catalog import Catalog, Dataset, Splits
+from search_spaces.errors import BadInput
 from search_spaces.space import load
+from trainables import data
 from trainables.assets import Assets
-from trainables.data import Example, attacked_examples, load_splits, split_columns
+from trainables.cell import Worker
+from trainables.data import Example, attacked_examples, load_splits, load_test, split_columns
+from trainables.rows import Rows
+from trainables.store import Store
 
 labels = st.lists(st.integers(0, 3), min_size=1, max_size=60)
 
@@ -51,6 +60,45 @@ def test_a_data_set_whose_file_changes_is_read_anew(tmp_path: Path) -> None:
             rows = [{"sentence": f"Film {n}", "label": n % 2} for n in range(count)]
             pq.write_table(pa.Table.from_pylist(rows), path)
         assert len(load_splits("sst2", entry, files).test) == count
+
+
+SPLITS = [
+    {"train": "train", "validation": "train[5%]", "test": "validation"},
+    {"train": "train", "validation": "train[20%]", "test": "train[30%]"},
+    {"train": "train[50%]", "validation": "validation", "test": "train"},
+    {"train": "train", "validation": "validation[30%]", "test": "validation"},
+]
+
+
+@pytest.mark.parametrize("name", Catalog().names("dataset"))
+@pytest.mark.parametrize("splits", [None, *SPLITS])
+def test_the_test_rows_alone_are_those_of_all_splits(
+    name: str, splits: dict[str, str] | None
+) -> None:
+    entry = load("embedded").catalog.dataset(name)
+    if splits is not None:
+        entry = entry.model_copy(update={"splits": Splits(**splits)})
+    try:
+        files = Assets("embedded").dataset_files(name, entry)
+    except BadInput:
+        pytest.skip("not embedded, or without one of the splits")
+    assert load_test(name, entry, files) == load_splits(name, entry, files).test
+
+
+def test_an_attack_reads_no_training_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = load("embedded", only=[*ONE_FIT, "attack=misspellings"])
+    plan = make_plan(space, Assets("embedded"), Store(str(tmp_path)))
+    cell, read, real = plan.todo[0], [], data.read_split
+
+    def noted(name: str, dataset: Dataset, split: str, paths: list[Path]) -> Rows:
+        read.append(split)
+        return real(name, dataset, split, paths)
+
+    monkeypatch.setattr(data, "read_split", noted)
+    data._load_splits.cache_clear()
+    sample = Worker(Store(str(tmp_path)), Assets("embedded"))._sample(cell)
+    assert len(sample) == cell.examples
+    assert read == ["validation"]  # which SST-2 is tested on
 
 
 lines = st.text(alphabet="ab \n", max_size=8)

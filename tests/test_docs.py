@@ -20,6 +20,7 @@ import pytest
 from commands import REPOSITORY, environment, small
 
 SMALL = " ".join(small("mlp_ft,mvp", "misspellings"))
+AT_URL = "s3://YOUR-BUCKET/assets"
 RUN_BY = {  # commands that no test runs as they stand, and what runs them instead
     "make sweep": "test_make_sweep_and_the_ui",
     "make demo": "test_make_sweep_and_the_ui",
@@ -29,6 +30,7 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "make test-slow": "whoever types it",
     "make lint": ".ci/run",
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
+    "python -m orchestrator.cluster node --space paper": "test_cluster_node",
     "ray up cluster-onprem.yaml": "tests/cluster",
     "sbatch --nodes=2 --gpus-per-node=4 --cpus-per-task=32 --mem=128G --time=24:00:00 --array=1-5 "
     "cluster-slurm.sh --space paper --assets paper_assets": "tests/cluster",
@@ -38,6 +40,10 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "python -m orchestrator.assets fetch --space paper --to paper_assets": "test_assets_command",
     "python -m orchestrator.assets verify paper_assets": "test_assets_command",
     "python -m orchestrator.sweep --space paper --assets paper_assets": "test_assets_command",
+    f"python -m orchestrator.assets upload paper_assets {AT_URL}": "test_assets_at_a_url",
+    f"python -m orchestrator.sweep --space paper --assets {AT_URL} --dry-run": (
+        "test_assets_at_a_url"
+    ),
 }
 ON_RESULTS = ("sweep", "report", "transfer", "track")  # take the small sweep's settings
 SAYS = {"report": "report: ", "transfer": "replay", "track": "all 2 finished cells"}

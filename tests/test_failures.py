@@ -14,7 +14,6 @@ import yaml
 from commands import ONE_FIT
 
 from orchestrator.plan.plan import Plan, PlannedCell, make_plan
-from orchestrator.plan.rates import Rates
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read_store
 from orchestrator.run.lease import Lease
@@ -115,7 +114,7 @@ def test_one_bad_example_is_recorded_and_left_out(picky: tuple[Cell, Path], tmp_
     times = dict.fromkeys(("seconds", "victim_seconds", "constraint_seconds"), 0)
     timeless = [{**r, **times} for r in records.values() if r["status"] != "error"]
     assert timeless == [{**well[r["id"]], **times} for r in timeless]
-    plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset(), Rates())
+    plan = Plan(load("embedded"), [PlannedCell(cell, "done")], frozenset())
     assert "| 7 (1 more: errors) | 1 |" in as_markdown(read_store(plan, store))
 
 

@@ -40,6 +40,8 @@ def changed(*sets: str) -> set[str]:
         ("fit.max_length=64", {"fit", "log", "cell"}),
         ("fit.train_examples=100", {"fit", "log", "cell"}),
         ("fit.patience=5", {"fit", "log", "cell"}),
+        ("fit.deterministic=false", {"fit", "log", "cell"}),
+        ("fit.deterministic=true", set()),
         ("seeds=[1]", {"fit", "log", "cell"}),
         ("resources.fit.cpus=2", {"fit", "log", "cell"}),
         ("attack.protocol=textattack", {"log", "cell"}),

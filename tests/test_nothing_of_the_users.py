@@ -36,6 +36,7 @@ def strangers(folder: Path, key: str, log: str, fit: str) -> dict[Path, bytes]:
     write-test-1.part  write-test-{HEX}.part  {HEX}.part  notes.part  .part
     thesis/cells/a/result.json
     fits/README.md  fits/model/weights.safetensors  fits/model/notes.json  fits/fit.json
+    fits/{fit}/weights-mine.safetensors  fits/{fit}/snapshot.png  fits/model/snapshot.bin
     fits/{fit}/notes.txt  fits/{fit}/weights.safetensors.part  fits/{fit}/old.{HEX}.part
     fits/{fit}/fit.json.bak  fits/{fit}/nested/fit.json  fits/{fit}/on.json
     attacks/todo.txt  attacks/{log}/notes.json  attacks/{log}/notes.txt  attacks/{log}/1.json.bak
@@ -81,7 +82,7 @@ def test_every_command_leaves_strangers_files_in_a_store_and_in_the_temporary_fo
         path.write_text("years of work")
         theirs[path] = path.read_bytes()
     at_home = {"cwd": store, "TMPDIR": str(temporary)}
-    for name in ("attacks/*/examples.jsonl", "fits/*/weights.safetensors"):
+    for name in ("attacks/*/examples.jsonl", "fits/*/weights-*.safetensors"):
         for path in set(store.glob(name)) - set(theirs):
             path.unlink()  # There is something to run, too.
     asked = small(attack="misspellings")
@@ -99,6 +100,7 @@ def test_a_half_written_file_of_ours_is_removed_and_no_other(tmp_path: Path) -> 
     theirs = strangers(tmp_path, key, key, key)
     ours = [
         f"fits/{key}/fit.json", f"fits/{key}/weights.safetensors", f"fits/{key}/on-mrpc-01234.json",
+        f"fits/{key}/weights-{HEX[:16]}.safetensors", f"fits/{key}/snapshot.bin",
         f"attacks/{key}/17.json", f"attacks/{key}/examples.jsonl", f"cells/{key}/result.json",
         f"cells/{key}/error.txt", f"drivers/{HEX}.json", "times/embedded.json", f"write-test-{HEX}",
     ]  # fmt: skip

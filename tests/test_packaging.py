@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import REPOSITORY
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 import orchestrator
 from orchestrator.run.environment import environment
@@ -74,7 +77,7 @@ def test_what_the_notice_speaks_of_is_in_the_wheel(in_wheel: set[str]) -> None:
 
 
 def test_code_wheel_and_mlflow_have_one_version(metadata: Message) -> None:
-    tags = sweep_tags(environment())
+    tags = sweep_tags(environment([]))
     assert metadata["Version"] == orchestrator.__version__ == tags["version"]
 
 
@@ -83,3 +86,33 @@ def test_the_citation_is_of_this_software(metadata: Message) -> None:
     assert citation["version"] == metadata["Version"]
     assert citation["license"] == metadata["License-Expression"]
     assert citation["title"] == metadata["Name"]
+
+
+def of_python(lines: list[str], python: str, extra: str = "") -> dict[str, list[SpecifierSet]]:
+    """The requirements among the lines that apply to a version of Python, and to an extra."""
+    found: dict[str, list[SpecifierSet]] = {}
+    for requirement in map(Requirement, lines):
+        marker = requirement.marker
+        if marker is None or marker.evaluate({"python_version": python, "extra": extra}):
+            name = canonicalize_name(requirement.name)
+            found.setdefault(name, []).append(requirement.specifier)
+    return found
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12"])
+@pytest.mark.parametrize("extra", ["", "embedded", "textattack", "cluster", "dev"])
+def test_every_requirement_has_one_version_in_the_constraints(
+    extra: str, python: str, metadata: Message
+) -> None:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    pinned = of_python([line for line in lines if line and line[0] != "#"], python)
+    needed = of_python(metadata.get_all("Requires-Dist") or [], python, extra)
+    for name in needed.keys() - {"robustness-sweep"}:
+        (only,) = pinned[name]
+        (version,) = (each.version for each in only)
+        assert all(each.contains(version) for each in needed[name]), name
+
+
+def test_tensorflow_hub_has_the_pkg_resources_that_it_imports(metadata: Message) -> None:
+    needed = of_python(metadata.get_all("Requires-Dist") or [], "3.12", "textattack")
+    assert not any(each.contains("82.0.0") for each in needed["setuptools"])

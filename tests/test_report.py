@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from commands import options, run
-from stores import EXAMPLES, Status, write
+from stores import A10G, EXAMPLES, Status, write
 
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.ablations import ablations
@@ -237,7 +237,7 @@ def stored(folder: Path) -> tuple[Store, list[str]]:
     """A store with all cells of ONE, and the arguments that select it."""
     store = Store(str(folder / "store"))
     for cell in plan(store, only=ONE).todo:
-        write(cell, store, ROBUST)
+        write(cell, store, ROBUST, place=lambda cell: A10G)
     return store, [*options(ONE, [f"attack.examples={EXAMPLES}"]), "--store", store.url]
 
 
@@ -270,6 +270,7 @@ def test_from_mlflow_alone_the_report_is_the_same(tmp_path: Path) -> None:
         name = path.relative_to(tmp_path / "one")
         assert (tmp_path / "two" / name).read_text() == path.read_text(), name
     assert "2 have the same outcome on every example" in logged.stdout
+    assert (tmp_path / "one" / "tables" / "devices.csv").exists()
     part = report("--tracking-uri", uri, "--only", "head=mvp", "--out", str(tmp_path / "three"))
     assert "| mvp |" in part.stdout and "| mlp_ft |" not in part.stdout
     unknown = report("--space", "embeded", "--tracking-uri", uri)

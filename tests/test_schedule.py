@@ -1,10 +1,13 @@
 """The searcher hands out every cell once, a fit before its attacks, whatever fails or dies."""
 
 import heapq
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import cache
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -15,9 +18,10 @@ from ray.tune.search import Searcher
 from benchmarks.simulated_cluster import Case, gpu_nodes, simulate
 from orchestrator.plan.plan import make_plan
 from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths, Verdict
-from orchestrator.run.schedule import SMALLEST_PART, FitFirst, TrialTask
+from orchestrator.run.schedule import SMALLEST_PART, FitFirst, TrialTask, slots_held
 from orchestrator.run.slots import Shape, Slots
 from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
 from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets
 from trainables.cell import Part
@@ -103,9 +107,16 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
     draw = random.Random(seed)
     ended: list[str] = []
     undecided: set[str] = set()
+    failed: set[str] = set()
     attacked: dict[str, list[int]] = {cell.key: [] for cell in cells}
 
     def verdict(cell: Cell) -> Verdict:
+        verdict: Verdict
+        if cell.key in failed:
+            failed.discard(cell.key)
+            verdict = draw.choice(["run again", "failed", "failed"])
+            ended.extend([cell.key] * (verdict == "failed"))
+            return verdict
         verdict = draw.choice(["run again", "run again", "given up", "not known yet"])
         undecided.discard(cell.key)
         if verdict == "not known yet":
@@ -148,7 +159,9 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
             assert all(fitting[fit] <= 1 for fit in fits if fit not in fitted)
             assert at_once is None or len(running) <= at_once
             continue
-        assert running or undecided, "nothing runs and nothing is handed out: it would hang"
+        assert running or undecided or failed, (
+            "nothing runs and nothing is handed out: it would hang"
+        )
         if not running:
             continue
         trial = draw.choice(sorted(running))
@@ -159,8 +172,8 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
                 attack(task, whole=False)
             searcher.on_trial_complete(trial, error=True)
         elif task.part is None and draw.random() < failing:
+            failed.add(cell.key)
             searcher.on_trial_complete(trial, {"phase": "failed"})
-            ended.append(cell.key)
         elif cell.fit.key not in fitted:
             fitted.add(cell.fit.key)
             if searcher.ends_with_fit(trial):
@@ -354,12 +367,158 @@ def test_only_deaths_on_living_nodes_use_up_restarts(monkeypatch: pytest.MonkeyP
     assert deaths.verdict("other") == "given up"
 
 
+def test_room_for_a_whole_gpu_is_one_that_nobody_uses() -> None:
+    slots = Slots()
+    slots.resize([(64, 4)])
+    assert all(slots.place(f"a{number}", (4, 0.25)) for number in range(16))
+    on_each = {next(iter(held.gpus)): name for name, (*_, held) in slots.placed.items()}
+    for name in on_each.values():
+        slots.give_back(name)
+    assert not slots.place("fit", (4, 1)), "a quarter of each of four GPUs is free"
+    for name in [name for name, (*_, held) in slots.placed.items() if 2 in held.gpus]:
+        slots.give_back(name)
+    assert slots.place("fit", (4, 1))
+    assert slots.capacity((4, 1)) == 4 and slots.capacity((1, 0.4)) == 8
+    assert slots.capacity((1, 0.1)) == 40 and slots.capacity((1, 3)) == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "hint"), [("1.5", "1 or 2"), ("0.00001", "at least"), (".inf", "finite")]
+)
+def test_gpus_that_ray_cannot_give_are_refused_when_a_space_is_read(gpus: str, hint: str) -> None:
+    with pytest.raises(BadInput, match=f"resources.attack.gpus.*{hint}"):
+        load("embedded", sets=[f"resources.attack.gpus={gpus}"])
+
+
+shapes = st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([0, 0.1, 0.25, 0.3, 0.5, 1, 2, 3]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    nodes=st.lists(
+        st.tuples(st.sampled_from([4, 16]), st.sampled_from([0, 1, 2, 4])), min_size=1, max_size=3
+    ),
+    trials=st.lists(shapes, max_size=40),
+    seed=st.integers(0, 10**6),
+)
+def test_a_trial_has_room_where_one_gpu_or_enough_whole_ones_are_free(
+    nodes: list[Shape], trials: list[Shape], seed: int
+) -> None:
+    """Against a search through all GPUs of all nodes, in fractions without rounding."""
+    draw = random.Random(seed)
+    slots = Slots()
+    slots.resize(nodes)
+    ordered = sorted(nodes, key=lambda node: (node[1], node[0]))
+    placed: dict[str, Shape] = {}
+
+    def left() -> list[tuple[float, list[Fraction]]]:
+        free = [(cpus, [Fraction(1)] * int(gpus)) for cpus, gpus in ordered]
+        for name, (cpus, gpus) in placed.items():
+            _, node, held = slots.placed[name]
+            parts = {number: Fraction(part, 10_000) for number, part in held.gpus.items()}
+            assert sum(parts.values()) == Fraction(str(gpus))
+            assert len(parts) == (1 if 0 < gpus < 1 else gpus), "a fraction is of one GPU"
+            for number, part in parts.items():
+                free[node][1][number] -= part
+            free[node] = (free[node][0] - cpus, free[node][1])
+        assert all(cpus >= 0 and all(0 <= gpu <= 1 for gpu in gpus) for cpus, gpus in free)
+        return free
+
+    for count, (cpus, gpus) in enumerate(trials):
+        need = Fraction(str(gpus))
+        has_room = any(
+            cpus <= free_cpus
+            and any(
+                all(gpu >= min(need, Fraction(1)) for gpu in chosen)
+                for chosen in combinations(free_gpus, math.ceil(need))
+            )
+            for free_cpus, free_gpus in left()
+        )
+        assert slots.place(f"t{count}", (cpus, gpus)) == has_room
+        if has_room:
+            placed[f"t{count}"] = (cpus, gpus)
+        if placed and draw.random() < 0.4:
+            name = draw.choice(sorted(placed))
+            del placed[name]
+            slots.give_back(name)
+    left()
+    for name in placed:
+        slots.give_back(name)
+    placed.clear()
+    for shape in {*trials}:
+        many = Slots()
+        many.resize(nodes)
+        count = 0
+        while many.place(f"m{count}", shape):
+            count += 1
+        assert count == slots.capacity(shape)
+
+
+def test_fractions_leave_gpus_alone_for_which_a_trial_waits() -> None:
+    slots = Slots()
+    slots.resize([(64, 2)])
+    for number in range(8):
+        assert slots.place(f"a{number}", (1, 0.25))
+    slots.wait("fit", (1, 1))
+    beside = [name for name, (*_, held) in slots.placed.items() if 1 in held.gpus]
+    for count, name in enumerate(beside, 1):
+        assert not slots.place(f"b{count}", (1, 0.25)), "it would never be a whole GPU"
+        slots.give_back(name)
+        assert ("fit" in slots.placed) == (count == 4)
+    slots.give_back("fit")
+    assert slots.place("after", (1, 0.25))
+
+
+def test_a_fit_that_was_lost_gets_a_gpu_while_attacks_are_left() -> None:
+    resources = Resources(fit=PhaseResources(gpus=1), attack=PhaseResources(gpus=0.5))
+    cells = sixteen_cells(resources)
+    stored = {cell.fit.key for cell in cells} - {cells[0].fit.key}
+    searcher = fit_first(cells, lambda: [(8, 2)], fits_done=stored)
+    assert phases(all_that_is_handed_out(searcher, "a")) == ["fit", "attack", "attack", "attack"]
+    searcher.on_trial_complete("a0", error=True)  # and the attack that waited has half of its GPU
+    (fit,) = [
+        n
+        for n, config in enumerate(all_that_is_handed_out(searcher, "b"))
+        if config["phase"] == "fit"
+    ]
+    assert f"b{fit}" in searcher.slots.pending
+    (beside,) = [name for name, (*_, held) in searcher.slots.placed.items() if 0 in held.gpus]
+    searcher.on_trial_complete(beside, {"phase": "done"})
+    assert f"b{fit}" in searcher.slots.placed
+    assert len(searcher.queues["attack"]) > 0
+
+
+def test_a_part_that_was_lost_with_its_process_is_handed_out_once_more() -> None:
+    cell = sixteen_cells()[0].model_copy(update={"examples": 100})
+    searcher = fit_first([cell], lambda: [(2, 0)], config_of=vars, fits_done=[cell.fit.key])
+    handed = []
+    for count in range(20):
+        config: Any = searcher.suggest(f"t{count}")
+        if config == Searcher.FINISHED:
+            break
+        handed.append(TrialTask(**config).part)
+        died = handed[-1] == Part(0, 4)
+        searcher.on_trial_complete(f"t{count}", {"phase": "part_done"}, error=died)
+    assert Counter(handed) == {Part(0, 4): 2, Part(1, 4): 1, Part(2, 4): 1, Part(3, 4): 1, None: 1}
+    assert handed[-1] is None, "the cell itself ends it"
+
+
+def test_a_fit_on_a_whole_gpu_holds_as_many_slots_as_attacks_fit_there() -> None:
+    resources = Resources(
+        fit=PhaseResources(cpus=4, gpus=1), attack=PhaseResources(cpus=4, gpus=0.3)
+    )
+    (cell, *_) = sixteen_cells(resources)
+    assert slots_held(cell, "fit") == 3
+    assert slots_held(cell, "attack") == 1
+
+
 @pytest.mark.parametrize(
     "case",
     [
         Case("4 GPUs", gpu_nodes(4), 1),
-        Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 1, attack_gpus=0),
+        Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 2, attack_gpus=0),
         Case("8 GPUs, each lost twice a day", gpu_nodes(8), 2, lifetime=12),
+        Case("nodes of 8 GPUs, each lost once a day", gpu_nodes(2, 192, 8), 4, lifetime=24),
     ],
     ids=lambda case: case.name,
 )

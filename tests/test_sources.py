@@ -4,13 +4,25 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import huggingface_hub
 import pytest
+import requests
 import yaml
 from commands import run
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
 
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED
-from trainables.assets import EMBEDDED
+from search_spaces.cell import Fit
+from search_spaces.space import load
+from trainables import assets
+from trainables.assets import EMBEDDED, Assets, NotDownloaded
+from trainables.attacks.resources import masked_language_model
+from trainables.fit import fresh_head, load_data, load_test_rows
+from trainables.store import Store
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 TINY = ["--set", "attack.examples=4", "--set", "fit.train_examples=64", "--set", "fit.max_epochs=1"]
@@ -127,17 +139,122 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     run = ["--space", str(file), "--assets", str(tmp_path / "assets"), "--store", str(store), *TINY]
     first = sweep(*run)
     assert first.returncode == 0, first.stdout + first.stderr
-    weights = next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns
+    weights = next(store.glob("fits/*/weights-*.safetensors")).stat().st_mtime_ns
     log = next(store.glob("attacks/*/examples.jsonl")).read_text()
 
     file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["reviews"]}}))
     second = sweep(*run)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "| sst2 | bert-embedded | mlp_ft | 0 | reviews |" in second.stdout
-    assert next(store.glob("fits/*/weights.safetensors")).stat().st_mtime_ns == weights
+    assert next(store.glob("fits/*/weights-*.safetensors")).stat().st_mtime_ns == weights
     assert next(store.glob("attacks/*/examples.jsonl")).read_text() == log
     assert "nothing to do" in sweep(*run).stdout
 
     file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["ag_news"]}}))
     refused = sweep(*run)
     assert refused.returncode == 2 and "ag_news has different labels from sst2" in refused.stderr
+
+
+# The hub is asked as rarely as possible
+
+
+@pytest.fixture
+def from_the_hub(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Fit, list[str]]:
+    """A fit planned from the hub's cache on this machine, and what the hub is asked afterwards.
+
+    It then answers with 429, as to too many requests.
+    """
+    rows = EMBEDDED / "datasets" / "sst2"
+    files = {
+        f"sst2/{split}-00000-of-00001.parquet": rows / f"{split}.parquet"
+        for split in ("train", "validation")
+    }
+    put_in_hub_cache(tmp_path, "datasets--nyu-mll--glue", files)
+    model = {path.name: path for path in tiny_bert.iterdir()}
+    put_in_hub_cache(tmp_path, "models--google-bert--bert-base-uncased", model)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked: list[str] = []
+    real = huggingface_hub.snapshot_download
+
+    def noted(**arguments: Any) -> str:
+        asked.append(arguments["repo_id"])
+        return str(real(**{**arguments, "local_files_only": True}))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", noted)
+    (cell,) = make_plan(
+        load(hub_space(tmp_path), sets=["fit.max_length=48"]), Assets("hub"), Store(str(tmp_path))
+    ).todo
+    assert sorted(asked) == ["google-bert/bert-base-uncased", "nyu-mll/glue"]  # once, each
+    asked.clear()
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", real)
+
+    def too_many(self: HfApi, repo_id: str, **_: Any) -> None:
+        asked.append(repo_id)
+        response = requests.Response()
+        response.status_code = 429
+        raise HfHubHTTPError("429 Client Error: Too Many Requests", response=response)
+
+    monkeypatch.setattr(HfApi, "repo_info", too_many)
+    monkeypatch.setattr(assets, "_snapshots", {})  # as in a worker's process
+    return cell.fit, asked
+
+
+def test_a_node_that_has_what_was_planned_asks_the_hub_nothing(
+    from_the_hub: tuple[Fit, list[str]], tmp_path: Path
+) -> None:
+    """Nor where `main` has moved on since, and another process has the new one already."""
+    fit, asked = from_the_hub
+    for repository in ("datasets--nyu-mll--glue", "models--google-bert--bert-base-uncased"):
+        folder = tmp_path / "hub" / repository
+        (folder / "snapshots" / "0new").mkdir()
+        (folder / "snapshots" / "0new" / "config.json").symlink_to("a blob still to come")
+        (folder / "refs" / "main").write_text("0new")
+    for _ in range(2):
+        assert len(load_data(fit, Assets("hub")).test) == len(load_test_rows(fit, Assets("hub")))
+        assert fresh_head(fit, Assets("hub")) is not None
+    assert asked == []
+
+
+def test_a_node_that_has_nothing_asks_the_hub_and_says_what_it_answers(
+    from_the_hub: tuple[Fit, list[str]], tmp_path: Path
+) -> None:
+    fit, asked = from_the_hub
+    shutil.rmtree(tmp_path / "hub")
+    with pytest.raises(NotDownloaded, match="the hub cannot be reached"):
+        load_data(fit, Assets("hub"))
+    with pytest.raises(NotDownloaded, match="the hub cannot be reached"):
+        fresh_head(fit, Assets("hub"))
+    assert asked == ["nyu-mll/glue", "google-bert/bert-base-uncased"]
+
+
+def test_other_files_than_the_planned_are_not_taken_from_the_cache(
+    from_the_hub: tuple[Fit, list[str]],
+) -> None:
+    fit, asked = from_the_hub
+    other = fit.model_copy(update={"dataset_digest": "0" * 64})
+    with pytest.raises(RuntimeError, match="are not those the sweep was planned with"):
+        load_data(other, Assets("hub"))
+    assert asked == ["nyu-mll/glue"]
+
+
+def test_a_snapshot_that_was_removed_is_asked_for_again(
+    from_the_hub: tuple[Fit, list[str]], tmp_path: Path
+) -> None:
+    fit, asked = from_the_hub
+    files = Assets("hub").dataset_files(fit.dataset, fit.data)
+    assert files == Assets("hub").dataset_files(fit.dataset, fit.data)
+    assert asked == ["nyu-mll/glue"]
+    shutil.rmtree(tmp_path / "hub" / "datasets--nyu-mll--glue")
+    with pytest.raises(NotDownloaded):
+        Assets("hub").dataset_files(fit.dataset, fit.data)
+
+
+def test_textattacks_masked_language_model_is_taken_from_the_hubs_cache(
+    from_the_hub: tuple[Fit, list[str]],
+) -> None:
+    _, asked = from_the_hub
+    model, tokenizer = masked_language_model("textattack")
+    assert model.config.hidden_size == 32 and tokenizer.mask_token == "[MASK]"
+    assert asked == []

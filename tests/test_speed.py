@@ -26,7 +26,6 @@ from trainables.training.standard import standard_loss
 prepare_textattack("embedded")
 
 from textattack.shared import AttackedText  # noqa: E402
-from textattack.transformations import WordSwapMaskedLM  # noqa: E402
 
 from trainables.attacks import offline, recipes  # noqa: E402
 from trainables.attacks.rules import text_of  # noqa: E402
@@ -143,7 +142,7 @@ def test_texts_and_words_are_made_by_our_classes() -> None:
 
     assert kinds() == (BertAttackSwap, Text)
     with speed.off():
-        assert kinds() == (WordSwapMaskedLM, AttackedText)
+        assert kinds() == (recipes.MaskedLMSwap, AttackedText)
 
 
 @pytest.fixture

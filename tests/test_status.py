@@ -20,6 +20,7 @@ from orchestrator.sweep import status
 from orchestrator.sweep.status import find_driver, show
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.records import NodeHealth
 from trainables.store import Store
 
 SMALL = small(examples=24)
@@ -196,3 +197,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
     done = run("sweep", "--status", *arguments, *where)
     assert done.returncode == 2
     assert message in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_what_ended_badly_is_told_by_node(half_done: tuple[Store, Any]) -> None:
+    store, plan = half_done
+    well: NodeHealth = {
+        "node": "1", "address": "10.0.0.1", "done": 7, "failed": 0, "died": 0, "gpu_lost": 0,
+        "left_out": False, "last_error": "",
+    }  # fmt: skip
+    sick = well | {"node": "2", "address": "10.0.0.2", "failed": 1, "gpu_lost": 3, "left_out": True}
+    store.write_nodes("embedded", {"nodes": [well, sick | {"last_error": "CUDA error: Xid 79"}]})
+    (line,) = [row for row in show(plan, store, as_json=False).splitlines() if "10.0.0." in row]
+    assert line == (
+        "node 10.0.0.2: 1 failed, 3 processes lost their GPU; it gets no more cells; the last "
+        "error: CUDA error: Xid 79"
+    )
+    assert len(json.loads(show(plan, store, as_json=True))["nodes"]) == 2

@@ -1,11 +1,15 @@
 """The store keeps what it was given, whole or not at all, on a disk as on an object store."""
 
+import errno
+import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,8 +22,9 @@ from orchestrator.plan.plan import make_plan
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.files import DamagedFile, Files, StoreError
+from trainables.files import DamagedFile, Files, StoreError, digest
 from trainables.metrics import attack_metrics
+from trainables.records import weights_name
 from trainables.store import Store
 
 
@@ -63,7 +68,7 @@ def test_what_is_written_is_read_back(store: Store) -> None:
     store.write_fit("fit", b"weights", fit("fit"))
     store.write_evaluation("fit", "sst2-abc", {"dataset": "sst2", "accuracy": 0.5, "examples": 9})
     assert store.has_fit("fit") and store.read_weights("fit") == b"weights"
-    assert store.fits_with_weights() == {"fit"} == set(store.fits_read())
+    assert store.fits_with_weights(store.fits_read()) == {"fit"}
     assert store.evaluations("fit") == {
         "sst2-abc": {"dataset": "sst2", "accuracy": 0.5, "examples": 9}
     }
@@ -129,13 +134,107 @@ def test_a_merge_may_be_interrupted_anywhere(
     assert [path.name for path in (folder / "attacks" / "log").iterdir()] == ["examples.jsonl"]
 
 
+def weights_file(weights: bytes, key: str = "fit") -> str:
+    return f"fits/{key}/weights-{digest(weights)[:16]}.safetensors"
+
+
 def test_a_fit_is_there_only_when_its_weights_are(store: Store) -> None:
-    store.files.write("fits/fit/weights.safetensors", b"half of them")
+    store.files.write(weights_file(b"all of them"), b"half of them")
     assert not store.has_fit("fit")
     store.write_fit("fit", b"all of them", fit("fit"))
-    store.files.write("fits/fit/weights.safetensors", b"all of the")
-    with pytest.raises(DamagedFile, match=r"weights\.safetensors.* is damaged \(not the weights"):
+    assert store.has_fit("fit")
+    store.files.write(weights_file(b"all of them"), b"all of the")
+    with pytest.raises(DamagedFile, match=r"weights-.*\.safetensors.* is damaged \(not the wei"):
         store.read_weights("fit")
+    store.files.delete(weights_file(b"all of them"))
+    assert not store.has_fit("fit") and store.fits_with_weights(store.fits_read()) == set()
+    with pytest.raises(FileNotFoundError):
+        store.read_weights("fit")
+
+
+def test_weights_under_the_name_of_an_earlier_version_are_read(store: Store) -> None:
+    record = {**fit("fit"), "weights_sha256": digest(b"weights")}
+    store.files.write("fits/fit/weights.safetensors", b"weights")
+    store.files.write("fits/fit/fit.json", json.dumps(record).encode())
+    assert store.has_fit("fit") and store.read_weights("fit") == b"weights"
+    assert store.fits_with_weights(store.fits_read()) == {"fit"}
+    assert store.write_fit("fit", b"others", fit("fit")) == record
+    assert store.read_weights("fit") == b"weights"
+    store.files.write("fits/fit/weights.safetensors", b"weigh")
+    with pytest.raises(DamagedFile, match=r"weights\.safetensors"):
+        store.read_weights("fit")
+    store.write_fit("fit", b"weights", fit("fit"))
+    assert store.read_weights("fit") == b"weights"
+
+
+def test_of_two_writers_of_a_fit_the_first_wins_however_they_interleave(store: Store) -> None:
+    """A's node was cut off and its fit was handed out again: B ends while A is writing."""
+    one, other = b"weights of A", b"weights of B, another last bit"
+    store.files.write(weights_file(one), one)
+    stored = store.write_fit("fit", other, {**fit("fit"), "seconds": 2.0})
+    assert store.write_fit("fit", one, fit("fit")) == stored == store.read_fit("fit")
+    assert stored["seconds"] == 2.0 and store.read_weights("fit") == other
+    assert "replaces_others" not in stored
+    assert set(store.files.names("fits/fit")) == {"fit.json", weights_file(other)[9:]}
+
+
+def test_both_of_two_writers_at_once_find_the_same_fit(tmp_path: Path) -> None:
+    """Each of them has written its weights before either looks at the record."""
+    store, barrier = Store(str(tmp_path)), threading.Barrier(8)
+
+    def write(number: int) -> Any:
+        mine = Store(str(tmp_path))
+        create = mine.files.create
+        mine.files.create = lambda *file: (barrier.wait(), create(*file))[1]  # type: ignore
+        return mine.write_fit("fit", f"weights {number}".encode(), fit("fit"))
+
+    with ThreadPoolExecutor(8) as threads:
+        records = list(threads.map(write, range(8)))
+    assert all(record == store.read_fit("fit") for record in records)
+    assert store.has_fit("fit") and len(store.files.names("fits/fit")) == 2
+
+
+def test_a_fit_whose_weights_are_damaged_or_gone_is_replaced(store: Store) -> None:
+    store.write_fit("fit", b"weights", fit("fit"))
+    store.files.write(weights_file(b"weights"), b"damaged")
+    again = store.write_fit("fit", b"others", {**fit("fit"), "seconds": 3.0})
+    assert again["replaces_others"] and store.read_weights("fit") == b"others"
+    store.files.delete(weights_file(b"others"))
+    same = store.write_fit("fit", b"others", fit("fit"))
+    assert same == again and store.read_weights("fit") == b"others"
+    store.files.write("fits/fit/fit.json", b"{}")
+    store.write_fit("fit", b"weights", fit("fit"))
+    assert store.read_weights("fit") == b"weights"
+
+
+def test_a_file_is_created_once(store: Store) -> None:
+    assert store.files.create("notes/a", b"first") and not store.files.create("notes/a", b"second")
+    assert store.files.read("notes/a") == b"first" and store.files.names("notes") == ["a"]
+
+
+def test_a_disk_without_links_keeps_the_first_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    test_a_file_is_created_once(Store(str(tmp_path)))
+
+
+def test_what_was_measured_on_other_weights_counts_as_missing(store: Store) -> None:
+    first = weights_name(store.write_fit("fit", b"weights", fit("fit")))
+    accuracy: Any = {"dataset": "sst2", "accuracy": 0.5, "examples": 9}
+    replayed: Any = {"replayed": [1], "right_before": [1], "fooled": []}
+    of_it = {"fit": "fit", "weights": first}
+    store.write_evaluation("fit", "sst2-abc", {**accuracy, **of_it})
+    store.write_evaluation("fit", "sst2-old", accuracy)
+    store.write_transfer("fit", {"log": {**replayed, **of_it}, "old": replayed})
+    assert set(store.evaluations("fit")) == {"sst2-abc", "sst2-old"}
+    assert set(store.transfer("fit")) == {"log", "old"}
+    store.files.delete(weights_file(b"weights"))
+    store.write_fit("fit", b"others", fit("fit"))
+    assert store.evaluations("fit") == store.transfer("fit") == {}
 
 
 def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None:
@@ -159,6 +258,35 @@ def test_a_killed_upload_leaves_no_object_and_can_be_done_again(s3: Any) -> None
     assert not store.has_fit("fit") and store.files.below("") == []
     store.write_fit("fit", b"weights", fit("fit"))
     assert store.read_weights("fit") == b"weights"
+
+
+def test_an_attacked_example_is_one_request_and_weights_are_sent_in_parts(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+    asked, real = [], DomainDispatcherApplication.__call__
+
+    def noted(self: Any, environ: Any, start: Any) -> Any:
+        asked.append((environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "").partition("=")[0]))
+        return real(self, environ, start)
+
+    monkeypatch.setattr(DomainDispatcherApplication, "__call__", noted)
+    store = Store(s3.url("requests"))
+    store.has_cell("x")
+    asked.clear()
+    store.add_attacked("log", {"id": 1, "text": "a" * 2000})
+    assert asked == [("PUT", "")]
+    large = os.urandom(25_000_000)
+    asked.clear()
+    store.files.write("fits/some-fit-0123456789/weights.safetensors", large)
+    assert asked[0] == ("POST", "uploads") and asked.count(("PUT", "partNumber")) > 1
+    assert store.files.read("fits/some-fit-0123456789/weights.safetensors") == large
+    as_asked = Store(f"{s3.url('requests')}&allow_delayed_open=false")
+    as_asked.has_cell("x")
+    asked.clear()
+    as_asked.add_attacked("log", {"id": 2})
+    assert len(asked) == 3
 
 
 def test_a_listing_that_lags_loses_no_example(s3: Any) -> None:

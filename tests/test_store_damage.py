@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from commands import small
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -28,9 +29,10 @@ from orchestrator.sweep import status
 from orchestrator.sweep.__main__ import _parser
 from search_spaces.cell import Cell
 from search_spaces.space import Space, load
+from trainables import fit as fit_module
 from trainables.assets import Assets
 from trainables.cell import Worker
-from trainables.records import Spent, TrialReport
+from trainables.records import Spent, TrialReport, weights_name
 from trainables.scratch import scratch
 from trainables.store import Store
 from trainables.transfer import Adversarial, replay
@@ -89,7 +91,7 @@ def sound(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "attacks" / second.log / "examples.jsonl").unlink()
     for record in list(records.values())[:2]:
         store.add_attacked(second.log, record)
-    example = Adversarial(1, 0, ("a fine film",), ("a dull film",))
+    example = Adversarial(1, 0, ("a fine film",), ("a dull film",), None)
     list(replay(first.fit, {first.log: [example]}, store, ASSETS))
     store.write_environment("damaged", {"versions": {"torch": "1"}})
     store.write_times("damaged", {"slots": 2})
@@ -221,14 +223,14 @@ def test_weights_deleted_for_room_leave_what_is_done_and_are_made_again_when_nee
     sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
 ) -> None:
     asked, folder = load(str(space)), copied(sound, tmp_path / "store")
-    weights = {path: path.read_bytes() for path in folder.glob("fits/*/weights.safetensors")}
+    weights = {path: path.read_bytes() for path in folder.glob("fits/*/weights-*.safetensors")}
     for path in weights:
         path.unlink()
     plan = make_plan(asked, ASSETS, Store(str(folder)))
     assert [planned.status for planned in plan.cells] == ["done", "todo"] and not plan.fits_done
     run_missing(asked, Store(str(folder)))
     assert figures(asked, Store(str(folder))) == undamaged
-    (again,) = folder.glob("fits/*/weights.safetensors")
+    (again,) = folder.glob("fits/*/weights-*.safetensors")
     assert again.read_bytes() == weights[again]
 
 
@@ -320,6 +322,62 @@ def test_what_was_attacked_on_other_weights_is_attacked_again(
     assert cell in make_plan(asked, ASSETS, store).with_status("done")
 
 
+def test_a_fit_in_mid_training_is_in_nobodys_way(
+    sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    """Neither its snapshot, which here is one of another format, nor a half written one."""
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    store = Store(str(folder))
+    before = make_plan(asked, ASSETS, store)
+    for cell in before.with_status("done", "todo"):
+        store.write_snapshot(cell.fit.key, b"a snapshot of another format")
+        half = folder / "fits" / cell.fit.key / f"snapshot.bin.{'0' * 32}.part"
+        half.write_bytes(b"half")
+    commands(space, folder)
+    plan = make_plan(asked, ASSETS, store)
+    assert (plan.cells, plan.fits_done) == (before.cells, before.fits_done)
+    assert not run_missing(asked, store) and not store.damaged
+    assert figures(asked, store) == undamaged
+    store.remove_leftovers()
+    assert not list(folder.glob("fits/*/snapshot*"))
+
+
+def test_of_weights_that_were_replaced_nothing_is_mixed_with_the_new_ones(
+    sound: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell's weights are found damaged when its attack goes on, and made again on a machine
+    where they differ: here, by other random numbers."""
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    store = Store(str(folder))
+    cell: Cell = make_plan(asked, ASSETS, store).with_status("done")[0]
+    before = weights_name(store.read_fit(cell.fit.key))
+    for name in (
+        f"cells/{cell.key}/result.json", f"fits/{cell.fit.key}/weights-{before}.safetensors",
+    ):  # fmt: skip
+        store.files.delete(name)
+    store.files.write(f"fits/{cell.fit.key}/weights-{before}.safetensors", b"damaged")
+    log = store.attacked(cell.log)
+    store.merge_log(cell.log, {id: log[id] for id in sorted(log)[:-1]})
+    fresh_head = fit_module.fresh_head
+
+    def drawn_on(fit: Any, assets: Assets, device: str) -> Any:
+        head = fresh_head(fit, assets, device)
+        torch.rand(1)
+        return head
+
+    monkeypatch.setattr(fit_module, "fresh_head", drawn_on)
+    *_, last = Worker(store, ASSETS).run(cell)
+    assert last["phase"] == "done"
+    fit = store.read_fit(cell.fit.key)
+    now = weights_name(fit)
+    assert now != before and fit["replaces_others"]
+    assert store.read_result(cell.key)["weights"] == now
+    records = store.attacked(cell.log)
+    assert len(records) == len(log) and {r["weights"] for r in records.values()} == {now}
+    assert {r["weights"] for r in store.evaluations(cell.fit.key).values()} == {now}
+    assert cell in make_plan(asked, ASSETS, store).with_status("done")
+
+
 def test_a_cell_whose_fit_was_made_again_in_mid_sweep_is_not_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,9 +395,11 @@ def test_a_cell_whose_fit_was_made_again_in_mid_sweep_is_not_done(
             listener(cell, {"phase": "done", "finished": 1, "total": 1, "spent": spent,
                             "metrics": metrics})  # fmt: skip
         fit = store.read_fit(cell.fit.key)
-        store.write_fit(cell.fit.key, b"other weights", {**fit, "replaces_others": True})
+        store.files.delete(f"fits/{cell.fit.key}/weights-{weights_name(fit)}.safetensors")
+        store.write_fit(cell.fit.key, b"other weights", fit)
 
     monkeypatch.setattr(cells, "run_cells", run)
     monkeypatch.setattr(driver, "open_ray", lambda *_: None)
+    monkeypatch.setattr("orchestrator.run.nodes._alive", dict)
     assert sweep.main([*small(), "--store", str(tmp_path)]) == 1
     assert "0 of 2 cells done" in capsys.readouterr().out

@@ -69,6 +69,22 @@ def test_a_fit_on_what_four_attacks_could_have_takes_the_place_of_four() -> None
     }  # fmt: skip
 
 
+def test_a_fit_that_went_on_from_a_snapshot_counts_what_it_took_here() -> None:
+    clock = Clock()
+    spent = TimeSpent(clock)
+    (cell, *_) = cells()
+    spent.update(cell, {"phase": "begun", "slots": 1, "holds": 1.0})
+    clock.now = 10.0
+    spent.update(cell, {"phase": "attack", "fit_done": True, "fit_seconds": 3600.0})
+    clock.now = 30.0
+    attack = {"attack": 16.0, "victim": 10.0, "constraints": 2.0}
+    spent.update(cell, {"phase": "done", "spent": attack})
+    assert spent.total().parts() == {
+        **dict.fromkeys(PARTS, 0.0), "fits": 10.0, "victim": 10.0, "constraints": 2.0,
+        "search": 4.0, "loading": 4.0,
+    }  # fmt: skip
+
+
 @settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_all_adds_up_and_nothing_is_negative(seed: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from commands import run
-from stores import SMALL, write_finished
+from stores import A10G, SMALL, write_finished
 from tracking_server import (
     PASSWORD,
     USER,
@@ -40,6 +40,7 @@ from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.ran_on import short
 from trainables.store import Store
 
 ASSETS = Assets("embedded")
@@ -233,7 +234,7 @@ def test_the_sweeps_run_has_the_plan_the_space_and_the_environment(tmp_path: Pat
     from mlflow import MlflowClient
 
     cells, store = write_finished(tmp_path)
-    store.write_environment("embedded", environment())
+    store.write_environment("embedded", environment([]))
     uri = f"sqlite:///{tmp_path}/runs.db"
     done = run("track", "sync", *SMALL, "--store", store.url, "--tracking-uri", uri)
     assert done.returncode == 0, done.stderr
@@ -243,6 +244,9 @@ def test_the_sweeps_run_has_the_plan_the_space_and_the_environment(tmp_path: Pat
     planned = {each["key"]: each["status"] for each in logged.plan["cells"]}
     assert planned == {cell.key: "done" for cell in cells}
     client = MlflowClient(tracking_uri=uri)
+    on_the_gpu = client.search_runs(["1"], "tags.fit_device = 'NVIDIA A10G'")
+    assert len(on_the_gpu) == len(cells)
+    assert {run.data.tags["attack_ran_on"] for run in on_the_gpu} == {short(A10G)}
     (parent,) = client.search_runs(["1"], "tags.kind = 'sweep'")
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"report", "plan.json", "space.yaml", "environment.json"}

@@ -99,7 +99,7 @@ def test_an_empty_level_of_mlflows_log_is_none(
 
 
 def test_a_second_run_of_the_sweep_itself_goes(store: Path) -> None:
-    Store(str(store)).write_environment("embedded", environment())
+    Store(str(store)).write_environment("embedded", environment([]))
     (store / "mlflow.db").unlink()
     assert sync(store) == 0
     client = connect(uri_of(store / "mlflow.db"))

@@ -88,7 +88,7 @@ def test_what_is_stored_is_what_stored_weights_say_of_stored_texts(
     store, cells = Store(str(folder)), finished(folder)
     pairs = 0
     for fit in {cell.fit.key: cell.fit for cell in cells}.values():
-        head = stored_head(fit, store, ASSETS)
+        head = stored_head(fit, store, ASSETS).head
         stored = store.transfer(fit.key)
         for source in cells:
             log = [r for r in store.attacked(source.log).values() if r["status"] == "successful"]
@@ -224,7 +224,7 @@ def test_weights_that_are_gone_are_made_again_and_all_is_replayed(
     swept: Path, tmp_path: Path
 ) -> None:
     store = copy(swept, tmp_path / "store")
-    gone, cut = sorted(store.glob("fits/*/weights.safetensors"))
+    gone, cut = sorted(store.glob("fits/*/weights-*.safetensors"))
     weights = {path: path.read_bytes() for path in (gone, cut)}
     for path in (gone, cut):
         path.unlink()

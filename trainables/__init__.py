@@ -2,6 +2,8 @@
 
 cell.py       one cell, start to end              trial.py     the same as a Ray Tune trial
 fit.py        fine-tuning                         probe.py     linear probing before it
+snapshot.py   a fit in mid-training, as bytes     memory.py    when a GPU's is too small
+deterministic.py  algorithms on a GPU
 heads/        text in, class scores out           training/    the loss
 attacks/      TextAttack's recipes and engine     precision.py when an attack may stop early
 transfer.py   adversarial examples on other fits  metrics.py   names and meanings of metrics
@@ -10,8 +12,11 @@ chinese.py    is there Chinese text              assets.py    files of data sets
 models/       a model as files in a folder        kinds.py     the code behind a name
 records.py    what is sent and stored, as types   store.py     every path and format of the store
 files.py      bytes at a path or URL              scratch.py   temporary folders
-process.py    which process                       speed/       the same results sooner
-embedded/     data, models and vectors that ship; no code
+process.py    which process                       ran_on.py    on which device
+device.py     GPU or CPU, and a GPU that is lost  speed/       the same results sooner
+mirror.py     assets at a URL, copied once        manifest.py  what was fetched, by digest
+node.py       what this machine lacks             rehearsal.py all that a sweep needs, tried
+embedded/     data, models, vectors; no code
 
 torch, transformers and TextAttack live here. MLflow does not, and Ray only in trial.py, so that a
 trial can be run and debugged without either: `python -m trainables.cell CELL.json --store FOLDER`.

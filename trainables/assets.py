@@ -1,7 +1,7 @@
 """Find a data set's or a model's files on this machine, and their digests.
 
 An asset source is `embedded` (ships with the package), `hub` (the Hugging Face hub, or its local
-cache when offline), or a folder laid out as
+cache when offline), the URL of a folder (mirror.py), or a folder laid out as
 
     datasets/<name>/<split>.parquet      models/<name>/{config.json,model.safetensors,...}
     textattack/...                       what TextAttack would download (attacks/downloads.py)
@@ -16,7 +16,8 @@ files from another source are the same asset.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 from search_spaces.catalog import Dataset, LanguageModel
 from search_spaces.errors import BadInput, nearest
+from trainables import mirror
 from trainables.files import file_digest
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -41,23 +43,30 @@ GIT_LFS = b"version https://git-lfs"
 
 
 class NotDownloaded(BadInput):
-    """The hub may have it; this machine does not."""
+    """The hub or a URL may have it; this machine does not."""
 
 
 @dataclass(frozen=True)
 class Assets:
-    """An asset source: `embedded`, `hub` or a folder.
+    """An asset source: `embedded`, `hub`, a folder or a URL.
 
-    local_only: never ask the hub, only its cache on this machine.
+    local_only: copy nothing from the hub or a URL, read only what this machine has of it.
     """
 
     source: str
     local_only: bool = False
 
     @property
+    def url(self) -> str | None:
+        """The URL, where the source is one."""
+        return self.source if "://" in self.source else None
+
+    @property
     def folder(self) -> Path | None:
         """The folder, where the source is one."""
-        return None if self.source in ("embedded", "hub") else Path(self.source).absolute()
+        if self.source in ("embedded", "hub") or self.url is not None:
+            return None
+        return Path(self.source).absolute()
 
     @property
     def location(self) -> str:
@@ -66,26 +75,37 @@ class Assets:
 
     @property
     def textattack_folder(self) -> Path | None:
-        """Where a folder source holds what TextAttack would download, if it does."""
+        """Where a folder or a URL holds what TextAttack would download, if it does."""
+        if self.url is not None:
+            return self._from_url("textattack")
         return None if self.folder is None else self.folder / "textattack"
 
+    def attack_folder(self, resources: str) -> Path | None:
+        """The same for a set of resources: nothing is copied from a URL for others."""
+        return self.textattack_folder if resources == "textattack" else None
+
     def check(self) -> None:
-        """Raises BadInput where the source is a folder that does not exist."""
+        """Raises BadInput where the source is a folder or a URL that does not exist."""
+        if self.url is not None:
+            mirror.manifest_of(self.url)
         if self.folder is not None and not self.folder.is_dir():
             raise BadInput(
-                f"no assets folder at {self.source}; give embedded, hub or a folder that holds "
-                "datasets/<name>/<split>.parquet"
+                f"no assets folder at {self.source}; give embedded, hub, or a folder or URL that "
+                "holds datasets/<name>/<split>.parquet"
             )
 
-    def dataset_files(self, name: str, dataset: Dataset) -> dict[str, list[Path]]:
+    def dataset_files(
+        self, name: str, dataset: Dataset, planned: str | None = None
+    ) -> dict[str, list[Path]]:
         """Parquet files of each source split that the data set's roles read.
 
-        Raises BadInput naming what is missing.
+        planned: a digest; where the hub's cache on this machine has the files with that digest,
+        the hub is not asked. Raises BadInput naming what is missing.
         """
         splits = dataset.splits.sources()
         if self.source == "hub":
-            return _hub_dataset_files(name, dataset, splits, self.local_only)
-        folder = self._root() / "datasets" / name
+            return _hub_dataset_files(name, dataset, splits, self.local_only, planned)
+        folder = self._from_url(f"datasets/{name}") or self._root() / "datasets" / name
         files = {}
         for split in splits:
             whole, parts = folder / f"{split}.parquet", split_parts(folder, split)
@@ -106,12 +126,18 @@ class Assets:
             files[split] = parts or [whole]
         return files
 
-    def model_folder(self, name: str, model: LanguageModel) -> Path:
-        """The folder that holds a model's config, weights and tokenizer. Raises BadInput."""
+    def model_folder(self, name: str, model: LanguageModel, planned: str | None = None) -> Path:
+        """The folder that holds a model's config, weights and tokenizer. Raises BadInput.
+
+        planned: as in `dataset_files`.
+        """
         if model.packaged is not None:
             return EMBEDDED / model.packaged
         if self.source == "hub":
             assert model.hub is not None
+            cached = _planned(model.hub, "model", planned, lambda at: digest(model_files(at)))
+            if cached is not None:
+                return cached
             snapshot = _hub_snapshot(
                 model.hub, model.revision, "model", MODEL_PATTERNS, self.local_only
             )
@@ -125,10 +151,30 @@ class Assets:
                     "that has it (for weights often refs/pr/1), or give a folder with --assets"
                 )
             return snapshot
-        folder = self._root() / "models" / name
+        folder = self._from_url(f"models/{name}") or self._root() / "models" / name
         if not (folder / "config.json").is_file():
             raise BadInput(f"model {name!r}: no {folder / 'config.json'}; {self._have('models')}")
         return folder
+
+    def _from_url(self, asset: str) -> Path | None:
+        """The folder of an asset on this machine, copied from the URL. Raises BadInput.
+
+        None where the source is no URL, or has nothing that TextAttack would download.
+        """
+        if self.url is None:
+            return None
+        copy = mirror.kept(self.url, asset) if self.local_only else mirror.copied(self.url, asset)
+        if copy is not None:
+            return copy / asset
+        kind, _, name = asset.partition("/")
+        there = mirror.names_at(self.url, kind)
+        if there and (not name or name in there):
+            raise NotDownloaded(f"{asset} is not copied from {self.url} to this machine yet")
+        if not name:
+            return None
+        raise BadInput(
+            f"--assets {self.url}: no {asset}; {kind} there: {', '.join(there) or 'none'}"
+        )
 
     def _root(self) -> Path:
         return EMBEDDED if self.source == "embedded" else Path(self.source).resolve()
@@ -200,14 +246,21 @@ def _file_digest(path: Path, version: tuple[int, ...]) -> bytes:
 
 
 def _hub_dataset_files(
-    name: str, dataset: Dataset, splits: list[str], local_only: bool
+    name: str, dataset: Dataset, splits: list[str], local_only: bool, planned: str | None
 ) -> dict[str, list[Path]]:
     hub = dataset.hub
     if hub is None:
         raise BadInput(f"data set {name!r} names no hub repository; use another --assets source")
+
+    def files_in(snapshot: Path) -> dict[str, list[Path]]:
+        return {split: split_parts(snapshot / hub.folder, split) for split in splits}
+
+    cached = _planned(hub.repository, "dataset", planned, lambda at: dataset_digest(files_in(at)))
+    if cached is not None:
+        return files_in(cached)
     patterns = [f"{hub.folder}/{split}-*.parquet" for split in splits]
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
-    files = {split: split_parts(snapshot / hub.folder, split) for split in splits}
+    files = files_in(snapshot)
     for split, paths in files.items():
         # A snapshot in the cache may be of an earlier request, or of an interrupted download.
         lacking = _lacking(paths)
@@ -241,7 +294,40 @@ def _offline(local_only: bool) -> bool:
     return local_only or constants.HF_HUB_OFFLINE
 
 
+def _planned(
+    repository: str, kind: str, planned: str | None, digest_of: Callable[[Path], str]
+) -> Path | None:
+    """The snapshot in the hub's cache on this machine whose files have the planned digest."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type=kind)
+    for snapshot in sorted((folder / "snapshots").glob("*")) if planned else ():
+        with suppress(OSError, BadInput):  # Another process may be downloading it.
+            if digest_of(snapshot) == planned:
+                return snapshot
+    return None
+
+
 def _hub_snapshot(
+    repository: str, revision: str, kind: str, patterns: list[str], local_only: bool
+) -> Path:
+    """The folder of a revision in the hub's cache, downloaded if need be. Raises NotDownloaded.
+
+    What `main` and its like stand for is asked once per process.
+    """
+    from huggingface_hub import constants
+
+    asked = (constants.HF_HUB_CACHE, repository, revision, kind, *patterns, local_only)
+    if (known := _snapshots.get(asked)) is None or not known.is_dir():
+        known = _snapshots[asked] = _ask_hub(repository, revision, kind, patterns, local_only)
+    return known
+
+
+_snapshots: dict[tuple[object, ...], Path] = {}  # by what was asked for
+
+
+def _ask_hub(
     repository: str, revision: str, kind: str, patterns: list[str], local_only: bool
 ) -> Path:
     from huggingface_hub import snapshot_download

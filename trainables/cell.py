@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,13 +28,16 @@ from search_spaces.errors import BadInput, first_line
 from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
-from trainables.data import Example, attacked_examples
+from trainables.data import Example, Splits, attacked_examples
+from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
 from trainables.precision import in_random_order, interval, until_narrow
+from trainables.ran_on import short, where_runs
 from trainables.records import (
     ExampleRecord,
     FitMade,
+    FitRecord,
     Result,
     Spent,
     TrialReport,
@@ -70,16 +74,20 @@ class Worker:
     def __init__(self, store: Store, assets: Assets) -> None:
         self.store = store
         self.assets = assets
-        self._fitted: tuple[str, Any] | None = None
+        self.device = "cpu"  # of the phase that runs
+        self._fitted: StoredHead | None = None
         self._spent: Spent = _nothing_spent()
 
     def run(self, cell: Cell, part: Part | None = None) -> Iterator[TrialReport]:
         """Run a cell, or a part of its attack; yields progress reports and raises nothing.
 
         The last report has `phase` done, or failed; the traceback is then in the store, if that can
-        be written. The last report of a part has `phase` part_done, and `error` if it ended early:
-        examples that are missing then, or ended in an error, are attacked when the cell itself is
-        run, which reports the error. Several processes may run parts of a cell at once.
+        be written. It is gpu_lost where this process cannot use its GPU, or not any more: nothing
+        can be run here, and the cell is not to blame.
+
+        The last report of a part has `phase` part_done, and `error` if it ended early: examples
+        that are missing then, or ended in an error, are attacked when the cell itself is run, which
+        reports the error. Several processes may run parts of a cell at once.
         """
         self._spent = _nothing_spent()
         yield from self._run(cell) if part is None else self._run_part(cell, part)
@@ -95,7 +103,7 @@ class Worker:
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
             yield {
-                "phase": "failed",
+                "phase": "gpu_lost" if self._has_lost_gpu(error) else "failed",
                 "error": first_line(error, with_type=True),
                 "spent": self._so_far(),
             }
@@ -105,21 +113,27 @@ class Worker:
         try:
             share = part.share(self._sample(cell))
             asked = [example.id for example in share]
-            finished = self._finished(cell, asked)
+            self.device = device_of(cell.resources.attack.gpus)
+            weights, finished = self._finished(cell, share, asked)
             missing = [example for example in share if _is_missing(example.id, finished)]
             found = len(asked) - len(missing)
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
             if missing:
-                yield from self._attack_missing(cell, missing, finished, asked)
+                yield from self._attack_missing(cell, missing, finished, asked, weights)
             end |= {"finished": len(asked), "total": len(asked), "attacked": len(missing)}
         except Exception as error:
             self._fitted = None
             end["error"] = first_line(error, with_type=True)
+            if self._has_lost_gpu(error):
+                end["phase"] = "gpu_lost"
         yield {**end, "spent": self._so_far()}
+
+    def _has_lost_gpu(self, error: Exception) -> bool:
+        """Whether this process can do nothing more that needs its GPU."""
+        return isinstance(error, NoGPU) or (self.device != "cpu" and not gpu_works())
 
     def _fit(self, cell: Cell) -> Iterator[TrialReport]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
-        from trainables.fit import Fitted
 
         fit = cell.fit
         use_threads(cell.resources.fit.cpus)
@@ -129,10 +143,13 @@ class Worker:
             "finished": 0,
             "total": cell.examples,
         }
-        if not self.store.has_fit(fit.key):
-            for progress in fit_and_store(fit, self.store, self.assets):
-                if isinstance(progress, Fitted):
-                    self._fitted = (fit.key, progress.head)
+        there = self.store.has_fit(fit.key)
+        # A trial that only attacks may hold no GPU, though the fit did.
+        self.device = device_of((cell.resources.attack if there else cell.resources.fit).gpus)
+        if not there:
+            for progress in fit_and_store(fit, self.store, self.assets, self.device):
+                if isinstance(progress, StoredHead):
+                    self._fitted = progress
                     start["fit_seconds"] = progress.record["seconds"]
                 else:
                     yield progress
@@ -146,19 +163,26 @@ class Worker:
         for other in fit.evaluate_also:
             name = other.stored_as
             if name not in done:
-                record = evaluate_on(self._head(fit), other, self.assets)
-                self.store.write_evaluation(fit.key, name, {"fit": fit.key, **record})
+                stored = self._head(fit)
+                record = evaluate_on(stored.head, other, self.assets)
+                of: Any = {"fit": fit.key, "weights": stored.weights}
+                self.store.write_evaluation(fit.key, name, {**of, **record})
 
-    def _head(self, fit: Fit) -> Any:
-        if self._fitted is None or self._fitted[0] != fit.key:
-            self._fitted = (fit.key, stored_head(fit, self.store, self.assets))
-        return self._fitted[1]
+    def _head(self, fit: Fit) -> "StoredHead":
+        """The fit's head with the weights that the store has now, on the phase's device."""
+        stored = self.store.sound(self.store.read_fit, fit.key)
+        here = self._fitted
+        if not (here and stored and (here.key, here.weights) == (fit.key, weights_name(stored))):
+            self._fitted = here = None  # there may not be room for two
+            self._fitted = here = stored_head(fit, self.store, self.assets, self.device)
+        here.head.to(self.device)
+        return here
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[TrialReport]:
         sample = self._sample(cell)
         asked = [example.id for example in sample]
-        finished = self._finished(cell, asked if begun else ())
-        missing = (
+        weights, finished = self._finished(cell, sample, asked if begun else ())
+        missing: Iterator[Example] = (
             example
             for example in until_narrow(sample, finished, cell.precision)
             if _is_missing(example.id, finished)
@@ -166,7 +190,8 @@ class Worker:
         if found := sum(not _is_missing(id, finished) for id in asked):
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
         if (first := next(missing, None)) is not None:
-            yield from self._attack_missing(cell, chain([first], missing), finished, asked)
+            missing = chain([first], missing)
+            yield from self._attack_missing(cell, missing, finished, asked, weights)
         ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
         _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
@@ -184,8 +209,10 @@ class Worker:
             "metrics": metrics,
             "sample": ids,
             "records_sha256": records_digest(sample_records),
-            "weights": weights_name(self.store.read_fit(cell.fit.key)),
+            "weights": weights,
         }
+        if places := sorted({r["ran_on"] for r in sample_records if "ran_on" in r}):
+            result["ran_on"] = places
         if cell.precision is not None:
             right = sum(record["status"] == "failed" for record in sample_records)
             errors = int(metrics["num_errors"] or 0)
@@ -201,17 +228,36 @@ class Worker:
             "metrics": metrics,
         }
 
-    def _finished(self, cell: Cell, look_for: Iterable[int]) -> dict[int, ExampleRecord]:
-        """The examples already attacked on the fit's current weights, by id."""
+    def _finished(
+        self, cell: Cell, sample: Sequence[Example], look_for: Iterable[int]
+    ) -> tuple[str, dict[int, ExampleRecord]]:
+        """The name of the fit's weights, and the examples attacked on them, by id.
+
+        If any of the sample is missing, the head is loaded: a fit whose weights are damaged is
+        made again, and the weights may be others then.
+        """
+        look_for = list(look_for)
+
+        def attacked_on(fit: FitRecord) -> dict[int, ExampleRecord]:
+            attacked = self.store.attacked(cell.log, look_for)
+            return {id: record for id, record in attacked.items() if is_of_weights(record, fit)}
+
         fit = self.store.read_fit(cell.fit.key)
-        attacked = self.store.attacked(cell.log, look_for)
-        return {id: record for id, record in attacked.items() if is_of_weights(record, fit)}
+        finished = attacked_on(fit)
+        wanted = until_narrow(sample, finished, cell.precision)
+        if any(_is_missing(example.id, finished) for example in wanted):
+            stored = self._head(cell.fit)
+            if stored.weights != weights_name(fit):
+                finished = attacked_on(stored.record)
+                self._evaluate_also(cell.fit)
+            return stored.weights, finished
+        return weights_name(fit), finished
 
     def _sample(self, cell: Cell) -> Sequence[Example]:
         """The examples to attack, in order."""
-        from trainables.fit import load_data
+        from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_data(cell.fit, self.assets).test, cell.examples)
+        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
@@ -220,8 +266,13 @@ class Worker:
         missing: Iterable[Example],
         finished: dict[int, ExampleRecord],
         asked: list[int],
+        weights: str,
     ) -> Iterator[TrialReport]:
-        prepare_textattack(cell.attack_resources, self.assets.textattack_folder)
+        self.device = device_of(cell.resources.attack.gpus)
+        victim = self._head(cell.fit)
+        if victim.weights != weights:
+            raise RuntimeError(f"{cell.fit.key} was made again meanwhile; run the sweep again")
+        prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))
         from trainables.attacks.engine import Victim, attack_examples
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
@@ -229,14 +280,14 @@ class Worker:
         use_threads(cell.resources.attack.cpus)
         attack = build_attack(
             cell.attack_kind,
-            Victim(self._head(cell.fit)),
+            Victim(victim.head),
             cell.attack_settings,
             cell.attack_resources,
-            masked_lm=masked_language_model(cell.attack_resources),
+            masked_lm=masked_language_model(cell.attack_resources, victim.head.device),
             columns=cell.fit.data.columns,
             attacked=cell.fit.data.attacked,
         )
-        weights = weights_name(self.store.read_fit(cell.fit.key))
+        place = short(where_runs(victim.head))
         reported = time.perf_counter()
         for record in attack_examples(
             attack,
@@ -249,7 +300,8 @@ class Worker:
             resources=cell.attack_resources,
             seconds_per_example=cell.seconds_per_example,
         ):
-            record["log"], record["weights"] = cell.log, weights
+            record["log"], record["weights"] = cell.log, victim.weights
+            record["ran_on"] = place
             record["digest"] = digest(record)
             self.store.add_attacked(cell.log, record)
             finished[record["id"]] = record
@@ -268,38 +320,89 @@ class Worker:
         return self._spent.copy()
 
 
-def stored_head(fit: Fit, store: Store, assets: Assets) -> Any:
+@dataclass(frozen=True)
+class StoredHead:
+    """A fit's head, and the store's record of it."""
+
+    key: str
+    record: FitRecord
+    head: Any
+
+    @property
+    def weights(self) -> str:
+        return weights_name(self.record)
+
+
+def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> StoredHead:
     """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
-    from trainables.fit import Fitted, fresh_head
+    import torch
 
-    head = fresh_head(fit, assets)
+    from trainables.fit import fresh_head
+
     try:
-        head.load_bytes(store.read_weights(fit.key))
-        return head
+        record, weights = store.read_fitted(fit.key)
     except (DamagedFile, FileNotFoundError):
-        fitted = (each for each in fit_and_store(fit, store, assets) if isinstance(each, Fitted))
-        return next(fitted).head
+        attack_threads = torch.get_num_threads()
+        use_threads(fit.identity["threads"])
+        steps = fit_and_store(fit, store, assets, device)
+        made = next(each for each in steps if isinstance(each, StoredHead))
+        use_threads(attack_threads)
+        return made
+    head = fresh_head(fit, assets, device)
+    head.load_bytes(weights)
+    return StoredHead(fit.key, record, head)
 
 
-def fit_and_store(fit: Fit, store: Store, assets: Assets) -> Iterator[Any]:
-    """Fine-tune a fresh head; yields as `fine_tune` does, the Fitted once it is stored.
+def fit_and_store(
+    fit: Fit, store: Store, assets: Assets, device: str = "cpu"
+) -> Iterator[TrialReport | StoredHead]:
+    """Fine-tune a fresh head; yields progress records, and the head once it is stored.
 
-    If the store had weights of this fit and the new ones differ (another kind of machine), the
-    record says so: earlier attacks belong to weights that no longer exist.
+    Goes on from the fit's last snapshot. If another process has stored the fit meanwhile, the head
+    is that one: the first wins, and all attacks are on the same weights.
     """
-    from trainables.fit import Fitted, fine_tune, fresh_head, load_data
+    from trainables.fit import Fitted, load_data
 
-    head = fresh_head(fit, assets)
-    for progress in fine_tune(fit, head, load_data(fit, assets)):
-        if isinstance(progress, Fitted):
-            before = store.sound(store.read_fit, fit.key)
-            asked = json.loads(fit.model_dump_json())
-            record = cast(FitMade, {**progress.record, "spec": asked})
-            weights = head.to_bytes()
-            if before and before["weights_sha256"] != hashlib.sha256(weights).hexdigest():
-                record["replaces_others"] = True
-            store.write_fit(fit.key, weights, record)
-        yield progress
+    splits = load_data(fit, assets)
+    for progress in _fitted(fit, splits, store, assets, device):
+        if not isinstance(progress, Fitted):
+            yield progress
+            continue
+        head = progress.head
+        asked = json.loads(fit.model_dump_json())
+        made = cast(FitMade, {**progress.record, "spec": asked, "ran_on": where_runs(head)})
+        weights = head.to_bytes()
+        record = store.write_fit(fit.key, weights, made)
+        store.remove_snapshot(fit.key)
+        if record["weights_sha256"] != hashlib.sha256(weights).hexdigest():
+            record, weights = store.read_fitted(fit.key)
+            head.load_bytes(weights)
+        yield StoredHead(fit.key, record, head)
+
+
+def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str) -> Iterator[Any]:
+    """Fine-tune as `fine_tune` does, from the last snapshot, and keeping others.
+
+    Where an operation has no deterministic algorithm, from the beginning without that demand.
+    """
+    from trainables.deterministic import NotDeterministic
+    from trainables.fit import fine_tune, fresh_head
+
+    def keep(snapshot: bytes) -> None:
+        # The fit goes on without one: only its time is at risk.
+        with suppress(StoreError):
+            store.write_snapshot(fit.key, snapshot)
+
+    try:
+        head = fresh_head(fit, assets, device)
+        steps = fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key))
+        del head  # on a GPU there may not be room for it beside a second one
+        yield from steps
+        return
+    except NotDeterministic as error:
+        without = error.operation
+    # Here the error is gone, and with it the frames that hold the first try.
+    yield from fine_tune(fit, fresh_head(fit, assets, device), splits, keep, without=without)
 
 
 def _nothing_spent() -> Spent:
@@ -342,7 +445,7 @@ def main() -> int:
     )
     parser.add_argument("cell", type=Path, help="the cell.json of a cell in a store")
     parser.add_argument("--store", default="results", help="folder or URL (default: results)")
-    parser.add_argument("--assets", default="embedded", help="embedded, hub or a folder")
+    parser.add_argument("--assets", default="embedded", help="embedded, hub, a folder or a URL")
     parser.add_argument(
         "--plain",
         action="store_true",
@@ -362,13 +465,14 @@ def main() -> int:
             speed.turn_off()
             # Keys do not cover it and last bits may differ: its results must not mix with others.
             store = Store(store.place(PLAIN))
+        prepare(max(cell.resources.fit.gpus, cell.resources.attack.gpus))
         for progress in Worker(store, assets).run(cell):
             metrics = progress.pop("metrics", {})
             print(json.dumps({**progress, **metrics}), flush=True)
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
-    return 1 if progress["phase"] == "failed" else 0
+    return 0 if progress["phase"] == "done" else 1
 
 
 if __name__ == "__main__":

@@ -66,6 +66,14 @@ def load_splits(name: str, dataset: Dataset, files: Files) -> Splits:
     return _load_splits(name, dataset.model_dump_json(), _versions(files))
 
 
+def load_test(name: str, dataset: Dataset, files: Files) -> list[Example]:
+    """The test rows, as `load_splits` has them; only the files of their split are read.
+
+    Raises BadInput and is cached as `load_splits`: do not modify the list.
+    """
+    return _load_test(name, dataset.model_dump_json(), _versions(files))
+
+
 def survey(name: str, dataset: Dataset, files: Files) -> Survey:
     """Read a data set as `load_splits` does, and raise the same BadInput. Cached."""
     return _survey(name, dataset.model_dump_json(), _versions(files))
@@ -105,6 +113,14 @@ def _load_splits(name: str, description: str, versions: Versions) -> Splits:
     )
 
 
+@lru_cache(maxsize=2)  # with one that fits are evaluated on
+def _load_test(name: str, description: str, versions: Versions) -> list[Example]:
+    dataset = Dataset.model_validate_json(description)
+    split, _ = dataset.splits.share("test")
+    rows, roles = _read(name, dataset, {split: _files(versions)[split]})
+    return _examples(rows[split].at(roles["test"]))
+
+
 @lru_cache(maxsize=64)
 def _survey(name: str, description: str, versions: Versions) -> Survey:
     dataset = Dataset.model_validate_json(description)
@@ -125,8 +141,8 @@ def _survey(name: str, description: str, versions: Versions) -> Survey:
 def _read(
     name: str, dataset: Dataset, files: Files
 ) -> tuple[dict[str, Rows], dict[str, np.ndarray]]:
-    """The rows of each source split, and each role's indices in them. Raises BadInput for a role
-    without rows."""
+    """The rows of these source splits, and the indices in them of each role that is drawn from
+    them. Raises BadInput for a role without rows."""
     check_columns(name, dataset, files)
     rows = {split: read_split(name, dataset, split, paths) for split, paths in files.items()}
     roles = _draw(dataset, {split: len(of_split) for split, of_split in rows.items()})
@@ -149,11 +165,12 @@ def _why_none(split: str, percent: int | None, rows: Rows) -> str:
 
 
 def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:
-    """The indices of each role's rows in its source split, in order."""
+    """The indices of each role's rows in its source split, in order; of splits in `counts` only."""
+    drawn = [role for role in ROLES if dataset.splits.share(role)[0] in counts]
     left = {split: np.ones(count, bool) for split, count in counts.items()}
     taken = dict.fromkeys(counts, 0)  # %
     roles = {}
-    for role in ROLES:
+    for role in drawn:
         split, percent = dataset.splits.share(role)
         if percent is not None:
             order = list(range(counts[split]))
@@ -165,10 +182,10 @@ def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:
             taken[split] += percent
             roles[role] = np.sort(np.array(order[first:end], int))
             left[split][roles[role]] = False
-    for role in ROLES:
+    for role in drawn:
         if role not in roles:
             roles[role] = np.flatnonzero(left[dataset.splits.share(role)[0]])
-    return {role: roles[role] for role in ROLES}
+    return {role: roles[role] for role in drawn}
 
 
 def _examples(rows: Rows) -> list[Example]:

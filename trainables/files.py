@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pyarrow import fs
 
@@ -25,6 +25,7 @@ Made = TypeVar("Made")
 
 PART = ".part"  # suffix of a file that is still being written
 CHUNK = 1 << 20  # bytes
+ONE_REQUEST = "allow_delayed_open=true"  # to S3 for a small file; otherwise three, one by one
 AT_ONCE = 16  # small files read or deleted at a time: an object store takes 10 ms and more for each
 
 
@@ -41,28 +42,35 @@ class DamagedFile(StoreError):
 
 
 class Files:
-    """The files of a store."""
+    """The files of a store. option: the one that names it, without dashes, for messages."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, option: str = "store") -> None:
+        self.url, self.option = url, option
 
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
         if not self.url:
-            raise BadInput("--store is empty (a variable that is not set?); give a folder or a URL")
+            raise BadInput(
+                f"--{self.option} is empty (a variable that is not set?); give a folder or a URL"
+            )
         if "://" not in self.url:
             return fs.LocalFileSystem(), self._absolute()
         if "@" in urlsplit(self.url).netloc:
             raise BadInput(
-                "--store: leave credentials out of the URL: they would be stored with the results; "
-                "give them in the environment (AWS_ACCESS_KEY_ID, ...) or the machine's role"
+                f"--{self.option}: leave credentials out of the URL: they would be stored with the "
+                "results; give them in the environment (AWS_ACCESS_KEY_ID, ...) or the machine's "
+                "role"
             )
         try:
             filesystem, path = _open(self.url)
         except Exception as error:
-            raise BadInput(f"--store {self.url}: cannot be opened: {first_line(error)}") from None
+            raise BadInput(
+                f"--{self.option} {self.url}: cannot be opened: {first_line(error)}"
+            ) from None
         if not path.strip("/") or "\0" in path:
-            raise BadInput(f"--store {self.url}: names no folder; write scheme://bucket/folder")
+            raise BadInput(
+                f"--{self.option} {self.url}: names no folder; write scheme://bucket/folder"
+            )
         return filesystem, path
 
     def _absolute(self) -> str:
@@ -73,8 +81,8 @@ class Files:
             raise BadInput("the current folder was deleted; change to one that exists") from None
         except UnicodeEncodeError:
             raise BadInput(
-                f"--store {path!a}: a folder whose name is not UTF-8 text, which not every library "
-                "reads; rename it"
+                f"--{self.option} {path!a}: a folder whose name is not UTF-8 text, which not every "
+                "library reads; rename it"
             ) from None
         return path
 
@@ -117,17 +125,44 @@ class Files:
         """The error that a file has wrong content."""
         return DamagedFile(name, self.place(name), why)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, *content: bytes) -> None:
+        """Write a file, given in parts, in place of what is there."""
         filesystem, path = self.path(name)
         with self._named_errors("written"):
             if isinstance(filesystem, fs.LocalFileSystem):
-                self._clear_way(name)
-                os.makedirs(os.path.dirname(path), exist_ok=True)
+                self._make_way(name)
                 with written_whole(Path(path)) as file:
-                    file.write(content)
+                    file.writelines(content)
             else:
                 with filesystem.open_output_stream(path) as file:
+                    for part in content:
+                        file.write(part)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file unless it is there already; returns whether it was written.
+
+        Of several writers at once one wins. On an object store (pyarrow has no conditional write)
+        the last of those that began within the time of a request does, and the others may not
+        notice: what follows from a file must name it.
+        """
+        path = self.path(name)[1]
+        if self.local_folder is None:
+            if self.exists(name):
+                return False
+            self.write(name, content)
+            return self.read(name) == content
+        with self._named_errors("written"):
+            self._make_way(name)
+            try:
+                with written_whole(Path(path), put=_link) as file:
                     file.write(content)
+            except FileExistsError:
+                return False
+        return True
+
+    def _make_way(self, name: str) -> None:
+        self._clear_way(name)
+        os.makedirs(os.path.dirname(self.path(name)[1]), exist_ok=True)
 
     def _clear_way(self, name: str) -> None:
         """Rename whatever is in the place of a file of ours, or of the folder of its key."""
@@ -196,7 +231,7 @@ class Files:
             if done == "read" and isinstance(error, FileNotFoundError):
                 raise
             raise StoreError(
-                f"the store {self.url} cannot be {done}: {first_line(error)}"
+                f"the {self.option} {self.url} cannot be {done}: {first_line(error)}"
             ) from error
 
 
@@ -206,6 +241,8 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
         if parts.netloc not in ("", "localhost"):
             raise ValueError(f"another machine's folder ({parts.netloc}); write file:///folder")
         return fs.LocalFileSystem(), unquote(parts.path)
+    if parts.scheme == "s3" and ONE_REQUEST.partition("=")[0] not in parse_qs(parts.query):
+        url += f"{'&' if parts.query else '?'}{ONE_REQUEST}"
     try:
         return fs.FileSystem.from_uri(url)
     except ValueError:  # A scheme that pyarrow does not know.
@@ -216,18 +253,37 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write in the block; it appears at the path once all of it is on the disk."""
+def written_whole(
+    path: Path, put: Callable[[Path, Path], object] = Path.replace
+) -> Iterator[BinaryIO]:
+    """A file to write in the block; it appears at the path once all of it is on the disk.
+
+    put: how it gets there.
+    """
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PART}")
     try:
         with part.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(path)
+        put(part, path)
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+def _link(part: Path, path: Path) -> None:
+    """Rename a file. Raises FileExistsError if the new name is taken."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if path.exists():
+            raise FileExistsError(path) from None
+        part.replace(path)
+    else:
+        part.unlink()
 
 
 def cut_off(path: Path) -> list[Path]:

@@ -1,8 +1,12 @@
 """Fine-tuning: one readable loop for every head.
 
 Input: a fit (search_spaces/cell.py). Output: the weights that are best on validation, and the
-training curve. Deterministic given seed and number of threads. Knows nothing of attacks or of the
-store.
+training curve. Knows nothing of attacks or of the store.
+
+Repeatable to the bit on one kind of CPU, given seed and number of threads. On a GPU as far as its
+algorithms are deterministic, which the record says (deterministic.py); on one kind of GPU, with one
+version of torch: another kind adds in another order. A batch that had to be halved for lack of
+memory draws its dropout anew.
 """
 
 import math
@@ -10,23 +14,31 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
-from trainables.data import Example, Splits, load_splits, training_rows
+from trainables.data import Example, Splits, load_splits, load_test, training_rows
+from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
-from trainables.records import CurvePoint, Evaluation, FitMeasured, TrialReport
+from trainables.memory import free, is_out_of_memory, moved
+from trainables.ran_on import short, where_runs
+from trainables.records import Evaluation, FitMeasured, TrialReport
+from trainables.snapshot import Training, resumed, taken
 from trainables.speed.optimizer import AdamW
 from trainables.training import KINDS as TRAININGS
 
 EVALUATION_BATCH = 64
+SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
 Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
 
 
@@ -40,22 +52,32 @@ class Fitted:
 
 def load_data(fit: Fit, assets: Assets) -> Splits:
     """The fit's rows. Raises RuntimeError if the files differ from those at planning time."""
-    files = assets.dataset_files(fit.dataset, fit.data)
-    _same(fit.dataset_digest, dataset_digest(files), f"data set {fit.dataset}")
+    files = _files(fit.dataset, fit.data, fit.dataset_digest, assets)
     return load_splits(fit.dataset, fit.data, files)
+
+
+def load_test_rows(fit: Fit, assets: Assets) -> list[Example]:
+    """The fit's test rows, as `load_data` has them, without reading the others."""
+    files = _files(fit.dataset, fit.data, fit.dataset_digest, assets)
+    return load_test(fit.dataset, fit.data, files)
+
+
+def _files(name: str, data: Dataset, planned: str, assets: Assets) -> dict[str, list[Path]]:
+    files = assets.dataset_files(name, data, planned)
+    _same(planned, dataset_digest(files), f"data set {name}")
+    return files
 
 
 def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
     """Clean accuracy on the test set of another data set with the same labels."""
-    files = assets.dataset_files(other.name, other.data)
-    _same(other.digest, dataset_digest(files), f"data set {other.name}")
-    test = load_splits(other.name, other.data, files).test
+    files = _files(other.name, other.data, other.digest, assets)
+    test = load_test(other.name, other.data, files)
     return {"dataset": other.name, "accuracy": _accuracy(head, test), "examples": len(test)}
 
 
-def fresh_head(fit: Fit, assets: Assets) -> Head:
-    """The fit's head before any training, on the GPU if there is one."""
-    folder = assets.model_folder(fit.model, fit.language_model)
+def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
+    """The fit's head before any training, on a device (device.py)."""
+    folder = assets.model_folder(fit.model, fit.language_model, fit.model_digest)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
     spec = HeadSpec(
@@ -67,73 +89,109 @@ def fresh_head(fit: Fit, assets: Assets) -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
-    return head.to("cuda" if torch.cuda.is_available() else "cpu")
+    return moved(head, device)
 
 
-def fine_tune(fit: Fit, head: Head, splits: Splits) -> Iterator[TrialReport | Fitted]:
+def fine_tune(
+    fit: Fit,
+    head: Head,
+    splits: Splits,
+    keep: Callable[[bytes], None] | None = None,
+    resume: bytes | None = None,
+    without: str = "",
+) -> Iterator[TrialReport | Fitted]:
     """Train a fresh head; yields a progress record per evaluation, and finally the Fitted.
 
     Training stops after `max_epochs`, or after `patience` evaluations without a better validation
     accuracy; the best weights are kept (the earliest of equals). Raises FloatingPointError when
     the loss is not a number, OutOfMemoryError when not even one example fits the GPU's memory.
+
+    keep: is given a snapshot every SNAPSHOT_EVERY seconds. resume: one of them, to go on from; it
+    is ignored if it is of another fit or version of torch.
+    without: an operation that has no deterministic algorithm, which raises NotDeterministic as long
+    as it is not named here.
     """
+    optimizer = AdamW(head, fit.settings.learning_rate, fit.settings.weight_decay)
+    training = resumed(resume, fit.key, head, optimizer) if resume is not None else None
+    del resume  # as large as the weights, three times
+    if training is None:
+        training = Training(head.snapshot(), fit.settings.batch_size, without or True)
+    steps = _train(fit, head, splits, optimizer, training, keep)
+    if may_vary(head.device) and fit.settings.deterministic:
+        steps = each_within(lambda: deterministic(training.deterministic is True), steps)
+    elif may_vary(head.device):
+        training.deterministic = False
+    yield from steps
+
+
+def _train(
+    fit: Fit,
+    head: Head,
+    splits: Splits,
+    optimizer: AdamW,
+    training: Training,
+    keep: Callable[[bytes], None] | None,
+) -> Iterator[TrialReport | Fitted]:
     settings = fit.settings
-    started = time.perf_counter()
+    here = short(where_runs(head))
+    training.made_on = [*(place for place in training.made_on if place != here), here]
+    kept = time.perf_counter()
+    started = kept - training.seconds
     train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
+    total = settings.max_epochs * len(train)
     loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
-    if fit.head_entry.probe_first:
+    if training.steps:
+        yield {**_report(training, total), "found": training.seen}
+    elif fit.head_entry.probe_first:
         from trainables.probe import probe
 
         probe(head, train, splits.validation)
-    shuffle = random.Random(fit.seed)
-    optimizer = AdamW(head, settings.learning_rate, settings.weight_decay)
-    curve: list[CurvePoint] = []
-    best, best_accuracy, since_best = head.snapshot(), -1.0, 0
-    seen, total = 0, settings.max_epochs * len(train)
-    losses: list[float] = []
-    training, at_once = fit.training_entry.settings, settings.batch_size
+        training.best = head.snapshot()
 
-    for batch in batches(train, settings, shuffle):
-        head.train()
-        loss, at_once = gradients(head, optimizer, batch, loss_of, training, at_once)
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} after {seen} examples")
-        optimizer.step()
-        losses.append(loss)
-        due = (seen + len(batch)) // settings.evaluate_every > seen // settings.evaluate_every
-        seen += len(batch)
-        if not due and seen < total:
-            continue
-        optimizer.settle()
-        accuracy = _accuracy(head, splits.validation)
-        curve.append(
-            {
-                "examples_seen": seen,
-                "train_loss": sum(losses) / len(losses),
-                "validation_accuracy": accuracy,
-            }
-        )
-        losses = []
-        yield {"phase": "fit", "finished": seen, "total": total, "validation_accuracy": accuracy}
-        if accuracy > best_accuracy:
-            best, best_accuracy, since_best = head.snapshot(), accuracy, 0
-        else:
-            since_best += 1
-        if since_best >= settings.patience:
+    every_batch = batches(train, settings, random.Random(fit.seed))
+    for batch in islice(every_batch, training.steps, None):
+        if training.since_best >= settings.patience:
             break
+        head.train()
+        loss, training.at_once = gradients(
+            head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once
+        )
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"the loss became {loss} after {training.seen} examples")
+        optimizer.step()
+        due = training.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every
+        training.trained(loss, len(batch))
+        if due or training.seen >= total:
+            optimizer.settle()
+            training.evaluated(_accuracy(head, splits.validation), head)
+            yield _report(training, total)
+        if keep is not None and time.perf_counter() - kept >= SNAPSHOT_EVERY:
+            training.seconds = time.perf_counter() - started
+            keep(taken(fit.key, training, head, optimizer))
+            kept = time.perf_counter()
 
-    head.restore(best)
+    head.restore(training.best)
     record: FitMeasured = {
         "key": fit.key,
-        "validation_accuracy": best_accuracy,
+        "validation_accuracy": training.best_accuracy,
         "test_accuracy": _accuracy(head, splits.test),
         "train_examples": len(train),
-        "examples_seen": seen,
-        "curve": curve,
-        "examples_at_once": at_once,
+        "examples_seen": training.seen,
+        "curve": training.curve,
+        "examples_at_once": training.at_once,
+        "deterministic": training.deterministic,
         "seconds": time.perf_counter() - started,
     }
+    if others := training.made_on[:-1]:
+        record["begun_on"] = others
     yield Fitted(head, record)
+
+
+def _report(training: Training, total: int) -> TrialReport:
+    report: TrialReport = {"phase": "fit", "finished": training.seen, "total": total}
+    if training.curve:
+        report["validation_accuracy"] = training.curve[-1]["validation_accuracy"]
+    return report
 
 
 def gradients(
@@ -151,21 +209,30 @@ def gradients(
     """
     while True:
         optimizer.zero_grad()
-        total = 0.0
         try:
-            for start in range(0, len(batch), at_once):
-                part = batch[start : start + at_once]
-                labels = torch.tensor([example.label for example in part], device=head.device)
-                encoded = head.encode([example.texts for example in part])
-                loss = loss_of(head, encoded, labels, settings) * (len(part) / len(batch))
-                loss.backward()
-                total += loss.item()
-            return total, at_once
-        except torch.OutOfMemoryError:
-            if at_once == 1:
+            parts = (batch[start : start + at_once] for start in range(0, len(batch), at_once))
+            losses = [_backward(head, part, len(batch), loss_of, settings) for part in parts]
+            return sum(losses), at_once
+        except RuntimeError as error:
+            if at_once == 1 or not is_out_of_memory(error):
                 raise
-            at_once = max(min(at_once, len(batch)) // 2, 1)
-        torch.cuda.empty_cache()
+        # Here the error is gone, and with it the frames that hold what was computed.
+        at_once = max(min(at_once, len(batch)) // 2, 1)
+        free()
+
+
+def _backward(
+    head: Head, part: list[Example], whole: int, loss_of: Loss, settings: dict[str, Any]
+) -> float:
+    """Add the gradients of a part of a batch; returns its share of the mean loss.
+
+    A function of its own: what it computed is freed when it fails.
+    """
+    labels = torch.tensor([example.label for example in part], device=head.device)
+    encoded = head.encode([example.texts for example in part])
+    loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
+    loss.backward()
+    return loss.item()
 
 
 def batches(

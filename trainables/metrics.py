@@ -63,7 +63,8 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
 
 
 def records_digest(records: Iterable[ExampleRecord]) -> str:
-    """SHA-256 of the records that a result was computed from, in order, without their times."""
+    """SHA-256 of the records that a result was computed from, in order, without their times and
+    places."""
     return hashlib.sha256("".join(map(digest, records)).encode()).hexdigest()
 
 

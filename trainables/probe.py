@@ -66,18 +66,22 @@ def _initialise(linear: torch.nn.Linear, regression: LogisticRegression) -> None
 def _features(head: Head, linear: torch.nn.Linear, examples: list[Example]) -> np.ndarray:
     seen: list[torch.Tensor] = []
     hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+
+    def of(rows: range) -> torch.Tensor:
+        seen.clear()
+        batch = head.encode([examples[row].texts for row in rows])
+        head.score(batch)
+        seen[0] = _at_the_last_token(seen[0], batch.attention_mask)
+        return torch.cat(seen).cpu()
+
     head.eval()
     try:
         with torch.no_grad():
-            for start in range(0, len(examples), BATCH):
-                # One batch at a time in the given order, so that features match their labels.
-                before = len(seen)
-                batch = head.encode([e.texts for e in examples[start : start + BATCH]])
-                head.score(batch)
-                seen[before] = _at_the_last_token(seen[before], batch.attention_mask)
+            # In the given order, so that features match their labels.
+            parts = head.in_batches(len(examples), BATCH, of)
     finally:
         hook.remove()
-    return torch.cat(seen).double().cpu().numpy()
+    return torch.cat(parts).double().numpy()
 
 
 def _at_the_last_token(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

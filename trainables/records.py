@@ -40,7 +40,9 @@ class Spent(TypedDict, total=False):
 class TrialReport(TypedDict, total=False):
     """What a trial reports while it runs (cell.py), and what the driver adds."""
 
-    phase: Required[Literal["begun", "fit", "attack", "done", "failed", "part_done", "died"]]
+    phase: Required[
+        Literal["begun", "fit", "attack", "done", "failed", "part_done", "gpu_lost", "died"]
+    ]
     node: str  # begun: on which node of the cluster
     slots: int  # begun, by the driver: how many attacks the cluster can run at once
     holds: float  # begun, by the driver: how many of these slots the trial occupies
@@ -49,11 +51,11 @@ class TrialReport(TypedDict, total=False):
     validation_accuracy: float  # fit: the latest
     fit_done: bool  # the first after the fit is stored
     fit_seconds: float  # with fit_done, where it was trained here
-    found: int  # attack: examples that were attacked before
+    found: int  # of `finished`: those before this trial
     attacked: int  # part_done: examples that were attacked here
     spent: Spent  # so far
     metrics: Metrics  # done
-    error: str  # failed, part_done: the last line of the traceback
+    error: str  # failed, part_done, gpu_lost: the last line of the traceback
     part: tuple[int, int]  # by the driver: which part of a cell's attack, of how many
     last: bool  # by the driver: the trial ends with this report
 
@@ -70,10 +72,35 @@ class FitAsked(TypedDict):
     dataset: Text
     model: Text
     head: Text
+    training: NotRequired[SkipValidation[str]]
+    settings: NotRequired[SkipValidation[dict[str, Any]]]
+    identity: NotRequired[SkipValidation[dict[str, Any]]]
+
+
+class RanOn(TypedDict):
+    """Where something was computed (ran_on.py).
+
+    device: `cpu`, or the GPU's name. cpu: the processor's model. threads: of torch, on a CPU.
+    torch: its version with its build, as 2.13.0+cu130. dtype: of the weights. tf32: whether
+    products of matrices may be computed in TF32. driver: NVIDIA's, of a GPU.
+    """
+
+    device: Text
+    cpu: NotRequired[SkipValidation[str]]
+    threads: NotRequired[SkipValidation[int | None]]
+    torch: Text
+    dtype: NotRequired[SkipValidation[str]]
+    tf32: NotRequired[SkipValidation[bool]]
+    driver: NotRequired[SkipValidation[str | None]]
 
 
 class FitMeasured(TypedDict):
-    """The result of a fit, without its weights."""
+    """The result of a fit, without its weights. ran_on: older versions did not record it.
+
+    deterministic: whether all algorithms of its training were, which makes it repeatable on one
+    kind of device; the name of an operation for which there is none; False if not asked for.
+    begun_on: other devices that it was trained on before it was interrupted (ran_on.py, `short`).
+    """
 
     key: NotRequired[SkipValidation[str]]
     validation_accuracy: Share
@@ -82,19 +109,22 @@ class FitMeasured(TypedDict):
     examples_seen: NotRequired[SkipValidation[int]]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
+    deterministic: NotRequired[SkipValidation[bool | str]]
     seconds: Number
+    ran_on: NotRequired[RanOn]
+    begun_on: NotRequired[list[Text]]
 
 
 class FitMade(FitMeasured):
-    """The same with its request. replaces_others: earlier weights that were attacked are gone."""
+    """The same with its request."""
 
     spec: FitAsked
-    replaces_others: NotRequired[SkipValidation[bool]]
 
 
 class FitRecord(FitMade):
-    """fits/<key>/fit.json"""
+    """fits/<key>/fit.json. replaces_others: earlier weights that were attacked are gone."""
 
+    replaces_others: NotRequired[SkipValidation[bool]]
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -102,6 +132,7 @@ class Evaluation(TypedDict):
     """fits/<key>/on-<data set>-<digest>.json"""
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
     dataset: Text
     accuracy: Share
     examples: Count
@@ -111,17 +142,19 @@ class Replayed(TypedDict):
     """An entry of fits/<key>/transfer.json: ids of examples of one attack log.
 
     right_before: of these the fit is right on the original text; fooled: and wrong on the
-    perturbed one.
+    perturbed one. weights: the fit's. found_on: those of the fit that the log attacked.
     """
 
     fit: NotRequired[SkipValidation[str]]
+    weights: NotRequired[SkipValidation[str]]
+    found_on: NotRequired[SkipValidation[str | None]]
     replayed: list[Count]
     right_before: list[Count]
     fooled: list[Count]
 
 
 class OfAnExample(TypedDict):
-    """What every record of an attacked example has."""
+    """What every record of an attacked example has. ran_on: a line (ran_on.py, `short`)."""
 
     id: Count
     seconds: Number
@@ -129,6 +162,7 @@ class OfAnExample(TypedDict):
     constraint_seconds: NotRequired[SkipValidation[float]]
     log: NotRequired[SkipValidation[str]]
     weights: NotRequired[SkipValidation[str]]  # first digits of their digest
+    ran_on: NotRequired[Text]
     digest: NotRequired[SkipValidation[str]]
 
 
@@ -173,7 +207,8 @@ class Result(TypedDict):
     """cells/<key>/result.json
 
     sample: ids of the examples that the metrics are over, in order. interval: 95 %, of the accuracy
-    under attack, if the cell stopped by its precision.
+    under attack, if the cell stopped by its precision. ran_on: the different ones of its examples,
+    sorted; without those of older versions, which did not record it.
     """
 
     key: Text
@@ -189,6 +224,65 @@ class Result(TypedDict):
     records_sha256: NotRequired[SkipValidation[str]]
     weights: NotRequired[SkipValidation[str]]
     interval: NotRequired[Interval | None]
+    ran_on: NotRequired[list[Text]]
+
+
+class Tried(TypedDict, total=False):
+    """What a rehearsal tried on a worker (rehearsal.py).
+
+    seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
+    step_texts, step_tokens: as in `Rehearsed`. memory: bytes of the GPU that were used, of
+    memory_there. example_seconds, words, queries, victim_seconds: of one example.
+    """
+
+    what: Required[str]  # store, fit or attack
+    seconds: Required[float]
+    error: str
+    gpu_lost: bool
+    dataset: str
+    model: str
+    head: str
+    attack: str
+    device: str
+    step_texts: int
+    step_tokens: float
+    step_seconds: float
+    memory: int
+    memory_there: int
+    example_seconds: float
+    words: int
+    queries: int
+    victim_seconds: float
+
+
+class RehearsedAttack(TypedDict):
+    """seconds: of an example, in the mean. words: of its attacked text, in the mean."""
+
+    seconds: Number
+    words: Number
+
+
+class Rehearsed(TypedDict):
+    """What a rehearsal measured of one head of a model, on one device.
+
+    device: `cpu`, or the GPU's name. step_texts: texts of a training step (its batch), each of
+    step_tokens tokens with padding, without templates. attacks: by the attack's name.
+    """
+
+    dataset: Text
+    model: Text
+    head: Text
+    device: Text
+    step_texts: Count
+    step_tokens: Number
+    step_seconds: Number
+    attacks: NotRequired[dict[Text, RehearsedAttack]]
+
+
+class Rehearsal(TypedDict):
+    """rehearsals/<space>.json: figures of the last one."""
+
+    figures: list[Rehearsed]
 
 
 class Commit(TypedDict):
@@ -205,13 +299,26 @@ class Hardware(TypedDict):
     gpus: list[str]
 
 
+class Node(TypedDict):
+    """A machine of a cluster, as Ray counts it. accelerator: the GPUs' type, as A10G, if any."""
+
+    address: str
+    cpus: float
+    gpus: float
+    accelerator: str
+
+
 class Environment(TypedDict):
-    """environments/<space>.json: what a sweep ran with. git: None outside a checkout."""
+    """environments/<space>.json: what a sweep ran with. git: None outside a checkout.
+
+    All but nodes is of the driver's machine. nodes: of the cluster, when the sweep began.
+    """
 
     python: NotRequired[SkipValidation[str]]
     platform: NotRequired[SkipValidation[str]]
     versions: NotRequired[dict[str, Text]]
     hardware: NotRequired[SkipValidation[Hardware]]
+    nodes: NotRequired[SkipValidation[list[Node]]]
     git: NotRequired[Commit | None]
 
 
@@ -224,6 +331,29 @@ class Driver(TypedDict):
     count: Count
     state: Literal["wanting", "holding"]
     progress: NotRequired[SkipValidation[dict[str, Any]]]
+
+
+class NodeHealth(TypedDict):
+    """An entry of nodes/<space>.json: how a sweep's trials ended on a node.
+
+    done: fits and attacks that ended well. died: processes, for unknown reasons; gpu_lost: because
+    their GPU could not be used. left_out: it gets no more cells.
+    """
+
+    node: Text
+    address: Text
+    done: Count
+    failed: Count
+    died: Count
+    gpu_lost: Count
+    left_out: bool
+    last_error: Text
+
+
+class Nodes(TypedDict):
+    """nodes/<space>.json: of the last sweep of a space."""
+
+    nodes: list[NodeHealth]
 
 
 @cache
@@ -253,8 +383,12 @@ def check_attacked(record: Any) -> None:
 
 
 def digest(record: Mapping[str, Any]) -> str:
-    """Digest of an attacked example's record without its times: 16 hexadecimal digits."""
-    kept = {name: v for name, v in record.items() if name != "digest" and "seconds" not in name}
+    """Digest of an attacked example's record without its times and place: 16 hexadecimal digits.
+
+    Records with equal numbers have equal digests, wherever they were made.
+    """
+    left_out = ("digest", "ran_on")
+    kept = {n: v for n, v in record.items() if n not in left_out and "seconds" not in n}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -270,10 +404,10 @@ def weights_name(fit: FitRecord) -> str:
     return str(fit["weights_sha256"][:16])
 
 
-def is_of_weights(record: ExampleRecord | Result, fit: FitRecord) -> bool:
-    """Whether an attacked example, or a result, belongs to the weights in the fit's record.
+def is_of_weights(record: ExampleRecord | Result | Evaluation | Replayed, fit: FitRecord) -> bool:
+    """Whether a record was made with the weights in the fit's record.
 
-    One that names no weights is from an older version: it does, unless they were replaced since.
+    One that names no weights is from an older version: it was, unless they were replaced since.
     """
     if "weights" not in record:
         return not fit.get("replaces_others", False)

@@ -40,6 +40,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def at(self, places: np.ndarray) -> "Rows":
+        """Some of the rows, by their places among those that are used."""
+        texts = tuple(column.take(pa.array(places)) for column in self.texts)
+        return Rows(self.ids[places], texts, self.labels[places], self.dropped)
+
 
 def check_columns(name: str, dataset: Dataset, files: dict[str, list[Path]]) -> None:
     """Read only the files' headers. Raises BadInput naming a broken file or a missing column."""

@@ -1,6 +1,9 @@
 """Every path and file format of the store, in one place. The store is the truth of a sweep.
 
-    fits/<fit key>/     weights.safetensors, then fit.json (the marker: written last);
+    fits/<fit key>/     weights-<digest>.safetensors, then fit.json, which names them (the marker:
+                        written last, and by the first of several writers alone);
+                        weights.safetensors: their name in older versions;
+                        snapshot.bin: the state of a fit in mid-training, until it is stored;
                         on-<data set>-<digest>.json: its accuracy on another data set;
                         transfer.json: how examples found against other fits affect it
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
@@ -8,6 +11,9 @@
     drivers/            <id>.json: which sweep writes here now (orchestrator/run/lease.py)
     environments/       <space>.json: what its last sweep ran with (orchestrator/run/environment.py)
     times/              <space>.json: where its last sweep's time went (orchestrator/follow)
+    nodes/              <space>.json: how its last sweep's cells ended on each node
+                        (orchestrator/run/health.py)
+    rehearsals/         <space>.json: what a step and an example took in its last rehearsal
     notes/              small files by which nodes check that they share the store
     plain/              a separate store, of `python -m trainables.cell --plain`
 
@@ -28,11 +34,11 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput, first_line
-from trainables.files import PART, DamagedFile, Files, at_once, digest
+from trainables.files import PART, DamagedFile, Files, StoreError, at_once, digest
 from trainables.records import (
     Driver,
     Environment,
@@ -40,11 +46,15 @@ from trainables.records import (
     ExampleRecord,
     FitMade,
     FitRecord,
+    Nodes,
+    Rehearsal,
     Replayed,
     Result,
     check,
     check_attacked,
     check_result,
+    is_of_weights,
+    weights_name,
 )
 
 Json = dict[str, Any]  # of a pydantic model or a dataclass, which parses it
@@ -53,15 +63,21 @@ Read = TypeVar("Read")
 HEX = "[0-9a-f]{32}"  # of a random name
 KEY = "[^/]+-[0-9a-f]{10}"  # of a fit, a cell or an attack log
 NAMES = re.compile(
-    rf"fits/{KEY}/(weights\.safetensors|(fit|transfer|on-[^/]+)\.json)"
+    rf"fits/{KEY}/(weights(-[0-9a-f]{{16}})?\.safetensors|snapshot\.bin"
+    rf"|(fit|transfer|on-[^/]+)\.json)"
     rf"|attacks/{KEY}/(-?\d+\.json|examples\.jsonl)"
     rf"|cells/{KEY}/(cell\.json|result\.json|error\.txt)"
-    rf"|drivers/{HEX}\.json|(environments|times)/[^/]+\.json"
+    rf"|drivers/{HEX}\.json|(environments|times|nodes|rehearsals)/[^/]+\.json"
     rf"|notes/{HEX}(-[0-9a-f]+)?|write-test-{HEX}"
 )
 HALF_WRITTEN = re.compile(rf"(?P<name>.+)\.{HEX}{re.escape(PART)}")
-FOLDERS = ("fits", "attacks", "cells", "drivers", "environments", "times", "notes")
+FOLDERS = (
+    "fits", "attacks", "cells", "drivers", "environments", "times", "nodes", "rehearsals", "notes",
+)  # fmt: skip
 LOG = "examples.jsonl"
+OLD_WEIGHTS = "weights.safetensors"  # their name in older versions
+WEIGHTS = re.compile(r"weights-[0-9a-f]{16}\.safetensors")
+SNAPSHOT = "snapshot.bin"
 ONE_EXAMPLE = re.compile(r"-?\d+\.json")
 EXAMPLES = re.compile(rf"{ONE_EXAMPLE.pattern}|{re.escape(LOG)}")
 
@@ -107,16 +123,36 @@ class Store:
         self.files.delete(name)
 
     def remove_leftovers(self) -> None:
-        """Remove partial files of killed writers. Call only while nobody writes.
+        """Remove what killed writers left behind. Call only while nobody writes.
 
-        On an object store a partial file never exists.
+        Those are partial files, which never exist on an object store, snapshots of fits that are
+        stored, and weights beside those that the fit's record names.
         """
+        self._remove_needless()
         if self.local_folder is not None:
             names = [name for folder in FOLDERS for name in self.files.below(folder)]
             for name in [*names, *self.files.names("")]:
                 match = HALF_WRITTEN.fullmatch(name)
                 if match and NAMES.fullmatch(match["name"]):
                     os.unlink(self.files.path(name)[1])
+
+    def _remove_needless(self) -> None:
+        folders: dict[str, set[str]] = {}
+        for key, name in self.files.in_folders("fits"):
+            folders.setdefault(key, set()).add(name)
+        for key, names in folders.items():
+            removable = {name for name in names if name == SNAPSHOT or WEIGHTS.fullmatch(name)}
+            if len(removable) > 1 or SNAPSHOT in removable:
+                fit = self.sound(self.read_fit, key)
+                named = names.intersection(_weights_names(fit)) if fit else set()
+                for name in removable - named if named else ():
+                    self._delete_if_there(f"fits/{key}/{name}")
+
+    def _delete_if_there(self, name: str) -> None:
+        """Nothing refers to the file: if it cannot be deleted, it only takes room."""
+        with suppress(StoreError):
+            if self.files.exists(name):
+                self.files.delete(name)
 
     def sound(self, read: Callable[[str], Read], key: str) -> Read | None:
         """What `read` (a method of this store) returns; None if that is missing or damaged."""
@@ -158,12 +194,30 @@ class Store:
 
     def has_fit(self, key: str) -> bool:
         """Whether the store has a fit's record and weights."""
-        weights = self.files.exists(f"fits/{key}/weights.safetensors")
-        return weights and self.sound(self.read_fit, key) is not None
+        fit = self.sound(self.read_fit, key)
+        return fit is not None and self.files.exists(self._weights(key, fit))
 
-    def write_fit(self, key: str, weights: bytes, record: FitMade) -> None:
-        self.files.write(f"fits/{key}/weights.safetensors", weights)
-        self._write_json(f"fits/{key}/fit.json", {**record, "weights_sha256": digest(weights)})
+    def write_fit(self, key: str, weights: bytes, record: FitMade) -> FitRecord:
+        """Store a fit, unless the store has it whole; returns the record that is stored then.
+
+        Of several writers the first wins, and the others find its record. A fit whose weights are
+        gone or damaged is replaced; if by other weights, its record says so: earlier attacks belong
+        to weights that no longer exist.
+        """
+        fit = cast(FitRecord, {**record, "weights_sha256": digest(weights)})
+        name, place = f"fits/{key}/{_weights_names(fit)[0]}", f"fits/{key}/fit.json"
+        self.files.write(name, weights)
+        if self.files.create(place, _as_json(fit)):
+            return fit
+        if (stored := self.sound(self.read_fit, key)) is not None:
+            if stored["weights_sha256"] == fit["weights_sha256"]:
+                return stored
+            if self.sound(self.read_weights, key) is not None:
+                self._delete_if_there(name)
+                return stored
+            fit["replaces_others"] = True
+        self._write_json(place, fit)
+        return fit
 
     def read_fit(self, key: str) -> FitRecord:
         name = f"fits/{key}/fit.json"
@@ -173,17 +227,43 @@ class Store:
 
     def read_weights(self, key: str) -> bytes:
         """Weights as safetensors. Raises DamagedFile if they are not those that were written."""
-        name = f"fits/{key}/weights.safetensors"
+        return self.read_fitted(key)[1]
+
+    def read_fitted(self, key: str) -> tuple[FitRecord, bytes]:
+        """A fit's record and its weights. Raises DamagedFile if they do not belong together."""
+        fit = self.read_fit(key)
+        name = self._weights(key, fit)
         weights = self.files.read(name)
-        if digest(weights) != self.read_fit(key)["weights_sha256"]:
+        if digest(weights) != fit["weights_sha256"]:
             raise self.files.damaged(name, "not the weights that fit.json was written for")
-        return weights
+        return fit, weights
+
+    def _weights(self, key: str, fit: FitRecord) -> str:
+        """The file of a fit's weights."""
+        names = [f"fits/{key}/{name}" for name in _weights_names(fit)]
+        return next(filter(self.files.exists, names), names[0])
+
+    def write_snapshot(self, key: str, content: bytes) -> None:
+        """Keep the state of a fit in mid-training, in place of the one before."""
+        self.files.write(f"fits/{key}/{SNAPSHOT}", digest(content).encode(), content)
+
+    def read_snapshot(self, key: str) -> bytes | None:
+        """The last state of a fit in mid-training; None if there is none, or it is damaged."""
+        try:
+            stored = self.files.read(f"fits/{key}/{SNAPSHOT}")
+        except (FileNotFoundError, DamagedFile):
+            return None
+        content = stored[64:]
+        return content if digest(content).encode() == stored[:64] else None
+
+    def remove_snapshot(self, key: str) -> None:
+        self._delete_if_there(f"fits/{key}/{SNAPSHOT}")
 
     def write_evaluation(self, key: str, other: str, record: Evaluation) -> None:
         self._write_json(f"fits/{key}/on-{other}.json", record)
 
     def evaluations(self, key: str) -> dict[str, Evaluation]:
-        """A fit's evaluations on other data sets, by `<data set>-<digest>`."""
+        """The evaluations of a fit's weights on other data sets, by `<data set>-<digest>`."""
         names = [
             name.removeprefix("on-").removesuffix(".json")
             for name in self.files.names(f"fits/{key}")
@@ -198,15 +278,24 @@ class Store:
                 raise self.files.damaged(file, f"it belongs to the data set {record['dataset']}")
             return record
 
+        fit = self.sound(self.read_fit, key) if names else None
         records = {name: self.sound(read, name) for name in names}
-        return {name: record for name, record in records.items() if record is not None}
+        return {
+            name: record
+            for name, record in records.items()
+            if record is not None and fit is not None and is_of_weights(record, fit)
+        }
 
     def write_transfer(self, key: str, record: Mapping[str, Replayed]) -> None:
         self._write_json(f"fits/{key}/transfer.json", record)
 
     def transfer(self, key: str) -> dict[str, Replayed]:
-        """Outcomes of adversarial examples replayed on a fit, by attack log."""
-        return self.sound(self._read_transfer, key) or {}
+        """Outcomes of adversarial examples replayed on a fit's weights, by attack log."""
+        record = self.sound(self._read_transfer, key)
+        fit = self.sound(self.read_fit, key) if record else None
+        if record is None or fit is None:
+            return {}
+        return {log: entry for log, entry in record.items() if is_of_weights(entry, fit)}
 
     def _read_transfer(self, key: str) -> dict[str, Replayed]:
         name = f"fits/{key}/transfer.json"
@@ -343,10 +432,14 @@ class Store:
         """Keys of all cells that have a result."""
         return {key for key, name in self.files.in_folders("cells") if name == "result.json"}
 
-    def fits_with_weights(self) -> set[str]:
-        """Keys of all fits with stored weights."""
-        files = self.files.in_folders("fits")
-        return {key for key, name in files if name == "weights.safetensors"}
+    def fits_with_weights(self, fits: Mapping[str, FitRecord]) -> set[str]:
+        """Those of the fits whose weights are stored, too."""
+        files = set(self.files.in_folders("fits"))
+        return {
+            key
+            for key, fit in fits.items()
+            if any((key, name) in files for name in _weights_names(fit))
+        }
 
     def fits_read(self) -> dict[str, FitRecord]:
         """The records of all stored fits, with or without weights, by key."""
@@ -415,6 +508,31 @@ class Store:
         """Where the time of a space's last sweep went; None if no sweep has recorded it."""
         return self.sound(self._read_json, f"times/{space}.json")
 
+    # Nodes
+
+    def write_nodes(self, space: str, record: Nodes) -> None:
+        self._write_json(f"nodes/{space}.json", record)
+
+    def read_nodes(self, space: str) -> Nodes | None:
+        """How the trials of a space's last sweep ended, by node; None in an older store."""
+
+        def read(name: str) -> Nodes:
+            nodes: Nodes = self._read_json(name, Nodes)
+            return nodes
+
+        return self.sound(read, f"nodes/{space}.json")
+
+    # Rehearsals
+
+    def write_rehearsal(self, space: str, record: Rehearsal) -> None:
+        self._write_json(f"rehearsals/{space}.json", record)
+
+    def read_rehearsal(self, space: str) -> Rehearsal | None:
+        """What a space's last rehearsal measured; None if there was none."""
+        name = f"rehearsals/{space}.json"
+        record: Rehearsal | None = self.sound(lambda _: self._read_json(name, Rehearsal), space)
+        return record
+
     # Notes, by which processes check that they share the store
 
     def write_note(self, name: str, text: str) -> None:
@@ -448,7 +566,16 @@ class Store:
             raise self.files.damaged(name, f"it belongs to the {what} {actual}")
 
     def _write_json(self, name: str, record: Mapping[str, Any]) -> None:
-        self.files.write(name, json.dumps(record, ensure_ascii=False, indent=1).encode())
+        self.files.write(name, _as_json(record))
+
+
+def _weights_names(fit: FitRecord) -> list[str]:
+    """Under which names a fit's weights may be stored."""
+    return [f"weights-{weights_name(fit)}.safetensors", OLD_WEIGHTS]
+
+
+def _as_json(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
 
 
 def _parsed(content: bytes) -> Any:

@@ -6,6 +6,7 @@ no Tune checkpoints: every result is stored as it comes, and a restarted trial c
 store.
 """
 
+import os
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any, cast
@@ -17,12 +18,17 @@ from typing_extensions import TypedDict
 from search_spaces.cell import Cell
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
+from trainables.device import prepare
 from trainables.records import TrialReport
 from trainables.store import Store
 
 
 class TrialConfig(TypedDict):
-    """A trial's input. cell: as JSON. part: which part of its attack, of how many; None: all."""
+    """A trial's input.
+
+    cell: as JSON. part: which part of its attack, of how many; None: all. avoid: ids of nodes that
+    it must not run on.
+    """
 
     key: str
     cell: str
@@ -30,10 +36,13 @@ class TrialConfig(TypedDict):
     assets: str
     phase: str
     part: tuple[int, int] | None
+    avoid: list[str]
 
 
 class CellTrial(tune.Trainable):
     """Runs the cell, or the part of its attack, that the config names."""
+
+    gpu_lost = False
 
     def setup(self, config: dict[str, Any]) -> None:
         self.worker = Worker(Store(config["store"]), Assets(config["assets"]))
@@ -44,7 +53,10 @@ class CellTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if self.gpu_lost:
+            os._exit(1)  # The driver knows why, and hands the cell out again.
         progress = next(self.progress)
+        self.gpu_lost = progress["phase"] == "gpu_lost"
         return {**progress, "done": progress["phase"] in ("done", "failed", "part_done")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -55,6 +67,7 @@ class CellTrial(tune.Trainable):
 
     def _begin(self, config: TrialConfig) -> None:
         cell = Cell.model_validate_json(config["cell"])
+        prepare(getattr(cell.resources, config["phase"]).gpus)
         begun: TrialReport = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
         part = config["part"] and Part(*config["part"])
         self.progress: Iterator[TrialReport] = chain([begun], self.worker.run(cell, part))

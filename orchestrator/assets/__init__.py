@@ -1,5 +1,5 @@
 """The command `python -m orchestrator.assets`.
 
-__main__.py  list, fetch, verify
-needed.py    what a space needs           manifest.py  assets.json, what a folder holds
+__main__.py  list, fetch, verify, upload
+needed.py    what a space needs           upload.py  a fetched folder to a URL
 """

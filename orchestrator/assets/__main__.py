@@ -3,11 +3,13 @@
     python -m orchestrator.assets list --space paper --assets hub
     python -m orchestrator.assets fetch --space paper --to FOLDER
     python -m orchestrator.assets verify FOLDER
+    python -m orchestrator.assets upload FOLDER s3://BUCKET/assets
 
 `list` uses no network: with `--assets hub` it shows what is in this machine's caches. `fetch` fills
 a folder for `--assets FOLDER`, which then gives the same cells as the hub. Run again it fetches
 only what is missing, damaged or from elsewhere; it does not notice when the hub's `main` has
-moved on.
+moved on. `upload` copies such a folder to a URL, from where machines with `--assets URL` copy what
+they need.
 
 Exit codes: 0 all is well, 1 something is missing or damaged, 2 bad input.
 """
@@ -17,15 +19,16 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchestrator.assets import manifest
-from orchestrator.assets.manifest import Fetched, File, Manifest
 from orchestrator.assets.needed import Asset, Located, needed
+from orchestrator.assets.upload import upload
 from orchestrator.cli.arguments import Parser, not_empty
 from orchestrator.cli.command import called, reports_bad_input, run
 from search_spaces.errors import BadInput
 from search_spaces.space import Space, load
+from trainables import manifest
 from trainables.assets import Assets, NotDownloaded
 from trainables.attacks.downloads import downloaded
+from trainables.manifest import Fetched, File, Manifest
 from trainables.scratch import remove_leftovers
 
 WIDTH = 60  # of the names' column
@@ -36,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.command == "verify":
         return _verify(Path(arguments.folder))
+    if arguments.command == "upload":
+        for line in upload(Path(arguments.folder), arguments.url):
+            print(line, flush=True)
+        return 0
     space = load(arguments.space, arguments.only)
     source = arguments.assets or space.assets
     if arguments.command == "list":
@@ -167,6 +174,8 @@ def _located(asset: Asset, assets: Assets) -> Located | None:
 
 
 def _origin(asset: Asset, assets: Assets) -> dict[str, str]:
+    if assets.url is not None:
+        return {"url": assets.url}
     return asset.origin if assets.folder is None else {"folder": str(assets.folder)}
 
 
@@ -203,11 +212,14 @@ def _parser() -> argparse.ArgumentParser:
         add("--space", default="embedded", metavar="NAME|FILE", help="(embedded)")
         add("--only", action="append", default=[], metavar="AXIS=VALUE[,VALUE]",
             help="keep only these values of an axis; repeatable")  # fmt: skip
-        add("--assets", type=not_empty, metavar="embedded|hub|FOLDER",
+        add("--assets", type=not_empty, metavar="embedded|hub|FOLDER|URL",
             help="from where (the space's)")  # fmt: skip
     fetching.add_argument("--to", required=True, metavar="FOLDER", help="the folder to fill")
     verifying = commands.add_parser("verify", help="whether a folder is as it was fetched")
     verifying.add_argument("folder", metavar="FOLDER")
+    uploading = commands.add_parser("upload", help="copy a fetched folder to a URL")
+    uploading.add_argument("folder", metavar="FOLDER")
+    uploading.add_argument("url", metavar="URL", help="e.g. s3://bucket/assets")
     return parser
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from search_spaces.catalog import Dataset, LanguageModel
@@ -26,7 +25,7 @@ from trainables.attacks.downloads import (
     Archive,
     on_this_machine,
 )
-from trainables.attacks.resources import identity
+from trainables.attacks.resources import MASKED_LM_ENTRY, identity, why_not_importable
 
 
 @dataclass(frozen=True)
@@ -114,20 +113,23 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
     """
     if "textattack" not in _attack_resources(space):
         return []
-    if assets.textattack_folder is not None:
+    if assets.folder is not None or assets.url is not None:
         for asset in needed(space, assets):
             if asset.name.startswith("textattack/"):
                 try:
                     asset.locate(assets)
+                except NotDownloaded:  # From a URL it is copied, or TextAttack downloads it.
+                    continue
                 except BadInput as error:
                     raise BadInput(
                         f"attack.resources textattack: {error}; put it there, or give "
                         "--set attack.resources=embedded"
                     ) from None
-    if find_spec("tensorflow_hub") is None:
+    if why := why_not_importable("textattack"):
         line = (
-            "attack.resources textattack has a sentence encoder that runs on TensorFlow: install "
-            "the extra `textattack`, or give --set attack.resources=embedded"
+            "attack.resources textattack has a sentence encoder that runs on TensorFlow, which "
+            f"cannot be imported ({why}): install the extra `textattack`, or give "
+            "--set attack.resources=embedded"
         )
         if not planning:
             raise BadInput(line)
@@ -155,8 +157,7 @@ def _model(name: str, model: LanguageModel, assets: Assets) -> Located:
 
 def _masked_lm(assets: Assets) -> Located:
     if assets.textattack_folder is None:
-        model = LanguageModel(about="proposes words in BERT-Attack", hub=MASKED_LM_HUB)
-        return _model_in(Assets("hub", assets.local_only).model_folder(MASKED_LM, model))
+        return _model_in(Assets("hub", assets.local_only).model_folder(MASKED_LM, MASKED_LM_ENTRY))
     folder = assets.textattack_folder / MASKED_LM
     if not (folder / "config.json").is_file():
         raise BadInput(f"no {folder / 'config.json'}")

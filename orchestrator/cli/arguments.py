@@ -51,7 +51,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         help="stop a cell once its accuracy under attack is known to ± this")  # fmt: skip
     add("--seeds", help="seeds, as 0,1,2 or 0-2 (the space's)")
     add("--store", default="results", metavar="URL", help="folder or URL of the results (results)")
-    add("--assets", type=not_empty, metavar="embedded|hub|FOLDER",
+    add("--assets", type=not_empty, metavar="embedded|hub|FOLDER|URL",
         help="where data and models are (the space's)")  # fmt: skip
 
 

@@ -20,6 +20,9 @@ PROVIDER_KEYS = {
 }
 RAYS_OWN = {"SubnetIds"}  # in node_config, but not a name of EC2's
 HAS_GPUS = re.compile(r"(p|g|gr)\d")  # families of EC2's machines
+SIZE = re.compile(r"(\d+)?xlarge")  # 4 virtual CPUs, times the number
+GPUS_AS_G5 = {"g4dn", "g5", "g6", "g6e"}  # one GPU in all sizes but
+GPUS_BY_SIZE = {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8, "metal": 8}
 SET_BY_RAY = {"MinCount", "MaxCount"}
 
 
@@ -30,9 +33,21 @@ def aws_problems(config: Config) -> list[str]:
         where = f"node type {name}: node_config"
         found += _node_config(where, node_type["node_config"])
         machine = str(node_type["node_config"].get("InstanceType", ""))
-        if node_type["resources"].get("GPU", 0) and not HAS_GPUS.match(machine):
-            found.append(f"node type {name}: resources promise a GPU, and {machine} has none")
+        found += _promises(f"node type {name}", node_type["resources"], machine)
     return found
+
+
+def _promises(where: str, resources: Config, machine: str) -> Iterator[str]:
+    """Whether a machine has what the file tells Ray; trials would wait for what it has not."""
+    gpus, cpus = resources.get("GPU", 0), resources.get("CPU", 0)
+    if gpus and not HAS_GPUS.match(machine):
+        yield f"{where}: resources promise a GPU, and {machine} has none"
+    family, _, size = machine.partition(".")
+    if family in GPUS_AS_G5 and gpus > GPUS_BY_SIZE.get(size, 1):
+        has = GPUS_BY_SIZE.get(size, 1)
+        yield f"{where}: resources promise {gpus} GPUs, and {machine} has {has}"
+    if (match := SIZE.fullmatch(size)) and cpus > 4 * int(match[1] or 1):
+        yield f"{where}: resources promise {cpus} CPUs, and {machine} has {4 * int(match[1] or 1)}"
 
 
 def _ssh_range(config: Config) -> Iterator[str]:

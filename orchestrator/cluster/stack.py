@@ -1,6 +1,7 @@
 """What a cluster on AWS needs besides Ray: a security group and roles, as one CloudFormation stack.
 
-The stack has the name of the cluster, and the template stack.yaml says what is in it.
+The stack has the name of the cluster, and the template stack.yaml says what is in it. For spot
+machines an account also needs a role of AWS's own, once: it is not part of a stack, and stays.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ from search_spaces.errors import BadInput
 
 Config = dict[str, Any]
 
+SPOT = "spot.amazonaws.com"
 TEMPLATE = Path(__file__).with_suffix(".yaml")
 
 
@@ -41,6 +43,8 @@ def prepare(config: Config, bucket: str) -> Iterator[str]:
         group = cloudformation.outputs(cloud, name)["SecurityGroupId"]
         yield f"security group {group}: set it in the file as [{group}]"
         yield from (f"role {each}, with an instance profile" for each in _roles(parameters))
+        if _has_spot(config):
+            yield from _spot_role(_client("iam", region))
         _check_rules(ec2, group, parameters["SshFrom"])
 
 
@@ -97,6 +101,24 @@ def _role(node_type: Config) -> str:
 
 def _roles(parameters: dict[str, str]) -> list[str]:
     return sorted({parameters["HeadRoleName"], parameters["WorkerRoleName"]})
+
+
+def _has_spot(config: Config) -> bool:
+    options = (
+        each["node_config"].get("InstanceMarketOptions", {})
+        for each in config["available_node_types"].values()
+    )
+    return any(each.get("MarketType") == "spot" for each in options)
+
+
+def _spot_role(iam: Any) -> Iterator[str]:
+    """Create the role by which EC2 starts spot machines, if the account never had one.
+
+    The head may not create it: without it only machines on demand would come.
+    """
+    if not iam.list_roles(PathPrefix=f"/aws-service-role/{SPOT}/")["Roles"]:
+        role = iam.create_service_linked_role(AWSServiceName=SPOT)["Role"]["RoleName"]
+        yield f"role {role}, for spot machines: created for the account; `release` keeps it"
 
 
 def _client(service: str, region: str) -> Any:

@@ -22,7 +22,7 @@ from trainables.records import TrialReport
 MINUTE = 60.0
 ETA_EVERY = 5.0  # seconds: for tens of thousands of cells it costs a tenth of a second
 LISTED = 100  # running cells that a snapshot names; a large cluster runs more
-# Names in the order in which `Rates` has them (plan/rates.py).
+# What the seconds of a task depend on.
 FIT_NAMES: tuple[Axis, ...] = ("dataset", "model", "head")
 ATTACK_NAMES: tuple[Axis, ...] = ("attack", "model", "dataset", "head")
 
@@ -162,7 +162,8 @@ class Progress:
             estimator.begin(fit if fit in estimator.open else attack, now)
         if phase == "fit":
             estimator.begin(fit, now)
-            estimator.report(fit, record["finished"] / record["total"])
+            found = record["found"] / record["total"] if "found" in record else None
+            estimator.report(fit, record["finished"] / record["total"], found)
         if record.get("fit_done"):
             self._fit_done(cell, record, before, now)
         if phase in ("attack", "done"):
@@ -283,16 +284,11 @@ def _estimator(plan: Plan, fits: set[str]) -> Estimator:
             tasks["fit", cell.fit.key] = Task("fit", tuple(str(axes[n]) for n in FIT_NAMES))
         names = tuple(str(axes[name]) for name in ATTACK_NAMES)
         tasks["attack", cell.key] = Task("attack", names, units=cell.examples)
-    earlier = [
-        (kind, names, seconds)
-        for kind, of, measured in (
-            ("fit", FIT_NAMES, plan.rates.fits),
-            ("attack", ATTACK_NAMES, plan.rates.examples),
-        )
-        for names, each in measured.items()
-        if len(names) == len(of)
-        for seconds in each
-    ]
+    earlier = []
+    for phase, cell, measured in plan.costs.earlier(plan.with_status("todo", "failed", "done")):
+        axes, of = cell.axes(), FIT_NAMES if phase == "fit" else ATTACK_NAMES
+        names = tuple(str(axes[name]) for name in of)
+        earlier += [(phase, names, seconds) for seconds in measured]
     return Estimator(tasks, earlier)
 
 

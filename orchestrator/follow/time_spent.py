@@ -146,7 +146,8 @@ class TimeSpent:
     def _take(self, trial: Trial, record: TrialReport, now: float) -> None:
         if record["phase"] == "fit":
             trial.fit = now - trial.began  # Until it reports its own, or if it never does.
-        trial.fit = record.get("fit_seconds", trial.fit)
+        # Where a fit went on from a snapshot, its seconds are also those of earlier trials.
+        trial.fit = min(record.get("fit_seconds", trial.fit), now - trial.began)
         if spent := record.get("spent"):
             trial.attack = spent["attack"]
             trial.victim = spent["victim"]

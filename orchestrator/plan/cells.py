@@ -225,7 +225,7 @@ def _fit(
             **training_entry.model_dump(exclude={"about"}),
             "code": machine.code("training", training_entry.kind, TRAININGS),
         },
-        settings=here.fit.model_dump(),
+        settings=here.fit.identity(),
         seed=seed,
         cpus=here.resources.fit.cpus,
     )

@@ -2,8 +2,14 @@
 
 Whatever can change a number goes in: resolved settings, digests of data and weights, the seed, the
 versions of the libraries that change results, and our own format number. Machine, worker count,
-where assets are, comments and the order of a file do not. A change of our code that changes results
-must raise `FORMAT`; any other must not.
+where assets are, comments and the order of a file do not.
+
+On one kind of CPU equal keys give equal bits. On a GPU they do only on one kind of GPU, with one
+driver and build of torch, and where all algorithms are deterministic; elsewhere an equal key means
+the same experiment, whose weights may differ in their last bits and so in their figures. That is
+why all that is measured on weights names them, and the first of two fits stays.
+
+A change of our code that changes results must raise `FORMAT`; any other must not.
 """
 
 import hashlib

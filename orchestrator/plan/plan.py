@@ -4,13 +4,16 @@ Resolves the space (cells.py) and reads the store; changes nothing and imports n
 nor Ray, so that `--dry-run` answers at once.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
 from orchestrator.plan.cells import ThisMachine, resolve
+from orchestrator.plan.costs import Costs
 from orchestrator.plan.elsewhere import Elsewhere
 from orchestrator.plan.rates import Rates, measured
+from orchestrator.plan.sizes import Sizes
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import Space
 from trainables.assets import Assets
@@ -33,12 +36,12 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a space in a fixed order, the fits stored already, and measured rates."""
+    """All cells of a space in a fixed order, the fits stored already, and what each will cost."""
 
     space: Space
     cells: list[PlannedCell]
     fits_done: frozenset[str]
-    rates: Rates
+    costs: Costs = field(default_factory=Costs, compare=False)
 
     def with_status(self, *statuses: PlanStatus) -> list[Cell]:
         return [planned.cell for planned in self.cells if planned.status in statuses]
@@ -56,20 +59,24 @@ class Plan:
             grouped.setdefault(cell.fit.key, []).append(cell)
         return grouped
 
-    def estimated_seconds(self) -> float | None:
-        """Compute left, in seconds of one trial at a time; None if no rate is measured."""
-        fits = {cell.fit.key: cell.fit for cell in self.todo if cell.fit.key not in self.fits_done}
-        costs = [self.rates.fit_seconds(fit) for fit in fits.values()]
-        costs += [self.rates.attack_seconds(cell) for cell in self.todo]
-        return None if None in costs else sum(cost or 0.0 for cost in costs)
+    @property
+    def fits_todo(self) -> dict[str, Cell]:
+        """A cell of each fit that is to be made, by its key."""
+        return {cell.fit.key: cell for cell in self.todo if cell.fit.key not in self.fits_done}
+
+    def estimated_seconds(self) -> float:
+        """Compute left, in seconds of one trial at a time."""
+        fits = (self.costs.of(cell, "fit") for cell in self.fits_todo.values())
+        attacks = (self.costs.of(cell, "attack") for cell in self.todo)
+        return sum(cost.seconds for cost in (*fits, *attacks))
 
     def fit_cost(self, cell: Cell) -> float:
-        """Expected seconds of a cell's fit, or a number proportional to them."""
-        return self.rates.fit_seconds(cell.fit) or _texts_per_row(cell.fit)
+        """Expected seconds of a cell's fit."""
+        return self.costs.of(cell, "fit").seconds
 
     def attack_cost(self, cell: Cell) -> float:
-        """Expected seconds of a cell's attack, or a number proportional to them."""
-        return self.rates.attack_seconds(cell) or _texts_per_row(cell.fit)
+        """Expected seconds of a cell's attack."""
+        return self.costs.of(cell, "attack").seconds
 
     def to_json(self) -> dict[str, Any]:
         """The documented object of `--dry-run --json` (orchestrator/README.md, "Plan first")."""
@@ -138,8 +145,34 @@ def make_plan(
 
     cells = at_once(lambda each: planned(*each), resolved)
     planned_fits = {cell.fit.key for cell, _ in resolved}
-    fits_done = frozenset(store.fits_with_weights() & fits.keys() & planned_fits)
-    return Plan(space, cells, fits_done, measured(fits.values(), results.values()))
+    fits_done = frozenset(store.fits_with_weights(fits) & planned_fits)
+
+    def rates() -> Rates:
+        rehearsal = store.read_rehearsal(space.name) or {"figures": []}
+        asked = _asked(cells, results, store)
+        return measured(fits.values(), asked, rehearsal["figures"])
+
+    return Plan(space, cells, fits_done, Costs(rates, Sizes(assets)))
+
+
+def _asked(
+    planned: list[PlannedCell], results: dict[str, Result], store: Store
+) -> Iterator[tuple[Cell, Result]]:
+    """Results with their cells: those of the plan, and of the others, which are read for it, those
+    that may tell what one that is to be run will take."""
+    cells = {each.cell.key: each.cell for each in planned if each.status != "not_applicable"}
+    yield from ((cells[key], result) for key, result in results.items() if key in cells)
+
+    def place(of: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(of[axis] for axis in ("dataset", "model", "head", "training", "attack"))
+
+    known = {place(cells[key].axes()) for key in results if key in cells}
+    wanted = {place(e.cell.axes()) for e in planned if e.status in ("todo", "failed")} - known
+    others = [key for key, r in results.items() if key not in cells and place(r) in wanted]
+    asked = at_once(partial(store.sound, store.read_cell), others)
+    for key, record in zip(others, asked, strict=True):
+        if record is not None:
+            yield Cell.model_validate(record), results[key]
 
 
 def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Store) -> str:
@@ -154,12 +187,6 @@ def _why_not_done(cell: Cell, result: Result, fit: FitRecord | None, store: Stor
     if _not_evaluated(cell.fit, store):
         return "its fit is to be evaluated on another data set"
     return why_not_of(result, store.attacked(cell.log))
-
-
-def _texts_per_row(fit: Fit) -> int:
-    """What costs are proportional to, roughly, while no rates are measured."""
-    prompts = fit.data.prompts if fit.head_entry.uses_prompts else None
-    return len(prompts.templates) if prompts else 1
 
 
 def _not_evaluated(fit: Fit, store: Store) -> bool:

@@ -7,6 +7,7 @@ ablations.py     what each part is worth             quality.py      examples, t
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
 reported.py      the paper's figures (reported.yaml)
 provenance.py    every cell, settings, what is not run
+devices.py       where it was made, warnings
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order
 folder.py        the files in a folder               __main__.py     the command
 plots/           the plots                           page/           the HTML page

@@ -4,8 +4,9 @@ A head's variants are the catalog's entries with the same kind of code; a traini
 with the same head. Each is compared with its base on the same examples.
 """
 
+from orchestrator.report import devices
 from orchestrator.report.comparison import change, differences
-from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Results, name_of
+from orchestrator.report.results import CLEAN, UNDER_ATTACK, CellResult, Method, Results, name_of
 from orchestrator.report.statistics import estimate, sign_flip_p_value
 from orchestrator.report.tables import Entry, Figure, Table
 
@@ -13,6 +14,7 @@ from orchestrator.report.tables import Entry, Figure, Table
 def ablations(results: Results) -> Table | None:
     """A row per variant: its figures minus its base's, over the places that both have, if any."""
     rows: list[list[Entry]] = []
+    compared: list[CellResult] = []
     for variant in results.methods:
         base = _base(results, variant)
         if base is None or base not in results.methods:
@@ -20,6 +22,7 @@ def ablations(results: Results) -> Table | None:
         places = [p for p in results.places(variant) if results.at(base, p)]
         if places:
             rows.append([name_of(variant), name_of(base), *_changes(results, variant, base)])
+            compared += (r for p in places for m in (variant, base) for r in results.at(m, p))
     if not rows:
         return None
     header = ["variant", "base", "clean", "under attack", "p", "over"]
@@ -28,7 +31,8 @@ def ablations(results: Results) -> Table | None:
         "p: exact paired test of the accuracy under attack. "
         "over: data sets × models × attacks that both have."
     ]
-    return Table("ablations", "Ablations", header, rows, texts=2, notes=notes)
+    mixed = devices.warnings(compared)
+    return Table("ablations", "Ablations", header, rows, texts=2, notes=notes, warnings=mixed)
 
 
 def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchestrator.report import devices
 from orchestrator.report.comparison import change, values
 from orchestrator.report.provenance import settings_of
 from orchestrator.report.results import UNDER_ATTACK, CellResult, Results
@@ -101,7 +102,8 @@ def _cells(pairs: list[Pair], results: Results, baseline: Results) -> Table:
             f"{unpaired} cells attacked other rows than before: compared as two proportions."
         )
     header = ["cell", "before", "now", "change", "p", "examples"]
-    return Table("baseline", "Significant changes", header, rows, notes=notes)
+    mixed = devices.apart((pair.before, pair.now) for pair in pairs)
+    return Table("baseline", "Significant changes", header, rows, notes=notes, warnings=mixed)
 
 
 def _settings(pairs: list[Pair]) -> Table:

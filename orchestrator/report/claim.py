@@ -8,6 +8,7 @@ says what was not run.
 
 from dataclasses import dataclass
 
+from orchestrator.report import devices
 from orchestrator.report.comparison import change, differences
 from orchestrator.report.reported import paper
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Place, Results, name_of
@@ -99,7 +100,8 @@ def claim(results: Results) -> Table:
     """The claim as a table: reported next to measured, and the basis of the measured figure."""
     header = ["comparison", "of", "over", "reported", "measured", "p", "McNemar", "McNemar p"]
     rows: list[list[Entry]] = []
-    for each in gains(results):
+    compared = gains(results)
+    for each in compared:
         of = "accuracy under attack" if each.outcome == UNDER_ATTACK else "clean accuracy"
         names = f"{name_of(each.first)} over {name_of(each.second)}"
         reported = Figure(each.reported, signed=True)
@@ -118,7 +120,15 @@ def claim(results: Results) -> Table:
                 Figure(each.pairs.p_value, percent=False, digits=3),
             ]
         )
-    return Table("claim", "The claim, recomputed", header, rows, texts=3, notes=NOTES)
+    cells = [
+        result
+        for each in compared
+        for place in each.both
+        for method in (each.first, each.second)
+        for result in results.at(method, place)
+    ]
+    title, mixed = "The claim, recomputed", devices.warnings(cells)
+    return Table("claim", title, header, rows, texts=3, notes=NOTES, warnings=mixed)
 
 
 def _over(each: Gain) -> str:

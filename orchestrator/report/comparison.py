@@ -9,6 +9,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
+from orchestrator.report import devices
 from orchestrator.report.quality import elsewhere, warnings
 from orchestrator.report.results import (
     CLEAN,
@@ -121,7 +122,17 @@ def overall_table(results: Results) -> Table | None:
     every = ["all attacks"] if len(results.attacks) > 1 else []
     header = ["head", "clean", *results.attacks, *every]
     title = f"accuracy under attack, mean of the {len(homes)} data sets × models all heads have"
-    return Table("summary", title, header, rows, notes=_bold_note(leaders))
+    compared = [
+        result for place in places for m in results.methods for result in results.at(m, place)
+    ]
+    return Table(
+        "summary",
+        title,
+        header,
+        rows,
+        notes=_bold_note(leaders),
+        warnings=devices.warnings(compared),
+    )
 
 
 def place_tables(results: Results) -> list[Table]:
@@ -148,7 +159,14 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
             row.append(_over_seeds(at, UNDER_ATTACK, final, leaders[place] == method))
         rows.append([*row, _examples(cells), _range(len(at) for at in cells if at)])
     header = ["head", "clean", *results.attacks, "examples", "seeds"]
-    return Table("-".join(home), " · ".join(home), header, rows, notes=_bold_note(leaders.values()))
+    return Table(
+        "-".join(home),
+        " · ".join(home),
+        header,
+        rows,
+        notes=_bold_note(leaders.values()),
+        warnings=devices.warnings(r for r in results.cells if r.place[:2] == home),
+    )
 
 
 def as_markdown(results: Results) -> str:
@@ -181,12 +199,13 @@ def headline(results: Results) -> str:
 
 
 def resources(results: Results) -> list[str]:
-    """What the attacks used, and what limited them: part of what the numbers mean."""
+    """What the attacks used, what limited them, and where all was made: what the numbers mean."""
     used = sorted({result.cell.attack_resources for result in results.cells})
     lines = [f"Attack resources: {', '.join(used)}."] if used else []
     if used == ["embedded"]:
         lines.append("These numbers are about the tool at embedded scale, not about the paper.")
-    return [*lines, *warnings(results)]
+    made = devices.line(results)
+    return [*lines, *([made] if made else []), *warnings(results)]
 
 
 def _average(over: Estimate | None, is_best: bool, final: bool) -> Figure:

@@ -1,6 +1,6 @@
 """What is in a report, in which order, and its files by name."""
 
-from orchestrator.report import claim, comparison, provenance, quality
+from orchestrator.report import claim, comparison, devices, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.page.page import page
@@ -31,6 +31,7 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
         quality.cost(results),
         provenance.not_run(results),
         provenance.settings(results),
+        devices.devices(results),
     ]
     return [table for table in made if table is not None]
 
@@ -53,7 +54,10 @@ def files(results: Results, baseline: Results | None = None, paper: bool = False
 
 
 def report_markdown(results: Results, shown: list[Table]) -> str:
-    lines = [f"# {results.space}", "", claim.verdict(results), "", *comparison.resources(results)]
+    lines = [f"# {results.space}", "", claim.verdict(results), ""]
+    for warning in devices.warnings(results.cells):
+        lines += [f"**{warning}**", ""]
+    lines += comparison.resources(results)
     if not results.final:
         lines += ["", "This report was made while cells were still running."]
     return "\n".join([*lines, "", *(markdown(table, level=2) for table in shown)])

@@ -6,6 +6,7 @@ damaged counts as missing.
 
 from collections.abc import Iterable
 from functools import partial
+from typing import cast
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
@@ -13,7 +14,14 @@ from orchestrator.report.results import Absent, CellResult, Outcomes, Results, T
 from search_spaces.cell import Cell
 from trainables.files import at_once
 from trainables.metrics import attack_metrics, why_not_of
-from trainables.records import Evaluation, ExampleRecord, FitRecord, Replayed, is_of_weights
+from trainables.records import (
+    Evaluation,
+    ExampleRecord,
+    FitRecord,
+    Replayed,
+    is_of_weights,
+    weights_name,
+)
 from trainables.store import Store
 
 
@@ -46,13 +54,18 @@ def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:
         for source in sources:
             sample = set(source.outcomes.ids.tolist())
             for target, record in zip(targets.values(), records, strict=True):
-                if counts := _counts(record.get(source.cell.log), sample):
+                if counts := _counts(
+                    record.get(source.cell.log), cast(FitRecord, source.fit), sample
+                ):
                     pairs.append(Transfer(source.cell, target, *counts))
     return pairs
 
 
-def _counts(entry: Replayed | None, sample: set[int]) -> tuple[int, int, int] | None:
-    if entry is None:
+def _counts(
+    entry: Replayed | None, source: FitRecord, sample: set[int]
+) -> tuple[int, int, int] | None:
+    weights = weights_name(source)
+    if entry is None or entry.get("found_on", weights) not in (weights, None):
         return None
     lists = entry["replayed"], entry["right_before"], entry["fooled"]
     replayed, right_before, fooled = (len(sample.intersection(ids)) for ids in lists)

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from orchestrator.report.devices import UNKNOWN, devices, fitted_on
 from orchestrator.report.results import CellResult, Results
 from orchestrator.report.tables import Entry, Figure, Table
 from trainables.metrics import METRICS
@@ -12,10 +13,12 @@ def cells(results: Results) -> Table:
     """A row per cell with all its metrics, and the keys that name its folders in the store."""
     metrics = [name for name in METRICS if any(name in r.metrics for r in results.cells)]
     interval = any(result.interval is not None for result in results.cells)
+    known = devices(results) is not None
     header = ["dataset", "model", "head", "training", "attack", "seed", "cell_key", "fit_key",
               "attack_resources", "final", *metrics,
               "validation_accuracy", "test_accuracy",
-              *(["interval_low", "interval_high"] if interval else [])]  # fmt: skip
+              *(["interval_low", "interval_high"] if interval else []),
+              *(["fitted_on", "attacked_on"] if known else [])]  # fmt: skip
     rows: list[list[Entry]] = []
     for result in results.cells:
         cell = result.cell
@@ -24,7 +27,9 @@ def cells(results: Results) -> Table:
         row += [Figure(result.metrics.get(name)) for name in metrics]
         row += [Figure(result.fit["validation_accuracy"]), Figure(result.fit["test_accuracy"])]
         ends = result.interval or (None, None)
-        rows.append([*row, *([Figure(end) for end in ends] if interval else [])])
+        row += [Figure(end) for end in ends] if interval else []
+        attacked = "; ".join(sorted(where or UNKNOWN for where in result.outcomes.ran_on))
+        rows.append([*row, *([fitted_on(result), attacked] if known else [])])
     return Table("cells", "All cells", header, rows, texts=10)
 
 
@@ -69,7 +74,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
     """What a cell's figures depend on, except its place in the grid, by dotted names."""
     cell, fit = result.cell, result.cell.fit
     return {
-        **{f"fit.{name}": value for name, value in fit.settings.model_dump().items()},
+        **{f"fit.{name}": value for name, value in fit.settings.identity().items()},
         **{
             f"training.{fit.training}.{name}": value
             for name, value in fit.training_entry.settings.items()

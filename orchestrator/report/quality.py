@@ -5,6 +5,7 @@ from statistics import mean, median
 
 import numpy as np
 
+from orchestrator.report import devices
 from orchestrator.report.results import CellResult, Results, fits, name_of
 from orchestrator.report.tables import Entry, Figure, Table
 
@@ -104,7 +105,8 @@ def cost(results: Results) -> Table:
         "seconds per example", "hours of attacks", "queries per second",
     ]  # fmt: skip
     notes = ["Median seconds per fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
-    return Table("cost", "Time and cost", header, rows, notes=notes)
+    mixed = devices.warnings(results.cells)
+    return Table("cost", "Time and cost", header, rows, notes=notes, warnings=mixed)
 
 
 def elsewhere(results: Results) -> Table | None:

@@ -4,7 +4,8 @@ The same from a store (from_store.py) as from MLflow (from_mlflow.py), so that n
 knows where its numbers come from. Knows nothing of statistics.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -26,6 +27,7 @@ class Outcomes:
 
     words_changed (a share) and similarity (a cosine) are nan except for successful attacks;
     similarity is nan too if the record has none. words_unread: beyond what the model reads.
+    ran_on: how many were made where; those that do not say so under an empty text.
     """
 
     ids: np.ndarray
@@ -37,6 +39,7 @@ class Outcomes:
     words: np.ndarray
     words_unread: np.ndarray
     timeout: np.ndarray
+    ran_on: Mapping[str, int]
 
     @staticmethod
     def of(records: Iterable[ExampleRecord]) -> "Outcomes":
@@ -55,6 +58,7 @@ class Outcomes:
             words=np.array([record["words"] for record in kept], dtype=np.int64),
             words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
+            ran_on=Counter(record.get("ran_on", "") for record in kept),
         )
 
 

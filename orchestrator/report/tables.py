@@ -53,7 +53,8 @@ Entry = str | Figure
 
 @dataclass(frozen=True)
 class Table:
-    """name: of its files. texts: how many columns at the left hold text."""
+    """name: of its files. texts: how many columns at the left hold text. warnings: shown above it,
+    and notes below."""
 
     name: str
     title: str
@@ -61,6 +62,7 @@ class Table:
     rows: list[list[Entry]]
     texts: int = 1
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def all_notes(self) -> list[str]:
         figures = (entry for row in self.rows for entry in row if isinstance(entry, Figure))
@@ -70,7 +72,10 @@ class Table:
 
 def markdown(table: Table, level: int = 3) -> str:
     align = ["---"] * table.texts + ["--:"] * (len(table.header) - table.texts)
-    lines = [f"{'#' * level} {table.title}", "", _markdown_row(table.header), _markdown_row(align)]
+    lines = [f"{'#' * level} {table.title}", ""]
+    for warning in table.warnings:
+        lines += [f"**{warning}**", ""]
+    lines += [_markdown_row(table.header), _markdown_row(align)]
     for row in table.rows:
         lines.append(_markdown_row([_markdown_entry(entry) for entry in row]))
     for note in table.all_notes():
@@ -93,11 +98,12 @@ def _markdown_entry(entry: Entry) -> str:
 def latex(table: Table) -> str:
     """A booktabs table, to be used with `\\input`."""
     columns = "l" * table.texts + "r" * (len(table.header) - table.texts)
+    caption = " ".join([f"{table.title}.", *table.warnings, *table.all_notes()])
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{_latex_text(' '.join([table.title + '.', *table.all_notes()]))}}}",
+        f"\\caption{{{_latex_text(caption)}}}",
         f"\\label{{tab:{table.name}}}",
         f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule",

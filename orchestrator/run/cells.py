@@ -5,7 +5,7 @@ Nothing is read back from Ray's own records: the store is.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +14,15 @@ import ray
 from ray import tune
 
 from orchestrator.cli import stopping
+from orchestrator.plan.costs import Phase
 from orchestrator.plan.plan import Plan
 from orchestrator.run import limits
 from orchestrator.run.budget import Budget
-from orchestrator.run.deaths import Deaths, memory_as_cause
+from orchestrator.run.deaths import Deaths, Verdict, memory_as_cause
+from orchestrator.run.health import IN_A_ROW, Health, How, Task
 from orchestrator.run.options import LOCAL, RayOptions
 from orchestrator.run.schedule import FitFirst, TrialTask, slots_held
-from orchestrator.run.slots import shape
+from orchestrator.run.slots import PHASES, Shape, room_in, shape
 from search_spaces.cell import Cell
 from trainables.records import TrialReport
 from trainables.scratch import scratch
@@ -34,8 +36,8 @@ PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 Listener = Callable[[Cell, TrialReport], None]
 
 
-class RayDied(Exception):
-    """The driver's own node of Ray has died: nothing more can be run."""
+class CannotGoOn(Exception):
+    """Nothing more can be run: the driver's own node of Ray has died, or no node is healthy."""
 
 
 def run_cells(
@@ -47,15 +49,17 @@ def run_cells(
     options: RayOptions = LOCAL,
     budget: Budget | None = None,
     expected: Callable[[Cell, str], float | None] = lambda cell, phase: None,
+    say: Callable[[str], object] = print,
 ) -> None:
     """Run `plan.todo` to the end, on the Ray that this process has opened (connect.py).
 
     listener: called in this process with every report of every trial. stopped: when it gives a
     reason, no more cells are begun; nor are those that would not end within the budget, as
-    `expected` estimates in seconds of a cell's fit or attack, or else the plan's rates. Raises
-    RayDied.
+    `expected` estimates in seconds of a cell's fit or attack, or else as was measured. say: called
+    with a line when a node is left out. Raises CannotGoOn.
     """
-    _Run(plan, store, assets, listener, stopped, options, budget, expected).to_the_end()
+    run = _Run(plan, store, assets, listener, stopped, options, budget, expected, say)
+    run.to_the_end()
 
 
 class _Run:
@@ -71,7 +75,9 @@ class _Run:
         options: RayOptions,
         budget: Budget | None,
         expected: Callable[[Cell, str], float | None],
+        say: Callable[[str], object],
     ) -> None:
+        self.say = say
         self.plan, self.store, self.assets = plan, store, assets
         self.listener, self.budget, self.expected = listener, budget, expected
         self.cells = {cell.key: cell for cell in plan.todo}
@@ -79,16 +85,24 @@ class _Run:
         self.home = ray.get_runtime_context().get_node_id()
         self.deaths = Deaths(self.nodes.living, self.home)
         self.oom_kills = limits.oom_kills()
-        self.begun_on: dict[str, str] = {}  # the node of each cell that runs
-        self.last_words: dict[str, str] = {}  # what Ray said of each cell's last death
+        self.health = Health()
+        self.shapes = {shape(cell, phase) for cell in plan.todo for phase in PHASES}
+        self.left_out: set[str] = set()  # nodes, as was last said
+        self.begun_on: dict[Task, str] = {}  # the node of each task that runs
+        self.lost_gpu: dict[Task, str] = {}  # the errors of tasks whose process is ending
+        self.lost_gpu_of: set[str] = set()  # cells whose process died of it the last time
+        self.failed_once: set[str] = set()  # cells that were, or will be, run once more
+        self.to_run_again: set[str] = set()
+        self.failed: set[str] = set()
+        self.last_words: dict[str, str] = {}  # what is known of each cell's last death
         self.searcher = FitFirst(
             self.cells.values(),
             plan.fits_done,
             self.config_of,
             fit_cost=plan.fit_cost,
             attack_cost=plan.attack_cost,
-            nodes=self.nodes.shapes,
-            verdict=lambda cell: self.deaths.verdict(cell.key),
+            nodes=lambda: self.nodes.shapes(without=self.left_out),
+            verdict=self.verdict,
             give_up=self.give_up,
             pending=PENDING_HERE if options.address is None else PENDING_ON_A_CLUSTER,
             max_concurrent=options.max_concurrent,
@@ -98,6 +112,13 @@ class _Run:
         self.verbose = options.verbose
 
     def to_the_end(self) -> None:
+        self.keep_health()
+        try:
+            self.run_trials()
+        finally:
+            self.keep_health()
+
+    def run_trials(self) -> None:
         with scratch("tune") as folder:
             tuner = tune.Tuner(
                 tune.with_resources(CellTrial, _resources_of(self.cells)),
@@ -130,15 +151,15 @@ class _Run:
             "assets": self.assets,
             "phase": task.phase,
             "part": task.part and (task.part.number, task.part.of),
+            "avoid": sorted(self.health.avoid(task.cell.key, self.room(task.cell, task.phase))),
         }
 
     def in_time(self, task: TrialTask) -> bool:
         """Whether a task is expected to end within the budget."""
         if self.budget is None:
             return True
-        cell, rates = task.cell, self.plan.rates
-        rate = rates.fit_seconds(cell.fit) if task.phase == "fit" else rates.attack_seconds(cell)
-        seconds = self.expected(cell, task.phase) or rate
+        phase: Phase = "fit" if task.phase == "fit" else "attack"
+        seconds = self.expected(task.cell, phase) or self.plan.costs.measured(task.cell, phase)
         return self.budget.allows(seconds and seconds / (task.part.of if task.part else 1))
 
     def ends(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -152,8 +173,51 @@ class _Run:
         if self.budget is not None:
             self.budget.hear_again()
         # Ray ends a driver whose node dies, but for some deaths: then it would wait forever.
-        if self.home not in self.nodes.living():
-            raise RayDied("Ray's own processes on this machine died")
+        living = self.nodes.living()
+        if self.home not in living:
+            raise CannotGoOn("Ray's own processes on this machine died")
+        self.look_at_health()
+
+    def look_at_health(self) -> None:
+        """Say which nodes get no more cells, and which do again. Raises CannotGoOn."""
+        if not self.health.nodes:
+            return
+        rooms = [self.nodes.with_room(each) for each in self.shapes]
+        outs = [self.health.left_out(room) for room in rooms]
+        by_shape = list(zip(rooms, outs, strict=True))
+        left_out = {
+            node
+            for node in set().union(*rooms)
+            if all(node in out for room, out in by_shape if node in room)
+        }
+        if left_out != self.left_out:
+            before, self.left_out = self.left_out, left_out
+            for node in left_out - before:
+                self.say(
+                    f"node {self.nodes.address(node)} gets no more cells: {IN_A_ROW} in a row ended"
+                    f" badly there, the last with: {self.health.nodes[node].last_error}"
+                )
+            for node in (before - left_out) & self.nodes.living():
+                self.say(f"node {self.nodes.address(node)} gets cells again")
+            self.keep_health()
+        if any(room and room == out for room, out in by_shape):
+            raise CannotGoOn("no node is left whose GPUs work")
+
+    def room(self, cell: Cell, phase: str) -> set[str]:
+        """The nodes that have room for a phase of a cell while nothing else runs there."""
+        return self.nodes.with_room(shape(cell, phase))
+
+    def keep_health(self) -> None:
+        with suppress(OSError):  # It is for --status alone.
+            nodes = self.health.to_json(self.nodes.addresses, self.left_out)
+            self.store.write_nodes(self.plan.space.name, {"nodes": nodes})
+
+    def verdict(self, cell: Cell) -> Verdict:
+        """What becomes of a cell that failed or whose process died."""
+        if cell.key in self.to_run_again:
+            self.to_run_again.discard(cell.key)
+            return "run again"
+        return "failed" if cell.key in self.failed else self.deaths.verdict(cell.key)
 
     def hear(self, config: TrialConfig, result: Mapping[str, Any]) -> None:
         """Pass a trial's result on as a report, without Tune's own keys."""
@@ -168,19 +232,56 @@ class _Run:
         if report["phase"] == "begun":
             report["slots"] = self.searcher.attack_slots(cell)
             report["holds"] = slots_held(cell, config["phase"])
-            if part is None:
-                self.begun_on[key] = report["node"]
+            self.begun_on[key, part] = report["node"]
+        self.note_health((key, part), report)
+        if report["phase"] == "gpu_lost":
+            return  # The process ends now, and that is reported.
+        if report["phase"] == "failed":
+            if self.is_worth_another_node(cell, config["phase"]):
+                self.to_run_again.add(key)
+                report = {"phase": "died"}
+            else:
+                self.failed.add(key)
         if part is not None:
             report["part"] = part
         self.listener(cell, report)
 
+    def note_health(self, task: Task, report: TrialReport) -> None:
+        """Note for the health of the node how a task ended there."""
+        phase, node = report["phase"], self.begun_on[task]
+        if phase == "gpu_lost":
+            self.lost_gpu[task] = report["error"]
+        elif phase == "failed" or (phase == "part_done" and "error" in report):
+            self.health.ended_badly(node, task, "failed", report["error"])
+            self.keep_health()
+        elif phase in ("done", "part_done") or "fit_seconds" in report:
+            self.health.ended_well(node)
+
+    def is_worth_another_node(self, cell: Cell, phase: str) -> bool:
+        """Whether a cell that failed is run once more: on another node, where there is one."""
+        room = self.room(cell, phase)
+        others = room - self.health.left_out(room) - self.health.bad_on[cell.key]
+        if cell.key in self.failed_once or not others:
+            return False
+        self.failed_once.add(cell.key)
+        return True
+
     def died(self, config: TrialConfig, error: str) -> None:
         """A trial's process died: the cell is run again, or given up once that is known."""
-        key, part = config["key"], config["part"]
+        task: Task = config["key"], config["part"]
+        key, part = task
         report: TrialReport = {"phase": "died"}
+        node, lost_gpu = self.begun_on.pop(task, None), self.lost_gpu.pop(task, None)
+        last_words = lost_gpu or error
+        if node is not None:
+            how: How = "gpu_lost" if lost_gpu else "died"
+            self.health.ended_badly(node, task, how, _last_line(last_words))
+            self.keep_health()
         if part is None:
-            self.deaths.record(key, self.begun_on.pop(key, None))
-            self.last_words[key] = error
+            # A process that reported the loss of its GPU did not die with its node.
+            self.deaths.record(key, None if lost_gpu else node)
+            self.last_words[key] = last_words
+            (self.lost_gpu_of.add if lost_gpu else self.lost_gpu_of.discard)(key)
         else:
             report["part"] = part
         self.listener(self.cells[key], report)
@@ -194,6 +295,8 @@ class _Run:
         here = self.deaths.last_node(cell.key) == self.home and limits.oom_kills() > self.oom_kills
         if cause := memory_as_cause(last_words, here):
             error += f", {cause}"
+        elif cell.key in self.lost_gpu_of:
+            error += f"; the last error was: {last_words}"
         self.listener(cell, {"phase": "failed", "error": error})
 
     def __getstate__(self) -> dict[str, Any]:
@@ -211,9 +314,19 @@ def _resources_of(cells: Mapping[str, Cell]) -> Callable[[dict[str, Any]], Any]:
         # TextAttack is imported with one set of resources, and Tune reuses a process for an equal
         # request only. To a request of one bundle the two strategies are the same.
         strategy = "PACK" if cell.attack_resources == usual else "STRICT_PACK"
-        return tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}], strategy=strategy)
+        bundles = [{"CPU": cpus, "GPU": gpus}]
+        if not config["avoid"]:
+            return tune.PlacementGroupFactory(bundles, strategy=strategy)
+        others = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
+        return tune.PlacementGroupFactory(
+            bundles, strategy=strategy, bundle_label_selector=[others]
+        )
 
     return resources
+
+
+def _last_line(text: str) -> str:
+    return (text.strip().splitlines() or ["no reason is known"])[-1]
 
 
 class _Listen(tune.Callback):
@@ -243,21 +356,35 @@ class _Nodes:
     """The cluster's living nodes, read from Ray every few seconds."""
 
     def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}  # by id, also of nodes that are gone
         self._read_at = float("-inf")
-        self._nodes: dict[str, dict[str, float]] = {}
+        self._nodes: dict[str, Shape] = {}
 
     def living(self) -> set[str]:
         """Their ids."""
         return set(self._read())
 
-    def shapes(self) -> list[tuple[float, float]]:
+    def shapes(self, without: Collection[str] = ()) -> list[Shape]:
         """CPUs and GPUs of each."""
-        return [(each.get("CPU", 0.0), each.get("GPU", 0.0)) for each in self._read().values()]
+        return [shape for node, shape in self._read().items() if node not in without]
 
-    def _read(self) -> dict[str, dict[str, float]]:
+    def with_room(self, needed: Shape) -> set[str]:
+        """Those that have room for a trial while nothing else runs there."""
+        return {node for node, shape in self._read().items() if room_in(shape, needed)}
+
+    def address(self, node: str) -> str:
+        return self.addresses.get(node, "unknown")
+
+    def _read(self) -> dict[str, Shape]:
         if time.monotonic() - self._read_at > NODES_READ_EVERY:
             self._read_at = time.monotonic()
+            living = [node for node in ray.nodes() if node["Alive"]]
             self._nodes = {
-                node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]
+                node["NodeID"]: (
+                    node["Resources"].get("CPU", 0.0),
+                    node["Resources"].get("GPU", 0.0),
+                )
+                for node in living
             }
+            self.addresses.update((node["NodeID"], node["NodeManagerAddress"]) for node in living)
         return self._nodes

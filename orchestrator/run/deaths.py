@@ -12,7 +12,7 @@ from typing import Literal
 
 RESTARTS = 3  # of a cell whose process died on living nodes
 NODE_DEATH_KNOWN_AFTER = 90.0  # seconds: Ray needs 10 to 20 for a host killed, 64 for a cut link
-Verdict = Literal["run again", "given up", "not known yet"]
+Verdict = Literal["run again", "given up", "failed", "not known yet"]
 
 LOWER = "run fewer at once (--max-concurrent), or lower fit.batch_size or fit.max_length"
 

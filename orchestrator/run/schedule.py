@@ -12,9 +12,10 @@ As many cells are handed out as the cluster has room for now, and some more that
 that an autoscaler sees what is needed. Fits go first; attacks get what fits leave.
 
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
-idle at the end. It is handed out in parts, each with some of its examples; when they have ended,
-successfully or not, the cell itself is handed out once more: it attacks what is missing and has the
-result. A running attack is not divided, so a leader whose attack will be divided ends with its fit.
+idle at the end. It is handed out in parts, each with some of its examples; a part whose process
+dies is handed out once more. When they have ended, successfully or not, so is the cell itself: it
+attacks what is missing and has the result. A running attack is not divided, so a leader whose
+attack will be divided ends with its fit.
 """
 
 import heapq
@@ -28,13 +29,14 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.run.deaths import Verdict
-from orchestrator.run.slots import PHASES, Shape, Slots, shape
+from orchestrator.run.slots import PHASES, Shape, Slots, on_gpus, shape
 from search_spaces.cell import Cell
 from trainables.cell import Part
 from trainables.trial import TrialConfig
 
 SMALLEST_PART = 10  # examples: fewer are not worth loading a model
 PARTS_PER_SLOT = 2  # if one attack is left: examples and slots are not equally fast
+MARGIN = 1.15  # an attack of nearly a slot's share is divided too: it may take longer than expected
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,11 @@ class FitFirst(Searcher):
     """Hands out cells as the cluster has room.
 
     config_of: a task's trial config. nodes: CPUs and GPUs of each node there is now. verdict: what
-    becomes of a cell whose process died; never asked about parts. give_up: called with each that is
-    given up. pending: how many tasks of a phase may wait for room; if more than one, as many may as
-    run, so that a cluster can double. max_concurrent: never more tasks out than this. stopped: when
-    true, no more are handed out. in_time: whether a task would end in time; others are not handed
-    out.
+    becomes of a cell that failed or whose process died; never asked about parts. give_up: called
+    with each that is given up. pending: how many tasks of a phase may wait for room; if more than
+    one, as many may as run, so that a cluster can double. max_concurrent: never more tasks out than
+    this. stopped: when true, no more are handed out. in_time: whether a task would end in time;
+    others are not handed out.
     """
 
     def __init__(
@@ -127,8 +129,9 @@ class FitFirst(Searcher):
         self.out: dict[str, TrialTask] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
         self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
-        self.died: list[TrialTask] = []  # and what becomes of them is not known yet
+        self.ended_badly: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
+        self.parts_again: set[tuple[str, Part | None]] = set()  # handed out a second time
         self.stored = set(fits_done)
         for cell in cells:
             if cell.fit.key in self.stored:
@@ -143,7 +146,7 @@ class FitFirst(Searcher):
         finished: Any = Searcher.FINISHED
         if self.stopped():
             return finished
-        self._settle_deaths()
+        self._settle_bad_ends()
         if self.max_concurrent is not None and len(self.out) >= self.max_concurrent:
             return None
         self.slots.resize(self.nodes())
@@ -152,13 +155,17 @@ class FitFirst(Searcher):
             queue = self.queues[phase]
             if self.slots.place(trial_id, shape(queue.first().cell, phase)):
                 return self._hand_out(trial_id, phase)
+            if phase == "fit" and self._attacks_want_it(phases) and self._may_wait(phase):
+                # It waits before attacks are handed out, so that slots keep room for it.
+                self.slots.wait(trial_id, shape(queue.first().cell, phase))
+                return self._hand_out(trial_id, phase)
         for phase in phases:
             queue = self.queues[phase]
             if self._may_wait(phase):
                 self.slots.wait(trial_id, shape(queue.first().cell, phase))
                 return self._hand_out(trial_id, phase)
         # Cells that wait for a fit wait in vain if the fit itself is no longer handed out.
-        if self.out or self.died:
+        if self.out or self.ended_badly:
             return None
         return finished
 
@@ -191,35 +198,34 @@ class FitFirst(Searcher):
         self.attacking.pop(trial_id, None)
         self.out_in[task.phase] -= 1
         if task.part is not None:
-            self._part_ended(task.cell)
-        elif error:
-            self.died.append(task)
+            self._part_ended(task, error)
+        elif error or (result and result.get("phase") == "failed"):
+            self.ended_badly.append(task)
         elif result and result.get("fit_done"):
             self._release(task.cell.fit.key)
             self._queue(task.cell, "attack")
         elif task.phase == "fit":
             self._next_leads(task.cell.fit.key)
 
-    def _settle_deaths(self) -> None:
-        died, self.died = self.died, []
-        for task in died:
+    def _settle_bad_ends(self) -> None:
+        ended_badly, self.ended_badly = self.ended_badly, []
+        for task in ended_badly:
             cell = task.cell
             verdict = self.verdict(cell)
             if verdict == "not known yet":
-                self.died.append(task)
+                self.ended_badly.append(task)
             elif verdict == "run again":
                 self._queue(cell, "attack" if cell.fit.key in self.stored else "fit")
             else:
-                self.give_up(cell)
+                if verdict == "given up":
+                    self.give_up(cell)
                 if task.phase == "fit":
                     self._next_leads(cell.fit.key)
 
     def _may_wait(self, phase: str) -> bool:
         """Whether one more task of a phase may be handed out that there is no room for."""
-        if phase == "attack" and self.queues["fit"]:
-            fit, attack = (shape(self.queues[p].first().cell, p) for p in PHASES)
-            if bool(fit[1]) == bool(attack[1]):
-                return False  # Ray would not know that the fits waiting go first.
+        if phase == "attack" and self._fits_want(self.queues["attack"].first().cell):
+            return False  # Ray would not know that the fits waiting go first.
         pending = sum(self.out[trial_id].phase == phase for trial_id in self.slots.pending)
         if self.pending == 1:
             return pending < 1
@@ -250,17 +256,28 @@ class FitFirst(Searcher):
 
     def _parts_of(self, cell: Cell) -> int:
         """Into how many parts a cell's attack is to be divided; 1: it is not."""
-        if self.queues["fit"] or cell.key in self.parts_left or cell.precision is not None:
+        if self._fits_want(cell) or cell.key in self.parts_left or cell.precision is not None:
             return 1  # Slots are for fits; an attack that may stop early runs example by example.
         most = cell.examples // SMALLEST_PART
         slots = self.attack_slots(cell)
         cost = self.cost_of["attack"](cell)
-        if min(most, slots) < 2 or _is_at_most(cost, self.queues["attack"].cost / slots):
+        if min(most, slots) < 2 or _is_at_most(cost, self.queues["attack"].cost / slots / MARGIN):
             return 1  # The queue alone shows it: the most frequent and fastest case.
         share = self._attacks_left() / slots
-        if _is_at_most(cost, share):
+        if _is_at_most(cost, share / MARGIN):
             return 1
         return min(math.ceil(PARTS_PER_SLOT * cost / share), most)
+
+    def _attacks_want_it(self, phases: Sequence[str]) -> bool:
+        """Whether the first of the attacks that may be handed out wants what fits want."""
+        return "attack" in phases and self._fits_want(self.queues["attack"].first().cell)
+
+    def _fits_want(self, cell: Cell) -> bool:
+        """Whether fits are queued that want what a cell's attack would hold."""
+        if not self.queues["fit"]:
+            return False
+        fit = shape(self.queues["fit"].first().cell, "fit")
+        return bool(fit[1]) == bool(shape(cell, "attack")[1])
 
     def _attacks_left(self) -> float:
         """Cost of all attacks that have not ended; half the cost of those that are running."""
@@ -269,8 +286,14 @@ class FitFirst(Searcher):
         to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
         return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
 
-    def _part_ended(self, cell: Cell) -> None:
-        """After the last part has ended, successfully or not, the cell itself is handed out."""
+    def _part_ended(self, task: TrialTask, died: bool) -> None:
+        """A part whose process died is handed out once more: it may have been the node. After the
+        last part has ended, successfully or not, the cell itself is handed out."""
+        cell, again = task.cell, (task.cell.key, task.part)
+        if died and again not in self.parts_again:
+            self.parts_again.add(again)
+            self.queues["attack"].push(task, at_once=True)
+            return
         self.parts_left[cell.key] -= 1
         if self.parts_left[cell.key] == 0:
             self._queue(cell, "attack")
@@ -312,8 +335,11 @@ def fits_only(cell: Cell) -> bool:
 
 def slots_held(cell: Cell, phase: str) -> float:
     """How many attacks could run on what a cell's phase holds, by the scarcer one; at least 1."""
-    pairs = zip(shape(cell, phase), shape(cell, "attack"), strict=True)
-    return max(1.0, *(held / needed for held, needed in pairs if needed))
+    (cpus, gpus), (need_cpus, need_gpus) = shape(cell, phase), shape(cell, "attack")
+    by_gpus = 0.0
+    if need_gpus:
+        by_gpus = on_gpus(int(gpus), need_gpus) if gpus >= 1 else gpus / need_gpus
+    return max(1.0, cpus / need_cpus, by_gpus)
 
 
 def _is_at_most(cost: float, limit: float) -> bool:

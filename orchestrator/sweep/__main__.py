@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 import time
+from dataclasses import asdict
 
 from rich.console import Console
 
@@ -13,12 +14,15 @@ from orchestrator.cli.arguments import Parser, add_plan_arguments, open_plan
 from orchestrator.cli.command import called, reports_bad_input, run, stopped
 from orchestrator.cli.damage import say_damage
 from orchestrator.plan.inputs import check_inputs
-from orchestrator.plan.plan import Plan
+from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.run.budget import Budget
 from orchestrator.run.options import RayOptions, add_ray_arguments, ray_options
+from orchestrator.run.slots import PHASES
+from orchestrator.sweep.costs import costs_of, in_words
 from orchestrator.sweep.driver import Outcome, StoreFailed, drive
 from orchestrator.sweep.dry_run import describe
 from orchestrator.sweep.explain import explain
+from orchestrator.sweep.node_types import price
 from orchestrator.sweep.notify import Ending, notified
 from orchestrator.sweep.status import show
 from orchestrator.tracking.options import (
@@ -28,6 +32,7 @@ from orchestrator.tracking.options import (
     to_see,
 )
 from orchestrator.tracking.where import where
+from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -35,6 +40,7 @@ EXAMPLES = """\
 examples:
   python -m orchestrator.sweep                                  the embedded grid, on this machine
   python -m orchestrator.sweep --dry-run                        the plan, without running anything
+  python -m orchestrator.sweep --rehearse                       does all of it work here
   python -m orchestrator.sweep --status                         how far it is, from any terminal
   python -m orchestrator.sweep --only head=mvp,mlp_ft --only dataset=sst2
   python -m orchestrator.sweep --set attack.examples=100 --seeds 0-2
@@ -58,6 +64,8 @@ def main(argv: list[str] | None = None) -> int:
 def sweep(arguments: argparse.Namespace) -> int:
     """Parse, plan, run, report. Returns the exit code; raises BadInput before anything is run."""
     options = ray_options(arguments, arguments.verbose)
+    if arguments.price and not arguments.dry_run:
+        raise BadInput("--price is about what --dry-run shows; add --dry-run")
     plan, store, assets = open_plan(
         arguments,
         provisional=arguments.dry_run or arguments.explain is not None,
@@ -73,8 +81,13 @@ def sweep(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
-        shown = json.dumps(plan.to_json(), indent=2) if arguments.json else describe(plan)
-        return _answer(shown, store)
+        prices = dict(arguments.price)
+        if not arguments.json:
+            return _answer(describe(plan, prices), store)
+        costs = asdict(costs_of(plan, prices))
+        return _answer(json.dumps({**plan.to_json(), "costs": costs}, indent=2), store)
+    if arguments.rehearse:
+        return _rehearse(plan, store, assets, options)
 
     cells = [cell.key for cell in plan.with_status("done", "todo", "failed")]
     ending = Ending(
@@ -90,6 +103,22 @@ def sweep(arguments: argparse.Namespace) -> int:
             print(stopped(error), file=sys.stderr)
             ending.code = 1
     return ending.code
+
+
+def _rehearse(plan: Plan, store: Store, assets: Assets, options: RayOptions) -> int:
+    """Rehearse, and show what the plan will cost by it. Raises BadInput where something breaks."""
+    from orchestrator.run.connect import end_ray, open_ray, ray_ends_on_failure
+    from orchestrator.run.rehearsal import run_rehearsal
+
+    if not plan.todo:
+        return _answer("nothing to rehearse: all is done", store)
+    store.check_writable()
+    with ray_ends_on_failure():
+        open_ray(plan.todo, PHASES, store, options)
+        run_rehearsal(plan, store, assets, print)
+        end_ray()
+    costs = costs_of(make_plan(plan.space, assets, store))
+    return _answer("\n".join(in_words(costs)), store)
 
 
 def _run(
@@ -109,7 +138,16 @@ def _run(
     )
     budget: Budget = arguments.budget or Budget(None)
     with budget.used_up_by_signal():
-        outcome = drive(plan, store, assets, console, arguments.tracking_uri, options, budget)
+        outcome = drive(
+            plan,
+            store,
+            assets,
+            console,
+            arguments.tracking_uri,
+            options,
+            budget,
+            rehearse=not arguments.no_rehearse,
+        )
     ending.failed = len(outcome.failures)
     ending.report = _report(outcome.plan, store)
     if arguments.json:
@@ -186,6 +224,15 @@ def _parser() -> argparse.ArgumentParser:
         "then end as usual",
     )
     add(
+        "--price",
+        type=price,
+        action="append",
+        default=[],
+        metavar="TYPE=DOLLARS",
+        help="what an hour of a node costs you, e.g. g5.4xlarge=0.55, for the costs that "
+        "--dry-run shows",
+    )
+    add(
         "--notify",
         metavar="COMMAND",
         help="run this in a shell at the end, except after bad input; "
@@ -193,10 +240,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--dry-run", action="store_true", help="print the plan and stop")
+    instead(
+        "--rehearse",
+        action="store_true",
+        help="try on each kind of node, for a minute, what the sweep will do, and stop; a sweep "
+        "whose fits hold GPUs begins with it",
+    )
     instead("--status", action="store_true", help="show how far the sweep in this store is")
     instead(
         "--explain", metavar="KEY", help="show what a cell's key covers, and why it is run again"
     )
+    add("--no-rehearse", action="store_true", help="begin without a rehearsal")
     add("--json", action="store_true", help="print one JSON object on standard output")
     add("-v", "--verbose", action="store_true", help="show Ray's own messages")
     return parser

@@ -27,6 +27,7 @@ from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
 from orchestrator.run.lease import Lease
+from orchestrator.run.nodes import check_attacks_on_nodes, nodes
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from orchestrator.sweep.summary import beginning, summary
@@ -69,8 +70,11 @@ def drive(
     tracking_uri: str | None,
     ray: RayOptions,
     budget: Budget,
+    rehearse: bool = True,
 ) -> Outcome:
     """Run what is missing and log what is not logged.
+
+    rehearse: before the first fit on a GPU (run/rehearsal.py).
 
     Raises BadInput before anything is run, and StoreFailed afterwards.
     """
@@ -83,7 +87,8 @@ def drive(
         for line in set_aside(plan, store):
             say(line)
         with gc_paused():
-            tracker = _open(plan, store, assets, tracking_uri, ray)
+            rehearsal = partial(_rehearse, plan, store, assets, say) if rehearse else None
+            tracker = _open(plan, store, assets, tracking_uri, ray, rehearsal)
             from orchestrator.report import contents  # With matplotlib.
         finished = plan.with_status("done")
         if not plan.todo:
@@ -97,7 +102,7 @@ def drive(
             ThreadPoolExecutor(1) as background,
         ):
             if plan.todo:
-                store.write_environment(plan.space.name, environment())
+                store.write_environment(plan.space.name, environment(nodes()))
                 uploader.begin(beginning(plan, store))
             for cell in finished:
                 uploader.add(cell)
@@ -126,8 +131,20 @@ def drive(
     return Outcome(last, results, failures, left_out, spent)
 
 
+def _rehearse(plan: Plan, store: Store, assets: Assets, say: Callable[[str], None]) -> None:
+    from orchestrator.run.rehearsal import is_due, run_rehearsal
+
+    if is_due(plan):
+        run_rehearsal(plan, store, assets, say)
+
+
 def _open(
-    plan: Plan, store: Store, assets: Assets, tracking_uri: str | None, ray: RayOptions
+    plan: Plan,
+    store: Store,
+    assets: Assets,
+    tracking_uri: str | None,
+    ray: RayOptions,
+    rehearse: Callable[[], None] | None,
 ) -> Tracker:
     """Reach MLflow and, if there is something to run, Ray, in parallel: each takes seconds."""
     tracker = tracker_for(plan.space.name, store, assets, tracking_uri)
@@ -136,6 +153,10 @@ def _open(
         opened = thread.submit(tracker.open, to_write=bool(plan.todo))
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray)
+            if ray.address is not None:
+                check_attacks_on_nodes({cell.attack_resources for cell in plan.todo})
+            if rehearse is not None:
+                rehearse()
         opened.result()
     except BaseException:
         tracker.stop_waiting()
@@ -232,7 +253,7 @@ def _run_missing(
     ray: RayOptions,
     budget: Budget,
 ) -> dict[str, str]:
-    from orchestrator.run.cells import RayDied, run_cells
+    from orchestrator.run.cells import CannotGoOn, run_cells
 
     failures: dict[str, str] = {}
     fits = len(view.progress.fits)
@@ -251,9 +272,10 @@ def _run_missing(
 
         try:
             expected = view.progress.expected
-            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected)
+            say = partial(view.console.print, markup=False, soft_wrap=True)
+            run_cells(plan, store, assets.location, listen, stop.reason, ray, budget, expected, say)
             reason = stop.reason()
-        except RayDied as error:
+        except CannotGoOn as error:
             reason = str(error)
     if reason:
         print(stopped(reason), file=sys.stderr)

@@ -1,10 +1,14 @@
-"""`--explain KEY`: what went into a cell's key, and why the cell would be run again."""
+"""`--explain KEY`: what went into a cell's key, where the cell was made, and why it would be run
+again."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.plan.plan import Plan, PlannedCell
+from search_spaces.cell import Cell
 from search_spaces.errors import BadInput, nearest
+from trainables.ran_on import line_of
 from trainables.store import Store
 
 
@@ -28,6 +32,7 @@ def _planned(planned: PlannedCell, store: Store, stored: set[str]) -> Iterator[s
     yield "its key covers:"
     now = _covered(cell.model_dump(mode="json"))
     yield from (f"  {name}: {value}" for name, value in now.items())
+    yield from _made(cell, store)
     if planned.status != "todo":
         return
     others = sorted(other for other in stored if _readable(other) == _readable(cell.key))
@@ -41,13 +46,30 @@ def _planned(planned: PlannedCell, store: Store, stored: set[str]) -> Iterator[s
 
 
 def _stored_only(key: str, plan: Plan, store: Store) -> Iterator[str]:
-    then = _covered(store.read_cell(key))
+    asked = store.read_cell(key)
+    then = _covered(asked)
     yield f"{key}: in the store, not in this plan; its key covers:"
     yield from (f"  {name}: {value}" for name, value in then.items())
+    yield from _made(Cell.model_validate(asked), store)
     for planned in plan.cells:
         if _readable(planned.cell.key) == _readable(key):
             yield f"this plan has {planned.cell.key} ({planned.status}) instead:"
             yield from _differences(then, _covered(planned.cell.model_dump(mode="json")))
+
+
+def _made(cell: Cell, store: Store) -> Iterator[str]:
+    """Where the fit and the attacked examples were made, if the store has them and says so."""
+    fit = store.sound(store.read_fit, cell.fit.key)
+    if fit is not None and "ran_on" in fit:
+        driver = fit["ran_on"].get("driver")
+        said = fit.get("deterministic")
+        more = [f"driver {driver}"] if driver else []
+        if said is not None:
+            more.append(f"deterministic: {said if isinstance(said, str) else str(said).lower()}")
+        yield f"its fit was made on {', '.join([line_of(fit), *more])}"
+    attacked = Counter(r.get("ran_on", "") for r in store.attacked(cell.log).values())
+    for place in sorted(attacked.keys() - {""}):
+        yield f"{attacked[place]} of its attack's examples were made on {place}"
 
 
 def _differences(then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

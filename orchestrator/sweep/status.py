@@ -9,21 +9,27 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
 from orchestrator.plan.plan import Plan
+from orchestrator.report import devices
 from orchestrator.report.comparison import as_markdown
 from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Results
 from orchestrator.run.lease import DEAD_AFTER
 from trainables.process import is_gone, is_here
-from trainables.records import Driver
+from trainables.records import Driver, NodeHealth
 from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds
 LISTED = 20  # running cells named in the text
+ENDS: dict[Literal["failed", "died", "gpu_lost"], str] = {
+    "failed": "failed",
+    "died": "processes died",
+    "gpu_lost": "processes lost their GPU",
+}
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,13 @@ def _watch(store: Store, drivers: dict[str, Driver]) -> tuple[list[Driver], list
 
 @dataclass(frozen=True)
 class Status:
-    """A plan, the results of its cells so far, and the store's driver."""
+    """A plan, the results of its cells so far, the store's driver, and the nodes of the sweep."""
 
     plan: Plan
     store: Store
     driver: Sweeping
     results: Results
+    nodes: list[NodeHealth]
 
     @property
     def running(self) -> list[RunningCell]:
@@ -108,6 +115,7 @@ class Status:
     def to_json(self) -> dict[str, Any]:
         """The documented object of `--status --json`."""
         progress = self.driver.progress
+        made = devices.places(self.results.cells)
         return {
             "space": self.plan.space.name,
             "store": self.store.url,
@@ -117,7 +125,9 @@ class Status:
                 "progress": progress and progress.to_json(),
             },
             "last_sweep": self.store.read_times(self.plan.space.name),
+            "nodes": self.nodes,
             "totals": self.totals(),
+            "made_on": dict(zip(("fits", "examples"), made, strict=True)),
             "cells": [
                 {
                     "key": each.cell.key,
@@ -145,6 +155,7 @@ class Status:
             *packed(facts, width),
             *self._of_the_sweep(width),
             *self._of_running_cells(),
+            *self._of_nodes(),
         ]
         return "\n".join([*lines, "", as_markdown(self.results)]).rstrip()
 
@@ -175,6 +186,11 @@ class Status:
             ]
         return lines
 
+    def _of_nodes(self) -> list[str]:
+        """A line of each node on which something ended badly in the last sweep."""
+        bad = [node for node in self.nodes if any(node[how] for how in ENDS)]
+        return [""] * bool(bad) + [_of_node(node) for node in bad]
+
     def _of_running_cells(self) -> list[str]:
         if not self.running:
             return []
@@ -189,9 +205,16 @@ class Status:
         return lines
 
 
+def _of_node(node: NodeHealth) -> str:
+    ends = [f"{node[how]} {what}" for how, what in ENDS.items() if node[how]]
+    out = "; it gets no more cells" if node["left_out"] else ""
+    return f"node {node['address']}: {', '.join(ends)}{out}; the last error: {node['last_error']}"
+
+
 def status(plan: Plan, store: Store) -> Status:
     """The plan must be up to date: it says what is done and what failed."""
-    return Status(plan, store, find_driver(store), read_store(plan, store))
+    nodes = store.read_nodes(plan.space.name) or {"nodes": []}
+    return Status(plan, store, find_driver(store), read_store(plan, store), nodes["nodes"])
 
 
 def show(plan: Plan, store: Store, as_json: bool) -> str:

@@ -20,7 +20,9 @@ from search_spaces.catalog import SPLIT, Dataset
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from search_spaces.yaml_file import dump
+from trainables import ran_on
 from trainables.assets import Assets
+from trainables.files import Files
 from trainables.records import (
     Environment,
     Evaluation,
@@ -118,8 +120,24 @@ def tags(cell: Cell) -> dict[str, str]:
     }
 
 
+def places(result: Result, fit: FitRecord) -> dict[str, str]:
+    """Tags of where a cell was made: not params, which never change, while a cell can be made
+    again. Each is left out where it is not known.
+    """
+    lines = result.get("ran_on", [])
+    made = {
+        "attack_ran_on": "; ".join(lines),
+        "attack_device": "; ".join(sorted({ran_on.device_of(line) for line in lines})),
+    }
+    if "ran_on" in fit:
+        made |= {"fit_ran_on": ran_on.line_of(fit), "fit_device": fit["ran_on"]["device"]}
+    if (said := fit.get("deterministic")) is not None:
+        made["fit_deterministic"] = said if isinstance(said, str) else str(said).lower()
+    return {name: text[:LONGEST_NOTE] for name, text in made.items() if text}
+
+
 def params(cell: Cell) -> dict[str, Any]:
-    settings = {f"fit.{k}": v for k, v in cell.fit.settings.model_dump().items()}
+    settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
     digest = {"model_digest": cell.fit.model_digest[:16]}
     return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
@@ -243,8 +261,11 @@ def _source(
             "revision": hub.revision,
             "split": split,
         }
+    file = f"datasets/{name}/{split}.parquet"
+    if assets.url is not None:
+        return "local", {"uri": Files(assets.url).place(file)}
     folder = "trainables/embedded" if assets.source == "embedded" else assets.location
-    return "local", {"uri": f"{folder}/datasets/{name}/{split}.parquet"}
+    return "local", {"uri": f"{folder}/{file}"}
 
 
 def _rows(assets: Assets, name: str, data: Dataset, split: str) -> dict[str, int]:

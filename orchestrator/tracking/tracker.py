@@ -50,6 +50,7 @@ KIND = "mlflow.experimentKind"
 LOG_NOTE, LOG_NAME, LOG_FILES = "log_note", "log_name", "log_files"
 OUR_TAGS = {
     *("kind", "log_format", "version", "cell_key", "fit_key", "attack_resources"),
+    *("fit_ran_on", "fit_device", "fit_deterministic", "attack_ran_on", "attack_device"),
     *(LOG_NOTE, LOG_NAME, LOG_FILES),
 }
 OUR_FILES = (logged.EXAMPLES, logged.CELL, logged.PLAN, "space.yaml", "environment.json")
@@ -285,6 +286,7 @@ class Tracker:
             run_id,
             metrics=_metrics(logged.metrics(result, fit, others), logged.curve(fit), start),
             params=[Param(name, str(value)) for name, value in logged.params(cell).items()],
+            tags=_run_tags(logged.places(result, fit)),
         )
         self.client.log_inputs(run_id, logged.inputs(cell, self.assets))
         self.client.set_terminated(run_id, "FINISHED", end_time=start + round(1000 * seconds))

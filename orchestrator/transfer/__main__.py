@@ -17,7 +17,7 @@ from orchestrator.sweep.driver import Stop
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
-from trainables.data import Example, load_splits
+from trainables.data import Example, load_test
 from trainables.scratch import remove_leftovers
 from trainables.store import Store
 from trainables.transfer import Adversarial, Sources, adversarial, missing
@@ -73,7 +73,7 @@ def _sources(cells: list[Cell], store: Store, assets: Assets, at_most: int) -> d
     sources: dict[str, Sources] = {}
     for dataset, group in by_dataset.items():
         data = group[0].fit.data
-        test = load_splits(dataset, data, assets.dataset_files(dataset, data)).test
+        test = load_test(dataset, data, assets.dataset_files(dataset, data))
         rows = {example.id: example for example in test}
         sources[dataset] = {cell.log: _examples(cell, store, rows, at_most) for cell in group}
     return sources

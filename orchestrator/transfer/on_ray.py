@@ -1,5 +1,6 @@
 """Run replays on Ray: one task per target fit, as many at once as there is room for."""
 
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from orchestrator.run.slots import shape
 from search_spaces.cell import Cell, Fit
 from trainables.assets import Assets
 from trainables.cell import use_threads
+from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.store import Store
 from trainables.transfer import Sources, replay
 
@@ -55,7 +57,8 @@ def run_replays(
                     shared[cell.fit.dataset],
                     store.local_folder or store.url,
                     assets.location,
-                    cell.resources.attack.cpus,
+                    cpus,
+                    gpus,
                 )
                 out[reference] = cell
             for reference in ray.wait(list(out), timeout=LOOK_EVERY)[0]:
@@ -69,15 +72,19 @@ def run_replays(
 
 
 def _replay_all(
-    fit: str, sources: Sources, store: str, assets: str, cpus: int
+    fit: str, sources: Sources, store: str, assets: str, cpus: float, gpus: float
 ) -> tuple[dict[str, int], str]:
     """On a worker: the last counts of `replay`, and the traceback if it failed."""
     counts: dict[str, int] = {}
+    prepare(gpus)
     try:
-        use_threads(cpus)
+        device = device_of(gpus)
+        use_threads(int(cpus))
         target = Fit.model_validate_json(fit)
-        for counts in replay(target, sources, Store(store), Assets(assets)):  # noqa: B007
+        for counts in replay(target, sources, Store(store), Assets(assets), device):  # noqa: B007
             pass
-    except Exception:
+    except Exception as error:
+        if gpus and not isinstance(error, NoGPU) and not gpu_works():
+            os._exit(1)  # Ray runs it again in another process.
         return counts, traceback.format_exc()
     return counts, ""

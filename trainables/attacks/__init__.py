@@ -3,9 +3,9 @@
 recipes.py     the four attacks                   engine.py      attack example by example
 resources.py   what attacks need, by named set    offline.py     the embedded ones
 downloads.py   TextAttack's own, and their URLs   patches.py     what we change in TextAttack
-rules.py       checks of every success            similarity.py  similarity of two texts
-unread.py      text beyond what the model reads   deadline.py    the time limit of an example
-stopwatch.py   where the time goes
+encoder.py     the sentence encoder               similarity.py  similarity of two texts
+rules.py       checks of every success            unread.py      text beyond what the model reads
+deadline.py    the time limit of an example       stopwatch.py   where the time goes
 
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
 of this table, or the user's own as `package.module:function`. How to add one: docs/architecture.md,

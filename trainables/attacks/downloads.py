@@ -1,7 +1,8 @@
-"""What TextAttack downloads for the attacks: the URLs, and where its libraries store it.
+"""What TextAttack would download for the attacks: the URLs, and where its libraries store it.
 
-In an assets folder each is at `textattack/<name>`, unpacked, where `python -m orchestrator.assets
-fetch` puts it. Imports neither TextAttack nor TensorFlow.
+We download it ourselves, whole or not at all: TextAttack 0.3.11 asks NLTK for a tagger that NLTK
+has since renamed. In an assets folder each is at `textattack/<name>`, unpacked, where `python -m
+orchestrator.assets fetch` puts it. Imports neither TextAttack nor TensorFlow.
 """
 
 import hashlib
@@ -17,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
+from filelock import FileLock
+
 from search_spaces.errors import BadInput
-from trainables.scratch import scratch
+from trainables.scratch import remove_leftovers, scratch
 
 WORD_VECTORS = "word_embeddings/paragramcf"
 NLTK_DATA = "nltk_data"
@@ -54,20 +57,47 @@ ARCHIVES = (
 
 
 def on_this_machine(archive: Archive) -> Path | None:
-    """The unpacked archive where TextAttack, NLTK or TensorFlow Hub left it on this machine."""
+    """The unpacked archive where TextAttack, NLTK or TensorFlow Hub leaves it on this machine."""
+    return next((place for place in _places(archive) if place.is_dir()), None)
+
+
+def here(archive: Archive) -> Path:
+    """The unpacked archive on this machine; downloaded to where its library looks for it, if need
+    be, by one process at a time. Raises BadInput."""
+    if (found := on_this_machine(archive)) is not None:
+        return found
+    place = next(filter(_writable, _places(archive)), None)
+    if place is None:
+        looked = ", ".join(map(str, _places(archive)))
+        raise BadInput(f"{archive.name} is not on this machine, and none of {looked} is writable")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_name(f"{place.name}.lock")):
+            remove_leftovers(place.parent)
+            if not place.is_dir():
+                with downloaded(archive, place.parent) as unpacked:
+                    unpacked.rename(place)
+    except OSError as error:
+        raise BadInput(f"{archive.name} cannot be kept at {place}: {error}") from None
+    return place
+
+
+def _writable(place: Path) -> bool:
+    return os.access(next(folder for folder in place.parents if folder.exists()), os.W_OK)
+
+
+def _places(archive: Archive) -> list[Path]:
     own_cache = os.environ.get("TA_CACHE_DIR")
     if archive.name == SENTENCE_ENCODER:
         modules = Path(tempfile.gettempdir()) / "tfhub_modules"
         cache = os.environ.get("TFHUB_CACHE_DIR") or own_cache or modules
-        places = [Path(cache) / hashlib.sha1(SENTENCE_ENCODER_URL.encode()).hexdigest()]
-    elif archive.name.startswith(NLTK_DATA):
+        return [Path(cache) / hashlib.sha1(SENTENCE_ENCODER_URL.encode()).hexdigest()]
+    if archive.name.startswith(NLTK_DATA):
         import nltk
 
         below = archive.name.removeprefix(f"{NLTK_DATA}/")
-        places = [Path(folder) / below for folder in nltk.data.path]
-    else:
-        places = [Path(own_cache or Path.home() / ".cache/textattack") / archive.name]
-    return next((place for place in places if place.is_dir()), None)
+        return [Path(folder) / below for folder in nltk.data.path]
+    return [Path(own_cache or Path.home() / ".cache/textattack") / archive.name]
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from trainables.attacks.similarity import Similarity
 from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.unread import words_unread
 from trainables.data import Example
+from trainables.device import is_gpu_error
 from trainables.heads.base import Head
 from trainables.records import Attacked, Errored, ExampleRecord
 
@@ -72,7 +73,8 @@ def attack_examples(
     similarity of original and perturbed text; its time is not in the record's seconds.
     seconds_per_example: an example that takes longer is `failed`, and its record has `timeout`. If
     an attack raises, or its success breaks a rule (rules.py), the record has status `error` and the
-    traceback, and the next example is attacked.
+    traceback, and the next example is attacked. An error of the GPU is no result of the example: it
+    is raised (device.py).
     """
     column = 0 if attacked is None else columns.index(attacked)
     victim: Victim = attack.goal_function.model
@@ -88,6 +90,8 @@ def attack_examples(
             try:
                 record = _attack(attack, example, text, seconds_per_example)
             except Exception as error:
+                if is_gpu_error(error):
+                    raise
                 attack.clear_cache()
                 record = _error_record(example, error)
             seconds = round(time.perf_counter() - started, 4)
@@ -103,6 +107,8 @@ def attack_examples(
                     if unread := words_unread(victim.model, example.texts, column, words):
                         record["words_unread"] = unread
             except Exception as error:
+                if is_gpu_error(error):
+                    raise
                 record = _error_record(example, error)
             record["seconds"] = seconds
             record["victim_seconds"] = victim_seconds

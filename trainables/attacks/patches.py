@@ -1,8 +1,9 @@
 """What we change in TextAttack 0.3.11, and why. Each change lasts for a block only.
 
-- `quiet_import`: importing it downloads NLTK data, prints, writes into the user's cache and changes
-  the environment.
+- `quiet_import`: importing it downloads NLTK data, prints, writes into the user's cache, changes
+  the environment, and chooses the GPU, one word pair at a time, for what takes microseconds.
 - `word_vectors_in`: counter-fitted vectors can only be downloaded, not read from a folder.
+- `on_device`: a masked language model is moved to the device that was chosen on import.
 - `textfooler_stop_words`: they are a local variable of the function that builds the recipe.
 - `replaced`: the engine counts and limits the time of an attack's parts.
 
@@ -13,7 +14,7 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """In this block TextAttack can be imported without a download or output.
+    """In this block TextAttack can be imported without a download or output; it stays on the CPU.
 
     TextAttack records downloads in its cache, under a lock. Each process gets its own folder, so
     that none waits for another and no false download is recorded in the user's cache.
@@ -47,7 +48,7 @@ def quiet_import() -> Iterator[None]:
 
     with (
         scratch("textattack") as cache,
-        _own_environment("TA_CACHE_DIR", cache),
+        _own_environment(TA_CACHE_DIR=cache, TA_DEVICE="cpu"),
         replaced(nltk, "download", lambda *_, **__: True),
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -66,6 +67,13 @@ def word_vectors_in(folder: Path) -> Iterator[None]:
 
     with replaced(utils, "download_from_s3", lambda _: str(folder)):
         yield
+
+
+def on_device(device: Any) -> AbstractContextManager[None]:
+    """In this block TextAttack's parts that are made are put on a device of torch's."""
+    from textattack.shared import utils
+
+    return replaced(utils, "device", device)
 
 
 @cache
@@ -92,11 +100,11 @@ def textfooler_stop_words() -> frozenset[str]:
 
 
 @contextmanager
-def _own_environment(name: str, default: str) -> Iterator[None]:
-    """In this block the variable is set. Then the whole environment is restored: TextAttack sets
-    HF_HOME."""
+def _own_environment(**defaults: str) -> Iterator[None]:
+    """In this block the variables are set, those that are not set already. Then the whole
+    environment is restored: TextAttack sets HF_HOME and TOKENIZERS_PARALLELISM."""
     before = dict(os.environ)
-    os.environ.setdefault(name, default)
+    os.environ.update({**defaults, **before})
     try:
         yield
     finally:

@@ -18,7 +18,6 @@ from textattack.constraints.pre_transformation import (
     StopwordModification,
 )
 from textattack.constraints.semantics import WordEmbeddingDistance
-from textattack.constraints.semantics.sentence_encoders import UniversalSentenceEncoder
 from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 from textattack.search_methods import GreedySearch, GreedyWordSwapWIR
@@ -36,14 +35,11 @@ from textattack.transformations import (
 
 from trainables import speed
 from trainables.attacks import KINDS
-from trainables.attacks.downloads import SENTENCE_ENCODER, WORD_VECTORS
-from trainables.attacks.offline import (
-    EmbeddedPartOfSpeech,
-    EmbeddedSentenceEncoder,
-    word_vectors,
-)
-from trainables.attacks.patches import textfooler_stop_words, word_vectors_in
-from trainables.attacks.resources import given
+from trainables.attacks.downloads import WORD_VECTORS
+from trainables.attacks.encoder import sentence_encoder
+from trainables.attacks.offline import EmbeddedPartOfSpeech, word_vectors
+from trainables.attacks.patches import on_device, textfooler_stop_words, word_vectors_in
+from trainables.attacks.resources import textattacks_own
 from trainables.kinds import load_kind
 from trainables.speed.bert_attack import BertAttackSwap
 
@@ -56,15 +52,16 @@ def build_attack(
     victim: ModelWrapper,
     settings: Settings,
     resources: str,
-    masked_lm: tuple[Any, Any],
+    masked_lm: Sequence[Any],
     columns: list[str],
     attacked: str,
 ) -> Attack:
     """An attack on `victim` that changes only the column `attacked`.
 
-    masked_lm: model and tokenizer for BERT-Attack. Raises BadInput for an unknown kind.
+    masked_lm: model and tokenizer for BERT-Attack, which other attacks do not read. Raises BadInput
+    for an unknown kind.
     """
-    parts: Callable[[Settings, str, tuple[Any, Any]], Parts] = load_kind("attack", kind, KINDS)
+    parts: Callable[[Settings, str, Sequence[Any]], Parts] = load_kind("attack", kind, KINDS)
     transformation, constraints, search = parts(settings, resources, masked_lm)
     if len(columns) > 1:
         others = set(columns) - {attacked}
@@ -72,7 +69,7 @@ def build_attack(
     return Attack(UntargetedClassification(victim), list(constraints), transformation, search)
 
 
-def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+def textfooler(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
     """Jin et al. 2019 (TextFoolerJin2019)."""
     vectors = _vectors(resources)
     constraints = [
@@ -82,7 +79,7 @@ def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
         (EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech)(
             allow_verb_noun_swap=True
         ),
-        _encoder(
+        sentence_encoder(
             resources,
             threshold=settings["min_window_sim"],
             metric="angular",
@@ -97,13 +94,13 @@ def textfooler(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
     return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
 
 
-def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+def textbugger(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
     """Li et al. 2018 (TextBuggerLi2018); `word_swap_only` as in the MVP paper's code."""
     swap = WordSwapEmbedding(
         max_candidates=settings["max_candidates"], embedding=_vectors(resources)
     )
     if settings["word_swap_only"]:
-        encoder = _encoder(
+        encoder = sentence_encoder(
             resources,
             threshold=settings["min_window_sim"],
             metric="angular",
@@ -113,7 +110,7 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
         )
         transformation = swap
     else:
-        encoder = _encoder(resources, threshold=settings["min_sentence_sim"])
+        encoder = sentence_encoder(resources, threshold=settings["min_sentence_sim"])
         inside = {"random_one": True, "skip_first_char": True, "skip_last_char": True}
         bugs = [
             WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
@@ -126,21 +123,22 @@ def textbugger(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -
     return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
 
 
-def bert_attack(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+def bert_attack(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
     """Li et al. 2020 (BERTAttackLi2020)."""
     model, tokenizer = masked_lm
-    swap = BertAttackSwap if speed.is_on("bert_attack") else WordSwapMaskedLM
-    transformation = swap(
-        method="bert-attack",
-        masked_language_model=model,
-        tokenizer=tokenizer,
-        max_candidates=settings["max_candidates"],
-    )
+    swap = BertAttackSwap if speed.is_on("bert_attack") else MaskedLMSwap
+    with on_device(model.device):
+        transformation = swap(
+            method="bert-attack",
+            masked_language_model=model,
+            tokenizer=tokenizer,
+            max_candidates=settings["max_candidates"],
+        )
     constraints = [
         RepeatModification(),
         StopwordModification(),
         MaxWordsPerturbed(max_percent=settings["max_words_changed"]),
-        _encoder(
+        sentence_encoder(
             resources,
             threshold=settings["min_sentence_sim"],
             metric="cosine",
@@ -151,7 +149,7 @@ def bert_attack(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) 
     return transformation, constraints, GreedyWordSwapWIR(wir_method="unk")
 
 
-def misspellings(settings: Settings, resources: str, masked_lm: tuple[Any, Any]) -> Parts:
+def misspellings(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
     """Pruthi et al. 2019 (Pruthi2019)."""
     inside = {"random_one": False, "skip_first_char": True, "skip_last_char": True}
     transformation = CompositeTransformation(
@@ -171,6 +169,13 @@ def misspellings(settings: Settings, resources: str, masked_lm: tuple[Any, Any])
     return transformation, constraints, GreedySearch()
 
 
+class MaskedLMSwap(WordSwapMaskedLM):
+    """TextAttack's, on the device that the model is on."""
+
+    def _encode_text(self, text: str) -> Any:
+        return super()._encode_text(text).to(self._language_model.device)
+
+
 class HomoglyphSwap(WordSwapHomoglyphSwap):
     """TextAttack's, without a table that its 0.3.11 wheel lacks and that word swaps never use."""
 
@@ -180,18 +185,8 @@ class HomoglyphSwap(WordSwapHomoglyphSwap):
 
 
 def _vectors(resources: str) -> Any:
+    """Loaded once per process, by TextAttack too."""
     if resources == "embedded":
         return word_vectors()
-    folder = given(WORD_VECTORS)
-    if folder is None:
+    with word_vectors_in(textattacks_own(WORD_VECTORS)):
         return WordEmbedding.counterfitted_GLOVE_embedding()
-    with word_vectors_in(folder):
-        return WordEmbedding.counterfitted_GLOVE_embedding()
-
-
-def _encoder(resources: str, **settings: Any) -> Any:
-    if resources == "embedded":
-        return EmbeddedSentenceEncoder(**settings)
-    encoder = UniversalSentenceEncoder(**settings)
-    encoder._tfhub_url = str(given(SENTENCE_ENCODER) or encoder._tfhub_url)
-    return encoder

@@ -1,19 +1,16 @@
 """Similarity of an original and its perturbed text, by the sentence encoder of a set of resources.
 
-One encoder per process for all attacks, loaded when the first pair is compared. Import
-after `prepare_textattack`.
+The encoder is that of the attacks (encoder.py), loaded when the first pair is compared, if no
+attack has loaded it. Import after `prepare_textattack`.
 """
 
 import logging
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
-from textattack.constraints.semantics.sentence_encoders import (
-    SentenceEncoder,
-    UniversalSentenceEncoder,
-)
+from textattack.constraints.semantics.sentence_encoders import SentenceEncoder
 
-from trainables.attacks.offline import EmbeddedSentenceEncoder
+from trainables.attacks.encoder import sentence_encoder
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +41,9 @@ class Similarity:
     @cached_property
     def _encoder(self) -> SentenceEncoder | None:
         try:
-            return _encoder(self._resources)
+            return sentence_encoder(self._resources)
         except Exception as error:
             log.warning(
                 "similarity is not measured, the sentence encoder cannot be loaded: %s", error
             )
             return None
-
-
-def _encoder(resources: str) -> SentenceEncoder:
-    return EmbeddedSentenceEncoder() if resources == "embedded" else _textattacks_own()
-
-
-@cache
-def _textattacks_own() -> SentenceEncoder:
-    encoder = UniversalSentenceEncoder()
-    encoder.encode(["loads the model"])  # it loads at first use
-    return encoder

@@ -1,6 +1,6 @@
 """The base of every head: a torch module from texts to class logits, and its weights as bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from transformers import AutoConfig
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
+from trainables.memory import in_halves
 
 Texts = Sequence[tuple[str, ...]]
 
@@ -113,46 +114,49 @@ class Head(nn.Module):
         """
         self.eval()
         by_length = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
-        parts: list[Tensor] = []
-        start = 0
-        while start < len(texts):
-            size = min(batch_size, self.at_most)
-            try:
-                parts.append(self([texts[i] for i in by_length[start : start + size]]).cpu())
-            except torch.OutOfMemoryError:
-                if size == 1:
-                    raise
-                self.at_most = size // 2
-            else:
-                start += size
-                continue
-            torch.cuda.empty_cache()
+        parts = self.in_batches(
+            len(texts),
+            batch_size,
+            lambda rows: self([texts[by_length[row]] for row in rows]).cpu(),
+        )
         logits = torch.cat(parts)
         back = torch.empty(len(texts), dtype=torch.long)
         back[torch.tensor(by_length)] = torch.arange(len(texts))
         return logits[back]
 
+    def in_batches(
+        self, count: int, batch_size: int, do: Callable[[range], Tensor]
+    ) -> list[Tensor]:
+        """`do` of ranges that cover `count` texts; halved, now and later, as memory demands."""
+        made, at_once = [], min(batch_size, self.at_most)
+        for tensor, fitted in in_halves(count, at_once, do):
+            made.append(tensor)
+            if fitted < at_once:
+                self.at_most = at_once = fitted
+        return made
+
     def to_bytes(self) -> bytes:
         """All weights as safetensors. Tied weights are stored once."""
         return safetensors.torch.save(
-            {name: tensor.contiguous().cpu() for name, tensor in self._weights().items()}
+            {name: tensor.contiguous().cpu() for name, tensor in self.weights().items()}
         )
 
     def load_bytes(self, content: bytes) -> None:
         """Load weights from `to_bytes`. Raises ValueError if the names differ."""
         weights = safetensors.torch.load(content)
-        if set(weights) != set(self._weights()):
+        if set(weights) != set(self.weights()):
             raise ValueError("the stored weights belong to another kind of model")
         self.load_state_dict(weights, strict=False)
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of all weights, for `restore`."""
-        return {name: tensor.detach().clone() for name, tensor in self._weights().items()}
+        return {name: tensor.detach().clone() for name, tensor in self.weights().items()}
 
     def restore(self, weights: dict[str, Tensor]) -> None:
         self.load_state_dict(weights, strict=False)
 
-    def _weights(self) -> dict[str, Tensor]:
+    def weights(self) -> dict[str, Tensor]:
+        """All weights by name, as they are in the model."""
         # named_parameters() has a tied weight once, unlike state_dict().
         kept = set(self.state_dict())
         named = chain(self.named_parameters(), self.named_buffers())

@@ -50,7 +50,7 @@ class BertAttackSwap(WordSwapMaskedLM):
         encoding = self._lm_tokenizer(
             text, max_length=self.max_length, truncation=True, return_tensors="pt"
         )
-        return encoding.to(utils.device)
+        return encoding.to(self._language_model.device)
 
     def _bert_attack_replacement_words(
         self,

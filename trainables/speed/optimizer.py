@@ -54,6 +54,37 @@ class AdamW:
         for table in self.tables.values():
             table.settle()
 
+    def state(self) -> dict[str, Tensor]:
+        """All that later steps depend on besides the parameters, by name, for `restore`.
+
+        Views, valid until the next step.
+        """
+        tensors: dict[str, Tensor] = {}
+        for number, parameter in enumerate(self.parameters):
+            moments = self.dense.state.get(parameter, {})
+            tensors |= {f"{number}.dense.{name}": tensor for name, tensor in moments.items()}
+            if parameter in self.tables:
+                state = self.tables[parameter].state()
+                tensors |= {f"{number}.rows.{name}": tensor for name, tensor in state.items()}
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`; the parameters must be those of the same moment."""
+        parts: dict[tuple[int, str], dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            place, kind, rest = name.split(".", 2)
+            parts.setdefault((int(place), kind), {})[rest] = tensor
+        for (number, kind), tensors in parts.items():
+            parameter = self.parameters[number]
+            if kind == "dense":
+                moments = {name: each.to(parameter.device) for name, each in tensors.items()}
+                self.dense.state[parameter] = moments
+            else:
+                table = MetRows(parameter, self.learning_rate, self.weight_decay)
+                table.restore(tensors)
+                self.tables[parameter] = table
+
     def _follow_lookups(self, model: Any) -> None:
         """Make lookups of the embedding table give sparse gradients, and record their rows."""
         layer = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
@@ -127,6 +158,26 @@ class MetRows:
         )
         self.table.index_copy_(0, self.rows, self.values[:count])
         self.not_decayed += 1
+
+    def state(self) -> dict[str, Tensor]:
+        """What `restore` needs besides the table."""
+        count = len(self.rows)
+        return {
+            "met": self.rows,
+            "values": self.values[:count],
+            "mean": self.mean[:count],
+            "square": self.square[:count],
+            "steps": self.steps,
+            "not_decayed": torch.tensor(self.not_decayed),
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.rows, self.steps = state["met"], state["steps"]
+        self.not_decayed = int(state["not_decayed"])
+        count = len(self.rows)
+        self.place[self.rows] = torch.arange(count)
+        for name in ("values", "mean", "square"):
+            getattr(self, name)[:count] = state[name]
 
     def settle(self) -> None:
         self.table.mul_(self._decay())

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator.report import claim, comparison
+from orchestrator.report import claim, comparison, devices
 from orchestrator.report.page.browser import STATUSES, as_json, browsed
 from orchestrator.report.plots.style import Plot
 from orchestrator.report.results import Results, fits
@@ -33,7 +33,7 @@ TOGETHER = {
     TRANSFER: ("transfer",),
     "Time and cost": ("cost", "time"),
 }
-AFTER_EXAMPLES = ("not-run", "settings")
+AFTER_EXAMPLES = ("not-run", "settings", "devices")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> by
     html = environment.get_template("page.html").render(
         space=results.space,
         verdict=claim.verdict(results),
+        mixed=devices.warnings(results.cells),
         facts=_facts(results),
         warnings=comparison.resources(results),
         final=results.final,

@@ -1,5 +1,7 @@
 """`assets.json` of an assets folder: each fetched file's digest and size, and where it came from.
 
+It says which files belong to an asset, also where the folder is at a URL (mirror.py).
+
 {"assets": {"models/gpt2": {"origin": {"repository": "openai-community/gpt2",
                                        "revision": "main", "commit": "607a30d7..."},
                             "files": {"models/gpt2/config.json": {"sha256": ..., "size": 665}}}}}
@@ -57,19 +59,31 @@ def read(folder: Path) -> Manifest | None:
     """What was fetched into a folder, None if nothing ever was. Raises BadInput."""
     path = folder / NAME
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return parsed(path.read_bytes(), path)
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadInput(f"{path} is not a list of fetched files: {why}") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error}") from None
+
+
+def parsed(content: bytes, where: object) -> Manifest:
+    """The content of an assets.json; where: its place, for messages. Raises BadInput."""
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise BadInput(f"{where} is not a list of fetched files: {why}") from None
 
 
 def write(folder: Path, manifest: Manifest) -> None:
     path = folder / NAME
     _remove_cut_off(path)
     with written_whole(path) as file:
-        file.write(f"{manifest.model_dump_json(indent=1)}\n".encode())
+        file.write(content_of(manifest))
+
+
+def content_of(manifest: Manifest) -> bytes:
+    return f"{manifest.model_dump_json(indent=1)}\n".encode()
 
 
 def missing_or_damaged(folder: Path, fetched: Fetched) -> Iterator[str]:

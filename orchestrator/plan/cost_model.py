@@ -1,0 +1,186 @@
+"""What a fit or an attack takes where nothing like it was measured: a model of cost.
+
+    seconds = operations of the transformer × tokens × steps, or queries / what a device does a
+    second, and what each layer of each pass takes at least, however few its tokens are
+
+It is within a factor of 2 of what was measured on an NVIDIA H200 (benchmarks/gpu/) and on CPUs
+(benchmarks/RESULTS.md); for other devices it is a guess of the same kind. It orders the queue, and
+says before a sweep what order of cost to expect. Knows nothing of plans, stores or prices.
+"""
+
+import re
+from dataclasses import dataclass
+
+from orchestrator.plan.sizes import Network, Texts
+from search_spaces.cell import Cell, Fit
+
+CPU = "cpu"
+UNCERTAINTY = 2  # a factor, up and down
+
+TOKENS_A_WORD = 1.35  # BERT's vocabulary on the five data sets (benchmarks/queries.py)
+SPECIAL_TOKENS = 2
+PADDED = 1.5  # tokens of a batch of texts of mixed length, where padding is computed too
+EVALUATION_BATCH, MOST_A_CALL = 64, 32  # texts; trainables/fit.py, trainables/attacks/engine.py
+STEP_PASSES = 3  # a step's operations: a pass forward, and two backward
+STEP_LAYER = 3.5  # a step's least time: so many forward passes'
+BYTES_A_WEIGHT = 28  # that an AdamW step reads and writes
+BEST_AFTER_EPOCHS, BEST_AFTER_ROWS = 1.5, 300_000  # training ends `patience` evaluations later
+STRENGTHS, ITERATIONS = 50, 80  # of a probe (trainables/probe.py), L-BFGS iterations of each
+PROBE_OPERATIONS = 1e10  # a second and core, in float64
+SHARE_OF_LAYER_ON_GPU = 0.2  # of a layer's least time; the rest is the host's, preparing it
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device does.
+
+    operations: of float32 products of many tokens, a second: about half of what its maker says.
+    layer: seconds that one layer's forward pass takes at least. memory: bytes a second.
+    On a CPU all are of one core.
+    """
+
+    operations: float
+    layer: float
+    memory: float
+
+
+ON_A_GPU = 0.0009  # seconds a layer: 11 ms for 12 layers, measured on an H200
+CORE = Device(1e11, 0.0001, 1.5e10)
+GPUS = {
+    "T4": Device(4e12, ON_A_GPU, 2.4e11),
+    "V100": Device(10e12, ON_A_GPU, 7e11),
+    "L4": Device(10e12, ON_A_GPU, 2.4e11),
+    "A10G": Device(13e12, ON_A_GPU, 4.8e11),
+    "A10": Device(13e12, ON_A_GPU, 4.8e11),
+    "A100": Device(14e12, ON_A_GPU, 1.3e12),
+    "L40S": Device(35e12, ON_A_GPU, 7e11),
+    "H100": Device(35e12, ON_A_GPU, 2.6e12),
+    "H200": Device(35e12, ON_A_GPU, 3.5e12),
+}
+TYPICAL_GPU = "A10G"  # of the shipped cluster.yaml
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Of an attack, by word of the text that it may change: texts queried, and CPU seconds of
+    search and constraints. texts_a_call: how many of them are queried at once."""
+
+    texts_a_word: float
+    texts_a_call: float
+    seconds_a_word: float
+
+
+# Printed by benchmarks/queries.py.
+QUERIES = {
+    "textfooler": Queries(4.6, 12.7, 0.0080),
+    "textbugger": Queries(1.6, 4.6, 0.0029),
+    "bert_attack": Queries(3.1, 6.9, 0.0070),
+    "misspellings": Queries(20.7, 29.9, 0.0016),
+}
+TYPICAL_ATTACK = QUERIES["textfooler"]
+TEXTATTACK_SLOWER = 1.2  # its sentence encoder and tagger, against the embedded ones
+
+
+def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
+    """Of a fit, alone on a device (torch's name of it, or `cpu`)."""
+    settings, on = fit.settings, _device(device, threads(fit))
+    rows = min(settings.train_examples or texts.train, texts.train)
+    rows = max(round(rows * fit.training_entry.train_share), 1)
+    best_after = min(BEST_AFTER_EPOCHS * rows, BEST_AFTER_ROWS)
+    patience = settings.patience * settings.evaluate_every
+    seen = min(settings.max_epochs * rows, best_after + patience)
+    evaluations = max(seen // settings.evaluate_every, 1)
+    causal = fit.language_model.kind == "causal"
+    length = tokens_of(fit, texts.train_words)
+    padded = PADDED if causal and not settings.group_by_length else 1.0
+    steps = seen / settings.batch_size
+    seconds = steps * _step(fit, network, settings.batch_size, length * padded, on)
+    queried = evaluations * texts.validation + texts.test
+    if fit.head_entry.probe_first:
+        queried += rows
+        classes = len(fit.data.labels) if len(fit.data.labels) > 2 else 1
+        iteration = 4 * rows * network.width * classes / PROBE_OPERATIONS
+        seconds += STRENGTHS * ITERATIONS * iteration / min(threads(fit), 2.8)
+    return seconds + queried * _query(fit, network, EVALUATION_BATCH, length, on)[0]
+
+
+def step_seconds(fit: Fit, network: Network, count: int, length: float, device: str) -> float:
+    """Of one step of training on `count` texts of `length` tokens each."""
+    return _step(fit, network, count, length, _device(device, threads(fit)))
+
+
+def query_seconds(fit: Fit, network: Network, at_once: float, length: float, device: str) -> float:
+    """Of one text of `length` tokens, queried with others at once."""
+    return _query(fit, network, at_once, length, _device(device, threads(fit)))[0]
+
+
+def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
+    """Of one attacked example, on the share of a device that the cell's attack holds."""
+    fit, holds = cell.fit, cell.resources.attack
+    cores = _device(CPU, holds.cpus)
+    on = _device(device, holds.cpus)
+    queries = QUERIES.get(cell.attack_kind, TYPICAL_ATTACK)
+    queried = queries.texts_a_word * texts.attacked_words
+    length = tokens_of(fit, texts.test_words)
+    at_once = min(queries.texts_a_call, MOST_A_CALL)
+    query, busy = _query(fit, network, at_once, length, on)
+    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
+    other = queries.seconds_a_word * texts.attacked_words * slower
+    alone = queried * query + other
+    if on == cores or not 0 < holds.gpus < 1:
+        return alone
+    return max(alone, queried * busy / holds.gpus)  # its neighbours on the GPU want it too
+
+
+def threads(fit: Fit) -> int:
+    """CPUs of a fit, which its key depends on."""
+    return int(fit.identity.get("threads", 1))
+
+
+def tokens_of(fit: Fit, words: float) -> float:
+    """Of a text of so many words, as the model reads it."""
+    return min(words * TOKENS_A_WORD + SPECIAL_TOKENS, fit.settings.max_length)
+
+
+def templates_of(fit: Fit) -> tuple[int, float]:
+    """How many a text is read with, and their tokens."""
+    if fit.prompts is None or fit.head_entry.kind == "cls_prompt":  # label words alone
+        return 1, 0.0
+    templates = fit.prompts.templates
+    return len(templates), sum(len(text.split()) for text in templates) * TOKENS_A_WORD
+
+
+def _tokens_read(fit: Fit, length: float) -> float:
+    """Of a text with all its templates; a causal model reads the text once for all of them."""
+    count, tokens = templates_of(fit)
+    return (1 if fit.language_model.kind == "causal" else count) * length + tokens
+
+
+def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> float:
+    operations = network.operations(count * _tokens_read(fit, length), length)
+    seconds = STEP_LAYER * network.layers * on.layer + STEP_PASSES * operations / on.operations
+    inner = fit.training_entry.settings.get("steps", 0)
+    inner = inner if fit.training_entry.kind == "adversarial" else 0
+    return seconds * (1 + inner) + network.weights * BYTES_A_WEIGHT / on.memory
+
+
+def _query(
+    fit: Fit, network: Network, at_once: float, length: float, on: Device
+) -> tuple[float, float]:
+    """Seconds a text that is queried, with others at once; and those that a GPU is busy."""
+    count, _ = templates_of(fit)
+    passes = 1 if fit.language_model.kind == "causal" else count
+    least = passes * network.layers * on.layer / at_once
+    products = network.operations(_tokens_read(fit, length), length) / on.operations
+    return least + products, SHARE_OF_LAYER_ON_GPU * least + products
+
+
+def _device(name: str, cores: int) -> Device:
+    if name == CPU:
+        return Device(CORE.operations * cores**0.8, CORE.layer, CORE.memory * cores**0.5)
+    return GPUS[gpu_kind(name) or TYPICAL_GPU]
+
+
+def gpu_kind(name: str) -> str | None:
+    """The one of GPUS that has a name as torch gives it, such as `NVIDIA H100 80GB HBM3`."""
+    return next((word for word in re.split(r"[\s-]+", name) if word in GPUS), None)

@@ -1,0 +1,326 @@
+"""What a plan expects things to cost: measured only of the same, else by a model of cost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.follow.progress import Progress
+from orchestrator.plan import cost_model
+from orchestrator.plan.cost_model import CPU, UNCERTAINTY
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.rates import attack_task, device_of
+from orchestrator.plan.sizes import BASE, KNOWN_TEXTS, Sizes, Texts
+from orchestrator.sweep import __main__ as sweep
+from orchestrator.sweep.costs import costs_of
+from search_spaces.cell import Cell
+from search_spaces.space import load
+from trainables.assets import EMBEDDED, Assets
+from trainables.records import FitMade, Rehearsed, Result
+from trainables.store import Store
+
+ROOT = Path(__file__).parents[1]
+ONE = ("dataset=ag_news", "head=mlp_ft,mvp", "model=bert-embedded")
+ON_GPUS = ("resources.fit.gpus=1", "resources.attack.gpus=0.25")
+A10G = "NVIDIA A10G"
+
+
+def plan_of(store: Store, *sets: str, only: tuple[str, ...] = ONE, space: str = "embedded") -> Plan:
+    return make_plan(load(space, only=list(only), sets=list(sets)), Assets("embedded"), store)
+
+
+def paper(*sets: str, store: Store | None = None) -> Plan:
+    """As a dry run plans it on a machine that has none of its models and data."""
+    assets = Assets("hub", local_only=True)
+    return make_plan(
+        load("paper", sets=list(sets)), assets, store or Store("/nonexistent"), provisional=True
+    )
+
+
+def keep_fit(store: Store, cell: Cell, seconds: float, device: str | None = None) -> None:
+    record: FitMade = {
+        "key": cell.fit.key,
+        "validation_accuracy": 0.5,
+        "test_accuracy": 0.5,
+        "curve": [],
+        "seconds": seconds,
+        "spec": json.loads(cell.fit.model_dump_json()),
+    }
+    made: Any = {"ran_on": {"device": device, "torch": "2.13.0"}} if device else {}
+    store.write_fit(cell.fit.key, b"weights", {**record, **made})
+
+
+def keep_result(store: Store, cell: Cell, seconds: float, device: str | None = None) -> None:
+    """seconds: an example."""
+    metrics = dict.fromkeys(
+        ("clean_accuracy", "accuracy_under_attack", "attack_success_rate", "avg_queries"), 0.5
+    ) | {"avg_perturbed_words_pct": 1.0, "num_skipped": 0, "num_errors": 0}
+    result: Result = {
+        **cell.axes(),
+        "key": cell.key,
+        "fit": cell.fit.key,
+        "sample": list(range(cell.examples)),
+        "metrics": {
+            **metrics,
+            "num_examples": cell.examples,
+            "attack_seconds": seconds * cell.examples,
+        },
+    }
+    made: Any = {"ran_on": [f"{device}, torch 2.13.0+cu130, float32"]} if device else {}
+    store.write_cell(cell.key, json.loads(cell.model_dump_json()))
+    store.write_result(cell.key, {**result, **made})
+
+
+def test_the_model_is_within_its_uncertainty_of_what_was_measured_on_a_gpu() -> None:
+    """A step and queries of models of base size, of rows of the packaged ag_news."""
+    record = json.loads((ROOT / "benchmarks/gpu/nvidia-h200.json").read_text())
+    plan = plan_of(
+        Store("/nonexistent"), *ON_GPUS, "fit.max_length=512",
+        only=("dataset=ag_news", "head=mlp_ft,mvp", "attack=textfooler"),
+    )  # fmt: skip
+    fits = {(cell.fit.model.split("-")[0], cell.fit.head): cell for cell in plan.todo}
+    rows = [row for row in record["first"] if row.get("mode") == "fp32"]
+    assert {(row["model"], row["head"]) for row in rows} == set(fits)
+    for row in rows:
+        cell = fits[row["model"], row["head"]]
+        words = Sizes(Assets("embedded")).texts("ag_news", cell.fit.data).test_words
+        length = cost_model.tokens_of(cell.fit, words)
+        step = cost_model.step_seconds(cell.fit, BASE, 8, length, record["device"])
+        assert 1 / UNCERTAINTY <= step * 1e3 / row["step_ms"] <= UNCERTAINTY
+        for count in (1, 8, 32, 256):
+            query = count * cost_model.query_seconds(
+                cell.fit, BASE, count, length, record["device"]
+            )
+            assert 1 / UNCERTAINTY <= query * 1e3 / row[f"query_{count}_ms"] <= UNCERTAINTY
+
+
+def test_misspellings_are_the_dearest_attack_and_long_texts_dearer_than_short_ones() -> None:
+    """As was measured: they query every candidate before one is taken."""
+    plan = paper("attack.examples=1000")
+
+    def cost(dataset: str, attack: str) -> float:
+        cells = [c for c in plan.todo if (c.fit.dataset, c.attack) == (dataset, attack)]
+        return sum(plan.attack_cost(cell) for cell in cells)
+
+    for dataset in ("sst2", "ag_news", "boolq"):
+        costs = {attack: cost(dataset, attack) for attack in plan.space.axes.attack}
+        assert max(costs, key=costs.__getitem__) == "misspellings"
+        assert min(costs, key=costs.__getitem__) == "textbugger"
+        assert costs["misspellings"] > 3 * costs["bert_attack"]
+    assert cost("boolq", "textfooler") > 2 * cost("ag_news", "textfooler")
+    (long, short) = (
+        [plan.fit_cost(c) for c in plan.todo if (c.fit.dataset, c.fit.head) == (dataset, "mvp")]
+        for dataset in ("dbpedia_14", "mrpc")
+    )
+    assert min(long) > max(short)
+
+
+def test_nothing_of_another_model_or_of_a_cpu_is_taken_for_a_gpus(tmp_path: Path) -> None:
+    """A store of the embedded sweep says nothing of the paper's space."""
+    store = Store(str(tmp_path))
+    for cell in plan_of(store, only=()).todo[::12]:
+        keep_fit(store, cell, 1e6)
+        keep_result(store, cell, 1e6)
+    with_it, without = paper(store=store), paper()
+    assert with_it.estimated_seconds() == without.estimated_seconds()
+    basis = costs_of(with_it).basis
+    assert set(basis["fit"]) == set(basis["attack"]) == {"modelled"}
+
+
+@pytest.mark.parametrize(
+    ("sets", "same"),
+    [
+        ((), True),
+        (("fit.learning_rate=1e-3",), True),
+        (("attack.examples=9",), True),
+        (("fit.max_length=64",), False),
+        (("fit.train_examples=64",), False),
+        (("fit.max_epochs=2",), False),
+        (("fit.batch_size=4",), False),
+        (("resources.fit.cpus=2",), False),
+        (ON_GPUS, False),
+    ],
+)
+def test_a_fits_seconds_are_those_of_the_same_settings(
+    tmp_path: Path, sets: tuple[str, ...], same: bool
+) -> None:
+    store = Store(str(tmp_path))
+    keep_fit(store, plan_of(store).todo[0], 77.0)
+    plan = plan_of(store, *sets, "fit.patience=4")
+    (cost,) = {plan.costs.of(c, "fit") for c in plan.todo if c.fit.head == "mlp_ft"}
+    assert (cost.basis == "measured") == same
+    assert (cost.seconds == 77.0) == same
+    (other,) = {plan.costs.of(c, "fit").basis for c in plan.todo if c.fit.head == "mvp"}
+    assert other == "modelled"
+
+
+@pytest.mark.parametrize(
+    ("sets", "same"),
+    [
+        ((), True),
+        (("attack.examples=9",), True),
+        (("fit.max_epochs=2",), True),
+        (("attack.protocol=textattack",), False),
+        (("fit.max_length=64",), False),
+        (("resources.attack.cpus=2",), False),
+        (("attack.seconds_per_example=5",), False),
+    ],
+)
+def test_an_attacks_seconds_are_those_of_the_same_settings(
+    tmp_path: Path, sets: tuple[str, ...], same: bool
+) -> None:
+    """Also where they were measured with other examples, so under another key."""
+    store = Store(str(tmp_path))
+    before = next(c for c in plan_of(store).todo if c.attack == "textfooler")
+    keep_result(store, before, 3.0)
+    plan = plan_of(store, *sets)
+    cell = next(c for c in plan.todo if c.attack == "textfooler")
+    cost = plan.costs.of(cell, "attack")
+    assert (cost.basis == "measured") == same
+    assert (cost.seconds == 3.0 * cell.examples) == same
+
+
+def test_a_gpus_seconds_are_for_that_gpu(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    cells = plan_of(store, *ON_GPUS).todo
+    keep_fit(store, cells[0], 50.0, A10G)
+    keep_result(store, cells[0], 2.0, A10G)
+    plan = plan_of(store, *ON_GPUS, "attack.examples=6")
+    cell = plan.todo[0]
+    assert plan.costs.device(cell, "fit") == A10G
+    assert plan.costs.of(cell, "fit").seconds == 50.0
+    assert plan.costs.of(cell, "attack").seconds == 12.0
+    assert plan.costs.of(cell, "fit", "H100").basis == "modelled"
+    left = costs_of(plan, {"p5.48xlarge": 10.0})
+    assert [node.gpu for node in left.nodes] == [A10G, "L40S", "H100", "H100"]
+    assert left.nodes[3].dollars == pytest.approx((left.nodes[3].hours or 0) * 10)
+
+
+def test_a_rehearsal_corrects_the_model_where_it_measured(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    before = plan_of(store, *ON_GPUS)
+    cell = next(c for c in before.todo if (c.fit.head, c.attack) == ("mvp", "textbugger"))
+    network = before.costs.sizes.network(cell.fit.model, cell.fit.language_model)
+    step = cost_model.step_seconds(cell.fit, network, 8, 60, A10G)
+    was = before.costs.of(cell, "fit", A10G)
+    figures: Rehearsed = {
+        "dataset": cell.fit.dataset,
+        "model": cell.fit.model,
+        "head": "mvp",
+        "device": A10G,
+        "step_texts": 8,
+        "step_tokens": 60,
+        "step_seconds": 3 * step,
+        "attacks": {"textbugger": {"seconds": 100.0, "words": 40.0}},
+    }
+    store.write_rehearsal(before.space.name, {"figures": [figures]})
+    plan = plan_of(store, *ON_GPUS)
+    now = plan.costs.of(cell, "fit")
+    assert (now.basis, now.seconds) == ("rehearsed", pytest.approx(3 * was.seconds))
+    texts = plan.costs.sizes.texts(cell.fit.dataset, cell.fit.data)
+    attack = plan.costs.of(cell, "attack")
+    assert attack.basis == "rehearsed"
+    assert attack.seconds / cell.examples < 100, f"{texts.attacked_words} words, not 40"
+    other = next(c for c in plan.todo if (c.fit.head, c.attack) == ("mvp", "textfooler"))
+    assert plan.costs.of(other, "attack").basis == "modelled"
+    (store_read,) = (Store(str(tmp_path)).read_rehearsal(plan.space.name) or {})["figures"]
+    assert store_read == figures
+
+
+def test_where_a_record_was_made() -> None:
+    assert device_of({}) == CPU
+    assert device_of({"ran_on": {"device": A10G}}) == A10G
+    line = f"{A10G}, torch 2.13.0+cu130, tf32"
+    assert device_of({"ran_on": [line]}) == A10G
+    assert device_of({"ran_on": ["cpu (AMD EPYC, 2 threads), torch 2.13.0, float32"]}) == CPU
+    assert device_of({"ran_on": [line, "cpu (AMD EPYC), torch 2.13.0, float32"]}) is None
+
+
+def test_the_time_left_is_learnt_from_the_same_settings(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    cells = plan_of(store).todo
+    keep_fit(store, cells[0], 7.0)
+    for cell in cells[:4]:
+        keep_result(store, cell, 2.0)
+    known = Progress(plan_of(store, "fit.learning_rate=1e-3"))._estimator._known
+    assert (known["fit"].tasks, known["attack"].tasks) == (1, 4)
+    other = Progress(plan_of(store, "fit.max_length=32"))._estimator._known
+    assert (other["fit"].tasks, other["attack"].tasks) == (0, 0)
+
+
+def test_sizes_of_what_is_here_are_read_and_others_are_known_or_assumed(tmp_path: Path) -> None:
+    plan, here = plan_of(Store("/nonexistent"), only=()), Sizes(Assets("embedded"))
+    for cell in plan.todo:
+        network = here.network(cell.fit.model, cell.fit.language_model)
+        config = json.loads(
+            (EMBEDDED / (cell.fit.language_model.packaged or ""))
+            .joinpath("config.json")
+            .read_text()
+        )
+        assert network.layers == config.get("num_hidden_layers", config.get("n_layer"))
+        assert network.vocabulary == config["vocab_size"]
+        texts = here.texts(cell.fit.dataset, cell.fit.data)
+        assert texts.train > texts.validation > 0
+        assert 0 < texts.attacked_words <= texts.test_words
+    assert not here.assumed
+    of_paper = paper()
+    of_paper.estimated_seconds()
+    sizes = of_paper.costs.sizes
+    fit = of_paper.todo[0].fit
+    assert sizes.texts(fit.dataset, fit.data) == KNOWN_TEXTS[fit.dataset]
+    assert not sizes.assumed
+    mine = fit.language_model.model_copy(update={"hub": "me/mine"})
+    assert sizes.network("mine", mine) == BASE
+    data = fit.data.model_copy(update={"hub": None})
+    assert isinstance(sizes.texts("reviews", data), Texts)
+    (model, rows) = reversed(sizes.assumed)
+    assert "model mine" in model and "data set reviews" in rows
+
+
+def test_a_dry_run_of_the_papers_space_shows_gpu_hours_and_money(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    asked = ["--space", "paper", "--store", str(tmp_path), "--dry-run"]
+    asked += ["--set", "attack.examples=1000"]
+    assert sweep.main([*asked, "--price", "g5.4xlarge=1"]) == 0
+    said = capsys.readouterr().out
+    for name in ("fits", *plan_of(Store("/nonexistent")).space.axes.attack, "all"):
+        row = next(line.split() for line in said.splitlines() if line.split()[:1] == [name])
+        assert all(float(number.replace(",", "")) > 0 for number in row[1:4]), row
+    assert "within a factor of 2" in said and "AWS on demand" in said
+    assert sweep.main([*asked, "--json", "--price", "g5.4xlarge=1"]) == 0
+    costs = json.loads(capsys.readouterr().out)["costs"]
+    node = costs["nodes"][0]
+    assert node["dollars"] == pytest.approx(node["hours"])
+    assert 100 < node["hours"] < 1000, "284 GPU-hours were estimated by hand"
+    assert node["hours"] == pytest.approx(sum(node["gpu_hours"].values()), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--dry-run", "--price", "g5.4xlage=1"], "g5.4xlarge"),
+        (["--dry-run", "--price", "g5.4xlarge"], "g5.4xlarge=1.25"),
+        (["--dry-run", "--price", "g5.4xlarge=-1"], "has no price"),
+        (["--price", "g5.4xlarge=1"], "add --dry-run"),
+    ],
+)
+def test_a_wrong_price_is_refused(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    try:
+        code: object = sweep.main([*given, "--store", str(tmp_path)])
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_equal_attacks_share_a_task() -> None:
+    first, second, *_ = (c for c in plan_of(Store("/n")).todo if c.attack == "textfooler")
+    assert attack_task(first) != attack_task(second)  # another head
+    again = first.model_copy(update={"examples": 99, "key": "another"})
+    assert attack_task(again) == attack_task(first)
