@@ -94,5 +94,9 @@ class Slurm(Network):
 
     def __enter__(self) -> "Slurm":
         super().__enter__()
-        self.controller, *_ = (self.host(name) for name in self.addresses)
+        try:
+            self.controller, *_ = [self.host(name) for name in self.addresses]
+        except BaseException:
+            self.__exit__()
+            raise
         return self
