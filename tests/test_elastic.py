@@ -174,9 +174,10 @@ def test_a_part_whose_process_dies_twice_is_left_to_its_cell(
     assert (first, end) == ("fit", "attack"), "a part's death is none of its cell's"
     assert last["textfooler"]["phase"] == "done"
     died = Counter(record["part"] for record in heard if record["phase"] == "died")
-    assert died.total() == min(2 * of, RESTARTS + 2)
-    begun = Counter({f"part-{n}-of-{of}": 1 + ((n, of) in died) for n in range(of)})
-    assert Counter(parts) == begun, "one whose process died is handed out once more"
+    deadly = {(number, of) for number in range(min(of, RESTARTS + 2))}
+    assert died == dict.fromkeys(deadly, 2), "it is handed out once more"
+    begun = {f"part-{n}-of-{of}": 2 if (n, of) in deadly else 1 for n in range(of)}
+    assert Counter(parts) == begun
 
 
 def test_where_an_attack_wants_less_the_fit_is_a_trial_of_its_own(

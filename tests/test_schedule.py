@@ -240,12 +240,14 @@ def test_no_slot_is_idle_for_long_at_the_end(
 
 
 def test_what_is_not_the_longest_is_not_divided_nor_what_stops_early_nor_what_is_small() -> None:
-    def handed(slots: int, **changes: Any) -> list[Any]:
+    def handed(slots: int, count: int = 4, **changes: Any) -> list[Any]:
         cells = [cell.model_copy(update={"examples": 100, **changes}) for cell in sixteen_cells()]
-        searcher = fit_first(cells[:4], lambda: [(slots, 0)], config_of=vars, fits_done=fit_keys())
+        searcher = fit_first(
+            cells[:count], lambda: [(slots, 0)], config_of=vars, fits_done=fit_keys()
+        )
         return [config["part"] for config in all_that_is_handed_out(searcher)]
 
-    assert handed(slots=3)[:2] == [None, None]
+    assert handed(slots=3, count=16)[:2] == [None, None]
     assert handed(slots=8)[:4] == [Part(number, 4) for number in range(4)]
     assert handed(slots=8, precision=0.1) == [None] * 4
     assert handed(slots=8, examples=2 * SMALLEST_PART - 1) == [None] * 4

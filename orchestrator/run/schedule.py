@@ -36,7 +36,7 @@ from trainables.trial import TrialConfig
 
 SMALLEST_PART = 10  # examples: fewer are not worth loading a model
 PARTS_PER_SLOT = 2  # if one attack is left: examples and slots are not equally fast
-MARGIN = 1.15  # an attack of nearly a slot's share is divided too: it may take longer than expected
+MARGIN = 2  # an attack may take twice what is expected: one of half a slot's share is divided too
 
 
 @dataclass(frozen=True)
