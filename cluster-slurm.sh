@@ -65,7 +65,9 @@ until_ended() {  # until_ended PID: its exit code, whatever signals are handled 
   return "$code"
 }
 
-# On every node, by srun: Ray, until it is told to end. Knows none of the other functions.
+# On every node, by srun: Ray, until it is told to end. Knows none of the other functions. `ray
+# symmetric-run` does not suit: it refuses a node on which any Ray runs, its `ray stop` ends those of other
+# jobs, and a SIGTERM ends it at once.
 run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
   local folder=$1 head_node=$2 head=$3 port=$4 client_port=$5 dashboard_port=$6
   local cpus gpus memory ray options=() ended=''
@@ -99,8 +101,8 @@ run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
     --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 \
     "${options[@]}" > "$folder/start.log" 2>&1 &
   ray=$!
-  trap 'ended=yes; kill "$ray" 2> /dev/null; (sleep 5; kill -KILL "-$ray" 2> /dev/null) > /dev/null 2>&1 &' TERM USR2
-  until wait "$ray" || ! kill -0 "$ray"; do :; done 2> /dev/null
+  trap 'ended=yes; exec 2> /dev/null; kill "$ray"; (sleep 5; kill -KILL "-$ray") > /dev/null &' TERM USR2
+  until wait "$ray" || ! kill -0 "$ray" 2> /dev/null; do :; done
   if [ -z "$ended" ]; then
     echo "error: node $(hostname): Ray has ended: $(tail -n 3 "$folder/start.log")" >&2
   fi
@@ -114,11 +116,11 @@ run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
 
 # Stop the sweep before Slurm does; the limit may be moved while it runs.
 stop_in_time() {  # stop_in_time PID
-  local left nap
-  trap 'kill "$nap"; exit' TERM
+  local left nap=''
+  trap 'if [ -n "$nap" ]; then kill "$nap"; fi; exit' TERM
   while left=$(seconds_left); do
     if [ "$left" -le "$LAST" ]; then
-      kill -TERM "$1"
+      kill -TERM "$1" 2> /dev/null
       return
     fi
     left=$((left - LAST))
@@ -129,7 +131,7 @@ stop_in_time() {  # stop_in_time PID
 }
 
 main() {
-  if [ -z "${SLURM_JOB_ID:-}" ] || ! command -v srun > /dev/null; then
+  if [ -z "${SLURM_JOB_ID:-}" ] || [ -z "${SLURMD_NODENAME:-}" ] || ! command -v srun > /dev/null; then
     fail 2 "this is no job of Slurm; submit it: sbatch --nodes=2 --time=24:00:00 cluster-slurm.sh ..."
   fi
   find_python
@@ -150,8 +152,8 @@ main() {
   if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then cpus=(--cpus-per-task="$SLURM_CPUS_PER_TASK"); fi
 
   local address=${place[0]}:${place[1]} ray='' joined='' sweep='' watch='' told='' code
-  trap 'told=yes; if [ -n "$sweep" ]; then kill -USR1 "$sweep"; fi' USR1
-  trap 'told=yes; if [ -n "$sweep$joined" ]; then kill -TERM "${sweep:-$joined}"; fi' TERM INT
+  trap 'told=yes; if [ -n "$sweep" ]; then kill -USR1 "$sweep" 2> /dev/null; fi' USR1
+  trap 'told=yes; if [ -n "$sweep$joined" ]; then kill -TERM "${sweep:-$joined}" 2> /dev/null; fi' TERM INT
   srun --quiet --nodes="$nodes" --ntasks="$nodes" --ntasks-per-node=1 "${cpus[@]}" \
     --export=ALL --kill-on-bad-exit=0 --wait=0 \
     bash -c "$(declare -f run_ray); run_ray \"\$@\"" ray \
@@ -159,8 +161,14 @@ main() {
   ray=$!
   python -m orchestrator.cluster.slurm joined "$address" "$nodes" &
   joined=$!
-  until_ended "$joined"
-  code=$?
+  while kill -0 "$joined" 2> /dev/null && kill -0 "$ray" 2> /dev/null; do wait -n "$ray" "$joined"; done
+  if kill -0 "$ray" 2> /dev/null; then
+    until_ended "$joined"
+    code=$?
+  else
+    kill "$joined" 2> /dev/null
+    code=2  # It has said why.
+  fi
   joined=''
   if left=$(seconds_left); then budget=(--budget "$((left - 2 * LAST))s"); fi
   if [ "$code" = 0 ] && [ -z "$told" ] && [ "${left:-999}" -gt $((2 * LAST)) ]; then
@@ -179,8 +187,12 @@ main() {
     echo "stopped before anything was begun: the time limit is near" >&2
     code=1
   fi
+  case $code in
+    0 | 2) ;;
+    *) echo "the next job of the array, or the same sbatch line again, goes on from there" >&2 ;;
+  esac
   # Not srun itself, which would kill Ray at once; and TERM would be logged as an error.
-  scancel --quiet --signal=USR2 "$SLURM_JOB_ID.0"
+  scancel --quiet --signal=USR2 "$SLURM_JOB_ID.0" 2> /dev/null
   until_ended "$ray"
   return "$code"
 }

@@ -28,7 +28,7 @@ from trainables.store import Store
 ASSETS = Assets("embedded")
 ONLY = ["model=bert-embedded", "head=mlp_ft,mvp", "dataset=sst2,boolq"]
 SETS = ["fit.train_examples=256", "fit.evaluate_every=64", "attack.examples=6"]
-BREAKS_AFTER = 40  # queries
+BREAKS_AFTER = 5  # batches of queries
 
 Seen = dict[str, Any]
 

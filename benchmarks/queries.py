@@ -4,13 +4,14 @@
 
 ASSETS holds datasets/<name>/<split>.parquet and the tokenizer models/bert-base-uncased-tokenizer.
 The means over data sets, which are printed last, and the lengths are figures of
-orchestrator/plan/cost_model.py and sizes.py, from which a sweep's cost is estimated.
+orchestrator/plan/cost_model.py and orchestrator/plan/sizes.py, from which a sweep's cost is
+estimated.
 
 How often a model is queried depends on how soon it is fooled, so each figure is the mean over two
 victims that only count words: one whose words vote for a class, with a small lead for its first
 answer, and one that never changes its answer. TextAttack's own attacks run on them, with the
 package's word vectors, sentence encoder and masked language model, under the protocol `mvp`.
-`other` is CPU seconds of one thread besides the victim: search and constraints.
+`seconds_a_word` are of one thread besides the victim: search and constraints.
 """
 
 import argparse

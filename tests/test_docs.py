@@ -32,6 +32,8 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "python -m orchestrator.cluster check cluster-onprem.yaml --space paper": "test_cluster_files",
     "python -m orchestrator.cluster node --space paper": "test_cluster_node",
     "ray up cluster-onprem.yaml": "tests/cluster",
+    "sbatch --nodes=2 --gpus-per-node=4 --cpus-per-task=32 --mem=128G --time=24:00:00 --array=1-5 "
+    "cluster-slurm.sh --space paper --assets paper_assets": "tests/cluster",
     "python -m orchestrator.cluster prepare cluster.yaml": "test_cluster_stack",
     "python -m orchestrator.cluster release cluster.yaml": "test_cluster_stack",
     "python -m orchestrator.assets list --space paper": "test_assets_command",

@@ -194,6 +194,17 @@ def test_a_cell_in_parts_is_one_that_runs_and_is_done_when_its_result_is() -> No
     assert progress.snapshot().eta == Left(0, 0, 0)
 
 
+def test_what_a_fit_did_before_it_was_killed_is_not_counted_as_done_at_once() -> None:
+    progress = Progress(three_cells())
+    cell = three_cells().todo[0]
+    task = progress._estimator.open["fit", cell.fit.key]
+    here = {"phase": "fit", "total": 40, "validation_accuracy": 0.5}
+    progress.update(cell, {**here, "finished": 10, "found": 10})
+    assert (task.done, task.found) == (0.25, 0.25)
+    progress.update(cell, {**here, "finished": 30})
+    assert (task.done, task.found) == (0.75, 0.25)
+
+
 def test_a_trial_that_ends_with_its_fit_runs_no_more() -> None:
     plan = three_cells()
     progress = Progress(plan)

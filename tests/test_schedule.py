@@ -21,6 +21,7 @@ from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER, RESTARTS, Deaths, Ve
 from orchestrator.run.schedule import SMALLEST_PART, FitFirst, TrialTask, slots_held
 from orchestrator.run.slots import Shape, Slots
 from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
 from search_spaces.space import PhaseResources, Resources, load
 from trainables.assets import Assets
 from trainables.cell import Part
@@ -379,6 +380,14 @@ def test_room_for_a_whole_gpu_is_one_that_nobody_uses() -> None:
     assert slots.place("fit", (4, 1))
     assert slots.capacity((4, 1)) == 4 and slots.capacity((1, 0.4)) == 8
     assert slots.capacity((1, 0.1)) == 40 and slots.capacity((1, 3)) == 1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "hint"), [("1.5", "1 or 2"), ("0.00001", "at least"), (".inf", "finite")]
+)
+def test_gpus_that_ray_cannot_give_are_refused_when_a_space_is_read(gpus: str, hint: str) -> None:
+    with pytest.raises(BadInput, match=f"resources.attack.gpus.*{hint}"):
+        load("embedded", sets=[f"resources.attack.gpus={gpus}"])
 
 
 shapes = st.tuples(st.sampled_from([1, 2, 4]), st.sampled_from([0, 0.1, 0.25, 0.3, 0.5, 1, 2, 3]))

@@ -1,7 +1,6 @@
 """A fit that was stopped goes on from its last snapshot, to the same bits and the same record."""
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
@@ -342,8 +341,8 @@ def test_a_fit_that_another_process_stored_meanwhile_is_that_ones(
     with monkeypatch.context() as patch:
         fresh_head = fit_module.fresh_head
 
-        def drawn_on(fit: Fit, *where: Any) -> Head:
-            head = fresh_head(fit, *where)
+        def drawn_on(fit: Fit, assets: Assets, device: str) -> Head:
+            head = fresh_head(fit, assets, device)
             torch.rand(1)
             return head
 
@@ -374,34 +373,30 @@ sys.exit(trainables.cell.main())
 def test_a_fit_that_is_killed_goes_on_in_another_process(tmp_path: Path) -> None:
     """`python -m trainables.cell`, killed as a machine is that is taken away."""
     cell = next(cell for cell in cells() if cell.fit.head == "mlp_ft")
+    folder = tmp_path / "killed" / "fits" / cell.fit.key
     asked = tmp_path / "cell.json"
     asked.write_text(cell.model_dump_json())
 
-    def start(store: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", RUN, str(asked), "--store", str(tmp_path / store)]
-        return subprocess.Popen(
+    def run_until(file: str) -> str:
+        """Run the cell and kill it when the fit's folder has the file; returns what it said."""
+        command = [sys.executable, "-c", RUN, str(asked), "--store", str(tmp_path / "killed")]
+        run = subprocess.Popen(
             [*command, "--assets", "embedded"], stdout=subprocess.PIPE, text=True
         )
+        deadline = time.monotonic() + 300
+        try:
+            while not (folder / file).exists():
+                assert run.poll() is None and time.monotonic() < deadline
+                time.sleep(0.005)
+        finally:
+            run.send_signal(signal.SIGKILL)
+        return run.communicate()[0]
 
-    undisturbed, killed = start("undisturbed"), start("killed")
-    folder = tmp_path / "killed" / "fits" / cell.fit.key
-    try:
-        deadline = time.monotonic() + 120
-        while not (folder / "snapshot.bin").exists():
-            assert killed.poll() is None and time.monotonic() < deadline
-            time.sleep(0.005)
-    finally:
-        os.kill(killed.pid, signal.SIGKILL)
-        killed.communicate()
+    run_until("snapshot.bin")
     assert not (folder / "fit.json").exists()
-    again = start("killed")
-    said, _ = again.communicate()
-    undisturbed.communicate()
-    assert again.returncode == undisturbed.returncode == 0
-    assert '"found"' in said
-    here, there = (
-        Store(str(tmp_path / name)).read_fit(cell.fit.key) for name in ("killed", "undisturbed")
-    )
-    assert here["weights_sha256"] == there["weights_sha256"]
-    assert {**here, "seconds": 0} == {**there, "seconds": 0}
-    assert not (folder / "snapshot.bin").exists()
+    assert '"found"' in run_until("fit.json")
+    *_, undisturbed = fit_and_store(cell.fit, Store(str(tmp_path / "undisturbed")), ASSETS)
+    assert isinstance(undisturbed, StoredHead)
+    resumed = Store(str(tmp_path / "killed")).read_fit(cell.fit.key)
+    assert resumed["weights_sha256"] == undisturbed.record["weights_sha256"]
+    assert {**resumed, "seconds": 0} == {**undisturbed.record, "seconds": 0}

@@ -322,6 +322,26 @@ def test_what_was_attacked_on_other_weights_is_attacked_again(
     assert cell in make_plan(asked, ASSETS, store).with_status("done")
 
 
+def test_a_fit_in_mid_training_is_in_nobodys_way(
+    sound: Path, undamaged: list[Any], space: Path, tmp_path: Path
+) -> None:
+    """Neither its snapshot, which here is one of another format, nor a half written one."""
+    asked, folder = load(str(space)), copied(sound, tmp_path / "store")
+    store = Store(str(folder))
+    before = make_plan(asked, ASSETS, store)
+    for cell in before.with_status("done", "todo"):
+        store.write_snapshot(cell.fit.key, b"a snapshot of another format")
+        half = folder / "fits" / cell.fit.key / f"snapshot.bin.{'0' * 32}.part"
+        half.write_bytes(b"half")
+    commands(space, folder)
+    plan = make_plan(asked, ASSETS, store)
+    assert (plan.cells, plan.fits_done) == (before.cells, before.fits_done)
+    assert not run_missing(asked, store) and not store.damaged
+    assert figures(asked, store) == undamaged
+    store.remove_leftovers()
+    assert not list(folder.glob("fits/*/snapshot*"))
+
+
 def test_of_weights_that_were_replaced_nothing_is_mixed_with_the_new_ones(
     sound: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,8 +360,8 @@ def test_of_weights_that_were_replaced_nothing_is_mixed_with_the_new_ones(
     store.merge_log(cell.log, {id: log[id] for id in sorted(log)[:-1]})
     fresh_head = fit_module.fresh_head
 
-    def drawn_on(fit: Any, *where: Any) -> Any:
-        head = fresh_head(fit, *where)
+    def drawn_on(fit: Any, assets: Assets, device: str) -> Any:
+        head = fresh_head(fit, assets, device)
         torch.rand(1)
         return head
 
@@ -380,5 +400,6 @@ def test_a_cell_whose_fit_was_made_again_in_mid_sweep_is_not_done(
 
     monkeypatch.setattr(cells, "run_cells", run)
     monkeypatch.setattr(driver, "open_ray", lambda *_: None)
+    monkeypatch.setattr("orchestrator.run.nodes._alive", dict)
     assert sweep.main([*small(), "--store", str(tmp_path)]) == 1
     assert "0 of 2 cells done" in capsys.readouterr().out

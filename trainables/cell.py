@@ -113,6 +113,7 @@ class Worker:
         try:
             share = part.share(self._sample(cell))
             asked = [example.id for example in share]
+            self.device = device_of(cell.resources.attack.gpus)
             weights, finished = self._finished(cell, share, asked)
             missing = [example for example in share if _is_missing(example.id, finished)]
             found = len(asked) - len(missing)
@@ -135,7 +136,6 @@ class Worker:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
 
         fit = cell.fit
-        self.device = device_of(cell.resources.fit.gpus)
         use_threads(cell.resources.fit.cpus)
         start: TrialReport = {
             "phase": "attack",
@@ -143,7 +143,10 @@ class Worker:
             "finished": 0,
             "total": cell.examples,
         }
-        if not self.store.has_fit(fit.key):
+        there = self.store.has_fit(fit.key)
+        # A trial that only attacks may hold no GPU, though the fit did.
+        self.device = device_of((cell.resources.attack if there else cell.resources.fit).gpus)
+        if not there:
             for progress in fit_and_store(fit, self.store, self.assets, self.device):
                 if isinstance(progress, StoredHead):
                     self._fitted = progress
@@ -336,7 +339,6 @@ def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> 
 
     from trainables.fit import fresh_head
 
-    head = fresh_head(fit, assets, device)
     try:
         record, weights = store.read_fitted(fit.key)
     except (DamagedFile, FileNotFoundError):
@@ -346,6 +348,7 @@ def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> 
         made = next(each for each in steps if isinstance(each, StoredHead))
         use_threads(attack_threads)
         return made
+    head = fresh_head(fit, assets, device)
     head.load_bytes(weights)
     return StoredHead(fit.key, record, head)
 
@@ -392,7 +395,9 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
 
     try:
         head = fresh_head(fit, assets, device)
-        yield from fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key))
+        steps = fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key))
+        del head  # on a GPU there may not be room for it beside a second one
+        yield from steps
         return
     except NotDeterministic as error:
         without = error.operation

@@ -128,10 +128,13 @@ def _made_by(key: str, head: Head) -> dict[str, str]:
 
 
 def _header(content: bytes) -> dict[str, str]:
-    """The metadata of safetensors, without the tensors."""
-    (length,) = struct.unpack("<Q", content[:8])
-    header: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
-    return header
+    """The metadata of safetensors, without the tensors; empty if it is something else."""
+    try:
+        (length,) = struct.unpack("<Q", content[:8])
+        header: dict[str, str] = json.loads(content[8 : 8 + length])["__metadata__"]
+        return header
+    except (struct.error, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _random_states(device: torch.device) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@
     drivers/            <id>.json: which sweep writes here now (orchestrator/run/lease.py)
     environments/       <space>.json: what its last sweep ran with (orchestrator/run/environment.py)
     times/              <space>.json: where its last sweep's time went (orchestrator/follow)
-    nodes/              <space>.json: how its last sweep's cells ended, by node (orchestrator/run/health.py)
+    nodes/              <space>.json: how its last sweep's cells ended on each node
+                        (orchestrator/run/health.py)
     rehearsals/         <space>.json: what a step and an example took in its last rehearsal
     notes/              small files by which nodes check that they share the store
     plain/              a separate store, of `python -m trainables.cell --plain`

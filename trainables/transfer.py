@@ -29,7 +29,7 @@ class Adversarial:
     label: int
     original: tuple[str, ...]
     perturbed: tuple[str, ...]
-    found_on: str | None
+    found_on: str | None = None
 
 
 Sources = Mapping[str, Sequence[Adversarial]]  # by attack log

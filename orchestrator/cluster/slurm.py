@@ -20,7 +20,6 @@ from pathlib import Path
 from orchestrator.cli.arguments import Parser
 from orchestrator.cli.command import reports_bad_input
 from search_spaces.errors import BadInput, first_line
-from trainables.store import Store
 
 JOIN_WITHIN = 180.0  # seconds: imports from a file system that all nodes read at once
 PORTS = 3  # of Ray's GCS, its client server and its dashboard
@@ -49,11 +48,10 @@ def check_store(options: list[str]) -> None:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--store", default="results")
     store = parser.parse_known_args(options)[0].store
-    folder = Store(store).local_folder
-    if folder is None:
+    if "://" in store:
         return
     for name in (*OF_ONE_NODE, os.environ.get("TMPDIR"), os.environ.get("SLURM_TMPDIR")):
-        if name and Path(folder).resolve().is_relative_to(Path(name).resolve()):
+        if name and Path(store).resolve().is_relative_to(Path(name).resolve()):
             raise BadInput(
                 f"--store {store}: each node has its own {name}, and it may be emptied when the "
                 "job ends; give a folder that the nodes share, or s3://"

@@ -41,7 +41,7 @@ class Plan:
     space: Space
     cells: list[PlannedCell]
     fits_done: frozenset[str]
-    costs: Costs = field(default_factory=Costs)
+    costs: Costs = field(default_factory=Costs, compare=False)
 
     def with_status(self, *statuses: PlanStatus) -> list[Cell]:
         return [planned.cell for planned in self.cells if planned.status in statuses]

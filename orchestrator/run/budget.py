@@ -41,7 +41,7 @@ class Budget:
         """Also the `type` of an option. text: None: as long as it takes."""
         self.text, self.clock = text, clock
         self.end = math.inf if text is None else clock() + duration(text)
-        self.refused = self.used_up = False
+        self.refused = self.used_up = self._hears = False
 
     def allows(self, seconds: float | None) -> bool:
         """Whether a task of this length would end in time; one of unknown length is started as
@@ -66,21 +66,28 @@ class Budget:
     @contextmanager
     def used_up_by_signal(self) -> Iterator[None]:
         """Within it SIGUSR1 uses the budget up. Python handles signals in its main thread only."""
-
-        def told(number: int, _: object) -> None:
-            if not self.used_up:
-                # Not print, which a signal may interrupt in the middle of another.
-                os.write(2, b"SIGUSR1: nothing more is begun; fits that are running may end\n")
-            self.use_up()
-
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGUSR1, told)
+        before = signal.getsignal(signal.SIGUSR1)
+        self._hears = True
+        self.hear_again()
         try:
             yield
         finally:
+            self._hears = False
             signal.signal(signal.SIGUSR1, before)
+
+    def hear_again(self) -> None:
+        """Call it after Tune has installed its own handler, which would end fits as well."""
+        if self._hears:
+            signal.signal(signal.SIGUSR1, self._told)
+
+    def _told(self, number: int, _: object) -> None:
+        if not self.used_up:
+            # Not print, which a signal may interrupt in the middle of another.
+            os.write(2, b"SIGUSR1: nothing more is begun; fits that are running may end\n")
+        self.use_up()
 
     def what_is_left(self, cells: int) -> str:
         """A line for the end of a sweep that left cells for lack of time."""

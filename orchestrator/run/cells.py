@@ -170,6 +170,8 @@ class _Run:
 
     def check_alive(self) -> None:
         stopping.check()
+        if self.budget is not None:
+            self.budget.hear_again()
         # Ray ends a driver whose node dies, but for some deaths: then it would wait forever.
         living = self.nodes.living()
         if self.home not in living:

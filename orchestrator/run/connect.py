@@ -13,13 +13,15 @@ from typing import Any
 
 from orchestrator.cli import stopping
 from orchestrator.run import limits
-from orchestrator.run.nodes import check_store_on_nodes
+from orchestrator.run.nodes import check_room_on_nodes, check_store_on_nodes
 from orchestrator.run.options import RayOptions, no_cluster
 from orchestrator.run.ray_folder import RayFolder
 from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput, first_line
 from trainables.store import Store
+
+IN_A_SLURM_JOB = "SLURM_JOB_ID"
 
 _folders: list[RayFolder] = []  # of the Ray that runs on this machine
 
@@ -29,15 +31,19 @@ def open_ray(
 ) -> None:
     """Connect to a cluster, or start Ray on this machine, to run these phases of these cells.
 
-    Raises BadInput where no cluster answers at the address or not all of its nodes see the store,
-    and where Ray does not start on this machine or this machine lacks what a phase needs.
+    Raises BadInput where no cluster answers at the address, not all of its nodes see the store, or
+    none has room for a cell, in a Slurm job; and where Ray does not start on this machine or this
+    machine lacks what a phase needs.
     """
     _prepare_environment(options)
     _connect(options)
+    cells = list(cells)
     if options.address is not None:
         check_store_on_nodes(store)
+        if IN_A_SLURM_JOB in os.environ:  # No node comes later, for which a cell could wait.
+            for needs in {cell.resources for cell in cells}:
+                check_room_on_nodes(needs)
         return
-    cells = list(cells)
     for phase in phases:
         for needed in sorted({shape(cell, phase) for cell in cells}):
             _check_fits_here(phase, *needed)

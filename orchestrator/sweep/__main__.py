@@ -81,10 +81,11 @@ def sweep(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
-        costs = costs_of(plan, dict(arguments.price))
+        prices = dict(arguments.price)
         if not arguments.json:
-            return _answer(describe(plan, costs), store)
-        return _answer(json.dumps({**plan.to_json(), "costs": asdict(costs)}, indent=2), store)
+            return _answer(describe(plan, prices), store)
+        costs = asdict(costs_of(plan, prices))
+        return _answer(json.dumps({**plan.to_json(), "costs": costs}, indent=2), store)
     if arguments.rehearse:
         return _rehearse(plan, store, assets, options)
 

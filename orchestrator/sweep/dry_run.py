@@ -1,14 +1,15 @@
 """A plan in words, as `--dry-run` prints it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.plan.cells import NOT_HERE
 from orchestrator.plan.plan import Plan
-from orchestrator.sweep.costs import CostsLeft, in_words
+from orchestrator.sweep.costs import costs_of, in_words
 
 
-def describe(plan: Plan, costs: CostsLeft) -> str:
+def describe(plan: Plan, prices: Mapping[str, float] | None = None) -> str:
+    """prices: as `costs_of` takes them."""
     totals = plan.to_json()["totals"]
     lines = [f"space {plan.space.name}: {plan.space.about}", ""]
     for planned in plan.cells:
@@ -23,7 +24,7 @@ def describe(plan: Plan, costs: CostsLeft) -> str:
         f"{totals['failed']} failed (run again), {totals['not_applicable']} not applicable",
         f"{totals['fits']} fits: {totals['fits_done']} stored, {totals['fits_shared']} shared by "
         "several cells",
-        *in_words(costs),
+        *in_words(costs_of(plan, prices)),
     ]
     return "\n".join(lines)
 
