@@ -341,3 +341,28 @@ def test_where_every_gpu_is_lost_the_sweep_ends(
         (tmp_path / f"{node}.sick").write_text("gpu_lost")
     with pytest.raises(CannotGoOn, match="no node is left whose GPUs work"):
         run_on(address, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_cell_does_not_wait_for_ever_for_another_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed on one node, and the other is lost before the cell gets there."""
+    monkeypatch.setattr("orchestrator.run.cells.OTHER_NODE_WITHIN", 5.0)
+    quickly = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "_system_config": quickly}
+    )
+    try:
+        sick, well = (cluster.add_node(num_cpus=1) for _ in range(2))
+        (tmp_path / f"{sick.node_id}.sick").write_text("failed")
+
+        def loses_the_other(report: Any) -> None:
+            if report["phase"] == "died" and well in cluster.worker_nodes:
+                cluster.remove_node(well, allow_graceful=False)
+
+        with pytest.raises(CannotGoOn, match="wait for another node"):
+            run_on(cluster.address, tmp_path, loses_the_other)
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

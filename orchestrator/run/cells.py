@@ -30,6 +30,7 @@ from trainables.store import Store
 from trainables.trial import CellTrial, TrialConfig
 
 NODES_READ_EVERY = 5.0  # seconds
+OTHER_NODE_WITHIN = 900.0  # seconds: an autoscaler starts one in some minutes
 # How many cells of a phase may always wait for room: on a cluster an autoscaler then adds nodes.
 PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
 
@@ -86,7 +87,9 @@ class _Run:
         self.deaths = Deaths(self.nodes.living, self.home)
         self.oom_kills = limits.oom_kills()
         self.health = Health()
-        self.shapes = {shape(cell, phase) for cell in plan.todo for phase in PHASES}
+        self.shapes = {phase: {shape(cell, phase) for cell in plan.todo} for phase in PHASES}
+        self.avoids: dict[Task, tuple[set[str], Shape]] = {}  # of tasks that have not begun
+        self.waits_since: float | None = None  # for another node than there is
         self.left_out: set[str] = set()  # nodes, as was last said
         self.begun_on: dict[Task, str] = {}  # the node of each task that runs
         self.lost_gpu: dict[Task, str] = {}  # the errors of tasks whose process is ending
@@ -144,14 +147,18 @@ class _Run:
             tuner.fit()
 
     def config_of(self, task: TrialTask) -> TrialConfig:
+        room = self.room(task.cell, task.phase)
+        avoid = self.health.avoid(task.cell.key, room)
+        part = task.part and (task.part.number, task.part.of)
+        self.avoids[task.cell.key, part] = avoid, shape(task.cell, task.phase)
         return {
             "key": task.cell.key,
             "cell": task.cell.model_dump_json(),
             "store": self.store.local_folder or self.store.url,
             "assets": self.assets,
             "phase": task.phase,
-            "part": task.part and (task.part.number, task.part.of),
-            "avoid": sorted(self.health.avoid(task.cell.key, self.room(task.cell, task.phase))),
+            "part": part,
+            "avoid": sorted(avoid),
         }
 
     def in_time(self, task: TrialTask) -> bool:
@@ -182,9 +189,10 @@ class _Run:
         """Say which nodes get no more cells, and which do again. Raises CannotGoOn."""
         if not self.health.nodes:
             return
-        rooms = [self.nodes.with_room(each) for each in self.shapes]
-        outs = [self.health.left_out(room) for room in rooms]
-        by_shape = list(zip(rooms, outs, strict=True))
+        wanted = [phase for phase in PHASES if self.searcher.wants(phase)]
+        shapes = set().union(*(self.shapes[phase] for phase in wanted))
+        rooms = [self.nodes.with_room(each) for each in shapes]
+        by_shape = [(room, self.health.left_out(room)) for room in rooms]
         left_out = {
             node
             for node in set().union(*rooms)
@@ -202,6 +210,21 @@ class _Run:
             self.keep_health()
         if any(room and room == out for room, out in by_shape):
             raise CannotGoOn("no node is left whose GPUs work")
+        self.check_not_stuck()
+
+    def check_not_stuck(self) -> None:
+        """Raises CannotGoOn where a task has waited too long for a node that it need not avoid:
+        those there were when it was handed out are gone, and no other has come."""
+        waits = any(
+            avoid and self.nodes.with_room(needed) <= avoid
+            for avoid, needed in self.avoids.values()
+        )
+        now = time.monotonic()
+        self.waits_since = (self.waits_since or now) if waits else None
+        if self.waits_since is not None and now - self.waits_since > OTHER_NODE_WITHIN:
+            raise CannotGoOn(
+                "cells wait for another node than those on which they ended badly, and none comes"
+            )
 
     def room(self, cell: Cell, phase: str) -> set[str]:
         """The nodes that have room for a phase of a cell while nothing else runs there."""
@@ -233,6 +256,7 @@ class _Run:
             report["slots"] = self.searcher.attack_slots(cell)
             report["holds"] = slots_held(cell, config["phase"])
             self.begun_on[key, part] = report["node"]
+            self.avoids.pop((key, part), None)
         self.note_health((key, part), report)
         if report["phase"] == "gpu_lost":
             return  # The process ends now, and that is reported.

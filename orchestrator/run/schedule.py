@@ -178,6 +178,11 @@ class FitFirst(Searcher):
         attack = TrialTask(cell, "attack", None, self.cost_of["attack"](cell))
         return fits_only(cell) or self._parts_of(cell) > 1 or not self.in_time(attack)
 
+    def wants(self, phase: str) -> bool:
+        """Whether there are tasks of a phase that have not ended, or will be."""
+        begun = bool(self.queues[phase]) or self.out_in[phase] > 0 or bool(self.ended_badly)
+        return begun or bool(self.waiting)
+
     def attack_slots(self, cell: Cell) -> int:
         """How many attacks like a cell's may run at once."""
         self.slots.resize(self.nodes())
