@@ -51,7 +51,9 @@ class Waiter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
+    def run(
+        self, cell: Cell, part: Part | None = None, phase: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         if part is not None:
             yield from self.run_part(cell, part)
             return

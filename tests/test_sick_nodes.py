@@ -1,6 +1,7 @@
 """GPUs that fail, processes that lost theirs, nodes on which nothing works: no cell pays for it."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,12 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.run.cells import CannotGoOn, run_cells
 from orchestrator.run.connect import open_ray
 from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER
-from orchestrator.run.health import IN_A_ROW, Health
+from orchestrator.run.health import IN_A_ROW, PROBATION, Health
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
 from search_spaces.cell import Cell
 from search_spaces.space import PhaseResources, Resources, load
+from trainables import device
 from trainables.assets import Assets
 from trainables.cell import Part, Worker
 from trainables.device import NoGPU, device_of, is_gpu_error, prepare
@@ -60,11 +62,12 @@ def test_the_device_is_what_the_phase_holds_not_what_the_machine_has(
     has_one: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_one)
+    monkeypatch.setattr(device, "gpu_works", lambda: True)
     assert device_of(0) == "cpu"
     if has_one:
         assert device_of(0.25) == "cuda"
     else:
-        with pytest.raises(NoGPU, match="finds none on this machine"):
+        with pytest.raises(NoGPU, match="finds no GPU on this machine"):
             device_of(0.25)
 
 
@@ -77,6 +80,13 @@ def test_what_is_the_gpus_error() -> None:
 
 
 # The worker
+
+
+@pytest.fixture(autouse=True)
+def no_gpu_is_known_yet() -> Iterator[None]:
+    device._check_gpu.cache_clear()
+    yield
+    device._check_gpu.cache_clear()
 
 
 @pytest.fixture
@@ -148,7 +158,7 @@ def test_a_phase_that_holds_a_gpu_where_there_is_none_trains_nothing(tmp_path: P
     cell = next(iter(planned().todo)).model_copy(update={"resources": ON_A_GPU})
     store = Store(str(tmp_path))
     *_, last = Worker(store, ASSETS).run(cell)
-    assert last["phase"] == "gpu_lost" and "NoGPU" in last["error"]
+    assert last["phase"] == "no_gpu" and "NoGPU" in last["error"]
     assert not store.has_fit(cell.fit.key)
 
 
@@ -158,38 +168,89 @@ def test_a_phase_that_holds_a_gpu_where_there_is_none_trains_nothing(tmp_path: P
 def test_a_node_is_left_out_after_different_cells_in_a_row() -> None:
     health = Health()
     for cell in "xyx":
-        health.ended_badly("a", (cell, None), "failed", "an error")
+        health.ended_badly("a", cell, "failed", "an error")
         assert health.left_out(NODES) == set()
     health.ended_well("a")
     for cell in "uvw":
         assert health.left_out(NODES) == set()
-        health.ended_badly("a", (cell, None), "failed", "an error")
+        health.ended_badly("a", cell, "failed", "an error")
     assert health.left_out(NODES) == {"a"}
     assert health.avoid("other", NODES) == {"a"}
 
 
-def test_cells_that_fail_elsewhere_too_say_nothing_about_a_node() -> None:
+def test_cells_that_fail_on_a_node_that_is_well_say_nothing_about_another() -> None:
     health = Health()
     for cell in "xyz":
-        health.ended_badly("a", (cell, None), "failed", "an error")
+        health.ended_badly("a", cell, "failed", "an error")
     assert health.left_out(NODES) == {"a"}
-    health.ended_badly("b", ("x", None), "failed", "an error")
+    health.ended_badly("b", "x", "failed", "an error")
     assert health.left_out(NODES) == set()
 
 
-def test_a_lost_gpu_is_never_a_cells_fault_and_deaths_count_once_the_node_outlives_them() -> None:
+def test_two_sick_nodes_do_not_excuse_each_other() -> None:
+    health = Health()
+    for cell in "xyz":
+        for node in "ab":
+            health.ended_badly(node, cell, "failed", "an error")
+    assert health.left_out(NODES) == {"a", "b"}
+
+
+def test_a_cell_that_ended_badly_goes_where_nothing_did_lately() -> None:
+    health = Health()
+    health.ended_badly("a", "x", "failed", "an error")
+    health.ended_badly("b", "y", "failed", "an error")
+    assert health.avoid("x", NODES) == {"a", "b"}
+    assert health.avoid("z", NODES) == set()
+    assert health.avoid("x", {"a", "b"}) == {"a"}, "if there is no such node, on another one"
+    assert health.avoid("x", {"a"}) == set(), "and if there is no other, where it was"
+
+
+def test_deaths_count_once_the_node_outlives_them_and_a_gpu_that_is_missing_at_once() -> None:
     now = [0.0]
     health = Health(lambda: now[0])
-    for node in "ab":
-        for cell in "xyz":
-            health.ended_badly(node, (cell, None), "gpu_lost", "CUDA error")
+    for cell in "xyz":
+        health.ended_badly("a", cell, "no_gpu", "NoGPU")
+        health.ended_badly("b", cell, "no_gpu", "NoGPU")
     for cell in "uvw":
-        health.ended_badly("c", (cell, None), "died", "killed")
+        health.ended_badly("c", cell, "died", "killed")
     assert health.left_out(NODES) == {"a", "b"}
     now[0] = NODE_DEATH_KNOWN_AFTER + 1
     assert health.left_out(NODES | {"d"}) == NODES
     assert health.left_out(NODES) == {"a", "b"}, "the last node may be right, and the cells wrong"
     assert health.left_out({"a", "b"}) == {"a", "b"}, "but nothing runs without a GPU"
+
+
+def test_a_node_gets_another_chance_and_one_bad_end_is_enough_then() -> None:
+    now = [0.0]
+    health = Health(lambda: now[0])
+    for cell in "xyz":
+        health.ended_badly("a", cell, "failed", "an error")
+    now[0] = PROBATION + 1
+    assert health.left_out(NODES) == set()
+    health.ended_badly("a", "u", "failed", "an error")
+    assert health.left_out(NODES) == {"a"}
+    now[0] *= 2
+    health.ended_well("a")
+    health.ended_badly("a", "v", "failed", "an error")
+    assert health.left_out(NODES) == set()
+
+
+def test_a_fit_is_not_made_again_on_what_an_attack_holds(tmp_path: Path) -> None:
+    """Its weights are damaged, and the trial that attacks has no GPU where the fit had one."""
+    cell = next(iter(planned().todo))
+    store = Store(str(tmp_path))
+    assert list(Worker(store, ASSETS).run(cell))[-1]["phase"] == "done"
+    shutil.rmtree(tmp_path / "cells")
+    shutil.rmtree(tmp_path / "attacks")
+    (weights,) = tmp_path.glob("fits/*/weights-*")
+    weights.write_bytes(b"cut")
+    fits = PhaseResources(cpus=1, gpus=1)
+    other = Resources(fit=fits, attack=PhaseResources(cpus=1))
+    *_, last = Worker(store, ASSETS).run(
+        cell.model_copy(update={"resources": other}), phase="attack"
+    )
+    assert last["phase"] == "failed" and "run the sweep again" in last["error"]
+    assert not weights.exists() and list(tmp_path.glob("fits/*/weights-*.damaged-1"))
 
 
 ends = st.lists(
@@ -206,7 +267,7 @@ def test_some_node_always_goes_on_while_gpus_work(ends: list[tuple[str, str, boo
             health.ended_well(node)
             in_a_row[node] = set()
         else:
-            health.ended_badly(node, (cell, None), "failed", "an error")
+            health.ended_badly(node, cell, "failed", "an error")
             in_a_row[node].add(cell)
         left_out = health.left_out(NODES)
         assert left_out < NODES
@@ -241,7 +302,9 @@ class OnANode:
         sick = {file.stem for file in self.folder.glob("*.sick")}
         return any(len(bad_ends(self.folder, node)) < IN_A_ROW for node in sick)
 
-    def run(self, cell: Cell, part: Part | None = None) -> Iterator[dict[str, Any]]:
+    def run(
+        self, cell: Cell, part: Part | None = None, phase: str | None = None
+    ) -> Iterator[dict[str, Any]]:
         how = self.folder / f"{self.node}.sick"
         if how.exists():
             with (self.folder / f"{self.node}.ended").open("a") as file:
@@ -333,12 +396,13 @@ def test_a_node_that_goes_bad_in_mid_sweep_costs_no_cell(
 
 
 @pytest.mark.slow
-def test_where_every_gpu_is_lost_the_sweep_ends(
-    three_nodes: tuple[str, list[str]], tmp_path: Path
+def test_where_no_gpu_can_be_used_the_sweep_ends(
+    three_nodes: tuple[str, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, workers = three_nodes
     for node in workers:
-        (tmp_path / f"{node}.sick").write_text("gpu_lost")
+        (tmp_path / f"{node}.sick").write_text("no_gpu")
+    monkeypatch.setattr("orchestrator.run.cells.OTHER_NODE_WITHIN", 2.0)
     with pytest.raises(CannotGoOn, match="no node is left whose GPUs work"):
         run_on(address, tmp_path)
 

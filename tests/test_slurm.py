@@ -1,5 +1,8 @@
 """cluster-slurm.sh, with programs in the place of Slurm's, of Ray and of the sweep; what it asks
-Python; and how a sweep ends when it is told to. On Slurm itself: tests/cluster/test_slurm_jobs.py."""
+Python; and how a sweep ends when it is told to.
+
+On Slurm itself: tests/cluster/test_slurm_jobs.py.
+"""
 
 import json
 import os

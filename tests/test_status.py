@@ -203,13 +203,14 @@ def test_what_ended_badly_is_told_by_node(half_done: tuple[Store, Any]) -> None:
     store, plan = half_done
     well: NodeHealth = {
         "node": "1", "address": "10.0.0.1", "done": 7, "failed": 0, "died": 0, "gpu_lost": 0,
-        "left_out": False, "last_error": "",
+        "left_out": False, "errors": {},
     }  # fmt: skip
     sick = well | {"node": "2", "address": "10.0.0.2", "failed": 1, "gpu_lost": 3, "left_out": True}
-    store.write_nodes("embedded", {"nodes": [well, sick | {"last_error": "CUDA error: Xid 79"}]})
+    errors = {"no disk": 1, "CUDA error: Xid 79": 3}
+    store.write_nodes("embedded", {"nodes": [well, sick | {"errors": errors}]})
     (line,) = [row for row in show(plan, store, as_json=False).splitlines() if "10.0.0." in row]
     assert line == (
-        "node 10.0.0.2: 1 failed, 3 processes lost their GPU; it gets no more cells; the last "
-        "error: CUDA error: Xid 79"
+        "node 10.0.0.2: 1 failed, 3 processes lost their GPU; it gets no more cells; "
+        "3 × CUDA error: Xid 79; no disk"
     )
     assert len(json.loads(show(plan, store, as_json=True))["nodes"]) == 2

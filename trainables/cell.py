@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput, first_line
@@ -76,34 +76,44 @@ class Worker:
         self.assets = assets
         self.device = "cpu"  # of the phase that runs
         self._fitted: StoredHead | None = None
+        self._may_fit = True  # whether this process holds what fits need
+        self._fits_on = "cpu"
         self._spent: Spent = _nothing_spent()
 
-    def run(self, cell: Cell, part: Part | None = None) -> Iterator[TrialReport]:
+    def run(
+        self, cell: Cell, part: Part | None = None, phase: str | None = None
+    ) -> Iterator[TrialReport]:
         """Run a cell, or a part of its attack; yields progress reports and raises nothing.
 
         The last report has `phase` done, or failed; the traceback is then in the store, if that can
-        be written. It is gpu_lost where this process cannot use its GPU, or not any more: nothing
-        can be run here, and the cell is not to blame.
+        be written. It is no_gpu where this process cannot use the GPU that it holds, and gpu_lost
+        where it no longer can: nothing more can be run here, and another process may do better.
+
+        phase: which phase's resources the process holds, `fit` or `attack`; None: those of both.
 
         The last report of a part has `phase` part_done, and `error` if it ended early: examples
         that are missing then, or ended in an error, are attacked when the cell itself is run, which
         reports the error. Several processes may run parts of a cell at once.
         """
         self._spent = _nothing_spent()
-        yield from self._run(cell) if part is None else self._run_part(cell, part)
+        holds = {phase} if phase else {"fit", "attack"}
+        kinds = {bool(getattr(cell.resources, each).gpus) for each in holds}
+        self._may_fit = bool(cell.resources.fit.gpus) in kinds
+        self._fits_on = "cuda" if cell.resources.fit.gpus else "cpu"
+        yield from self._run(cell, phase) if part is None else self._run_part(cell, part)
 
-    def _run(self, cell: Cell) -> Iterator[TrialReport]:
+    def _run(self, cell: Cell, phase: str | None) -> Iterator[TrialReport]:
         try:
             begun = self.store.has_cell(cell.key)
             self.store.write_cell(cell.key, json.loads(cell.model_dump_json()))
-            yield from self._fit(cell)
+            yield from self._fit(cell, phase)
             yield from self._attack(cell, begun)
         except Exception as error:
             self._fitted = None
             with suppress(StoreError):
                 self.store.write_error(cell.key, traceback.format_exc())
             yield {
-                "phase": "gpu_lost" if self._has_lost_gpu(error) else "failed",
+                "phase": self._what_failed(error) or "failed",
                 "error": first_line(error, with_type=True),
                 "spent": self._so_far(),
             }
@@ -124,15 +134,16 @@ class Worker:
         except Exception as error:
             self._fitted = None
             end["error"] = first_line(error, with_type=True)
-            if self._has_lost_gpu(error):
-                end["phase"] = "gpu_lost"
+            end["phase"] = self._what_failed(error) or "part_done"
         yield {**end, "spent": self._so_far()}
 
-    def _has_lost_gpu(self, error: Exception) -> bool:
-        """Whether this process can do nothing more that needs its GPU."""
-        return isinstance(error, NoGPU) or (self.device != "cpu" and not gpu_works())
+    def _what_failed(self, error: Exception) -> Literal["no_gpu", "gpu_lost"] | None:
+        """Why this process can do nothing more that needs its GPU; None if it can."""
+        if isinstance(error, NoGPU):
+            return "no_gpu"
+        return "gpu_lost" if self.device != "cpu" and not gpu_works() else None
 
-    def _fit(self, cell: Cell) -> Iterator[TrialReport]:
+    def _fit(self, cell: Cell, phase: str | None) -> Iterator[TrialReport]:
         import_large("trainables.fit", "transformers.models.auto.modeling_auto")
 
         fit = cell.fit
@@ -145,8 +156,10 @@ class Worker:
         }
         there = self.store.has_fit(fit.key)
         # A trial that only attacks may hold no GPU, though the fit did.
-        self.device = device_of((cell.resources.attack if there else cell.resources.fit).gpus)
+        held = phase or ("attack" if there else "fit")
+        self.device = device_of(getattr(cell.resources, held).gpus)
         if not there:
+            self._check_may_fit(fit, "is not in the store any more")
             for progress in fit_and_store(fit, self.store, self.assets, self.device):
                 if isinstance(progress, StoredHead):
                     self._fitted = progress
@@ -174,9 +187,23 @@ class Worker:
         here = self._fitted
         if not (here and stored and (here.key, here.weights) == (fit.key, weights_name(stored))):
             self._fitted = here = None  # there may not be room for two
-            self._fitted = here = stored_head(fit, self.store, self.assets, self.device)
+            try:
+                self._fitted = here = loaded_head(fit, self.store, self.assets, self.device)
+            except (DamagedFile, FileNotFoundError) as error:
+                if isinstance(error, DamagedFile) and not self._may_fit:
+                    self.store.files.rename_aside(error.name)
+                self._check_may_fit(fit, "has no weights in the store that can be used")
+                self._fitted = here = stored_head(fit, self.store, self.assets, self._fits_on)
         here.head.to(self.device)
         return here
+
+    def _check_may_fit(self, fit: Fit, why: str) -> None:
+        """Raises RuntimeError where this process holds a GPU and fits none, or the other way."""
+        if not self._may_fit:
+            raise RuntimeError(
+                f"the fit {fit.key} {why}, and what an attack holds is not what fits need; run the "
+                "sweep again"
+            )
 
     def _attack(self, cell: Cell, begun: bool) -> Iterator[TrialReport]:
         sample = self._sample(cell)
@@ -333,14 +360,22 @@ class StoredHead:
         return weights_name(self.record)
 
 
-def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> StoredHead:
-    """A fit's head with its weights from the store; fine-tuned again if damaged or missing."""
-    import torch
-
+def loaded_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> StoredHead:
+    """A fit's head with its weights from the store. Raises DamagedFile, FileNotFoundError."""
     from trainables.fit import fresh_head
 
+    record, weights = store.read_fitted(fit.key)
+    head = fresh_head(fit, assets, device)
+    head.load_bytes(weights)
+    return StoredHead(fit.key, record, head)
+
+
+def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> StoredHead:
+    """The same; fine-tuned again if its weights are damaged or missing."""
+    import torch
+
     try:
-        record, weights = store.read_fitted(fit.key)
+        return loaded_head(fit, store, assets, device)
     except (DamagedFile, FileNotFoundError):
         attack_threads = torch.get_num_threads()
         use_threads(fit.identity["threads"])
@@ -348,9 +383,6 @@ def stored_head(fit: Fit, store: Store, assets: Assets, device: str = "cpu") -> 
         made = next(each for each in steps if isinstance(each, StoredHead))
         use_threads(attack_threads)
         return made
-    head = fresh_head(fit, assets, device)
-    head.load_bytes(weights)
-    return StoredHead(fit.key, record, head)
 
 
 def fit_and_store(

@@ -41,7 +41,9 @@ class TrialReport(TypedDict, total=False):
     """What a trial reports while it runs (cell.py), and what the driver adds."""
 
     phase: Required[
-        Literal["begun", "fit", "attack", "done", "failed", "part_done", "gpu_lost", "died"]
+        Literal[
+            "begun", "fit", "attack", "done", "failed", "part_done", "gpu_lost", "no_gpu", "died"
+        ]
     ]
     node: str  # begun: on which node of the cluster
     slots: int  # begun, by the driver: how many attacks the cluster can run at once
@@ -55,7 +57,7 @@ class TrialReport(TypedDict, total=False):
     attacked: int  # part_done: examples that were attacked here
     spent: Spent  # so far
     metrics: Metrics  # done
-    error: str  # failed, part_done, gpu_lost: the last line of the traceback
+    error: str  # failed, part_done, gpu_lost, no_gpu: the last line of the traceback
     part: tuple[int, int]  # by the driver: which part of a cell's attack, of how many
     last: bool  # by the driver: the trial ends with this report
 
@@ -337,7 +339,7 @@ class NodeHealth(TypedDict):
     """An entry of nodes/<space>.json: how a sweep's trials ended on a node.
 
     done: fits and attacks that ended well. died: processes, for unknown reasons; gpu_lost: because
-    their GPU could not be used. left_out: it gets no more cells.
+    their GPU could not be used. left_out: it gets no more cells. errors: how often, by last line.
     """
 
     node: Text
@@ -347,7 +349,7 @@ class NodeHealth(TypedDict):
     died: Count
     gpu_lost: Count
     left_out: bool
-    last_error: Text
+    errors: dict[Text, Count]
 
 
 class Nodes(TypedDict):

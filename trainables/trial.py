@@ -56,7 +56,7 @@ class CellTrial(tune.Trainable):
         if self.gpu_lost:
             os._exit(1)  # The driver knows why, and hands the cell out again.
         progress = next(self.progress)
-        self.gpu_lost = progress["phase"] == "gpu_lost"
+        self.gpu_lost = progress["phase"] in ("gpu_lost", "no_gpu")
         return {**progress, "done": progress["phase"] in ("done", "failed", "part_done")}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -70,4 +70,6 @@ class CellTrial(tune.Trainable):
         prepare(getattr(cell.resources, config["phase"]).gpus)
         begun: TrialReport = {"phase": "begun", "node": ray.get_runtime_context().get_node_id()}
         part = config["part"] and Part(*config["part"])
-        self.progress: Iterator[TrialReport] = chain([begun], self.worker.run(cell, part))
+        self.progress: Iterator[TrialReport] = chain(
+            [begun], self.worker.run(cell, part, config["phase"])
+        )

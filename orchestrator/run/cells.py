@@ -4,6 +4,7 @@ The driver receives every trial's reports: it feeds the view and hands finished 
 Nothing is read back from Ray's own records: the store is.
 """
 
+import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -89,10 +90,11 @@ class _Run:
         self.health = Health()
         self.shapes = {phase: {shape(cell, phase) for cell in plan.todo} for phase in PHASES}
         self.avoids: dict[Task, tuple[set[str], Shape]] = {}  # of tasks that have not begun
-        self.waits_since: float | None = None  # for another node than there is
+        self.stuck_since: float | None = None
+        self.nodes_may_come = options.address is not None
         self.left_out: set[str] = set()  # nodes, as was last said
         self.begun_on: dict[Task, str] = {}  # the node of each task that runs
-        self.lost_gpu: dict[Task, str] = {}  # the errors of tasks whose process is ending
+        self.lost_gpu: dict[Task, tuple[How, str]] = {}  # of tasks whose process is ending
         self.lost_gpu_of: set[str] = set()  # cells whose process died of it the last time
         self.failed_once: set[str] = set()  # cells that were, or will be, run once more
         self.to_run_again: set[str] = set()
@@ -187,9 +189,9 @@ class _Run:
 
     def look_at_health(self) -> None:
         """Say which nodes get no more cells, and which do again. Raises CannotGoOn."""
-        if not self.health.nodes:
-            return
         wanted = [phase for phase in PHASES if self.searcher.wants(phase)]
+        if not self.health.nodes or not wanted:
+            return
         shapes = set().union(*(self.shapes[phase] for phase in wanted))
         rooms = [self.nodes.with_room(each) for each in shapes]
         by_shape = [(room, self.health.left_out(room)) for room in rooms]
@@ -203,27 +205,32 @@ class _Run:
             for node in left_out - before:
                 self.say(
                     f"node {self.nodes.address(node)} gets no more cells: {IN_A_ROW} in a row ended"
-                    f" badly there, the last with: {self.health.nodes[node].last_error}"
+                    f" badly there; an error was: {self.health.last_error(node)}"
                 )
             for node in (before - left_out) & self.nodes.living():
                 self.say(f"node {self.nodes.address(node)} gets cells again")
             self.keep_health()
-        if any(room and room == out for room, out in by_shape):
-            raise CannotGoOn("no node is left whose GPUs work")
-        self.check_not_stuck()
+        self.check_not_stuck(any(room and room == out for room, out in by_shape))
 
-    def check_not_stuck(self) -> None:
-        """Raises CannotGoOn where a task has waited too long for a node that it need not avoid:
-        those there were when it was handed out are gone, and no other has come."""
+    def check_not_stuck(self, all_left_out: bool) -> None:
+        """Raises CannotGoOn where no node is left for some task and none has come for a while.
+
+        So it is where all nodes are left out and nothing runs on them that may end well, or where
+        a task was to avoid some nodes and the others are gone.
+        """
         waits = any(
             avoid and self.nodes.with_room(needed) <= avoid
             for avoid, needed in self.avoids.values()
         )
+        stuck = waits or (all_left_out and not self.begun_on)
         now = time.monotonic()
-        self.waits_since = (self.waits_since or now) if waits else None
-        if self.waits_since is not None and now - self.waits_since > OTHER_NODE_WITHIN:
+        self.stuck_since = (self.stuck_since or now) if stuck else None
+        patience = OTHER_NODE_WITHIN if self.nodes_may_come else 0.0
+        if self.stuck_since is not None and now - self.stuck_since >= patience:
             raise CannotGoOn(
                 "cells wait for another node than those on which they ended badly, and none comes"
+                if waits and not all_left_out
+                else "no node is left whose GPUs work"
             )
 
     def room(self, cell: Cell, phase: str) -> set[str]:
@@ -258,7 +265,7 @@ class _Run:
             self.begun_on[key, part] = report["node"]
             self.avoids.pop((key, part), None)
         self.note_health((key, part), report)
-        if report["phase"] == "gpu_lost":
+        if report["phase"] in ("gpu_lost", "no_gpu"):
             return  # The process ends now, and that is reported.
         if report["phase"] == "failed":
             if self.is_worth_another_node(cell, config["phase"]):
@@ -268,15 +275,17 @@ class _Run:
                 self.failed.add(key)
         if part is not None:
             report["part"] = part
+        if report.get("last") or report["phase"] == "died":
+            del self.begun_on[key, part]
         self.listener(cell, report)
 
     def note_health(self, task: Task, report: TrialReport) -> None:
         """Note for the health of the node how a task ended there."""
         phase, node = report["phase"], self.begun_on[task]
-        if phase == "gpu_lost":
-            self.lost_gpu[task] = report["error"]
+        if phase in ("gpu_lost", "no_gpu"):
+            self.lost_gpu[task] = "gpu_lost" if phase == "gpu_lost" else "no_gpu", report["error"]
         elif phase == "failed" or (phase == "part_done" and "error" in report):
-            self.health.ended_badly(node, task, "failed", report["error"])
+            self.health.ended_badly(node, task[0], "failed", report["error"])
             self.keep_health()
         elif phase in ("done", "part_done") or "fit_seconds" in report:
             self.health.ended_well(node)
@@ -284,7 +293,7 @@ class _Run:
     def is_worth_another_node(self, cell: Cell, phase: str) -> bool:
         """Whether a cell that failed is run once more: on another node, where there is one."""
         room = self.room(cell, phase)
-        others = room - self.health.left_out(room) - self.health.bad_on[cell.key]
+        others = room - self.health.avoid(cell.key, room) - self.health.bad_on[cell.key]
         if cell.key in self.failed_once or not others:
             return False
         self.failed_once.add(cell.key)
@@ -295,17 +304,18 @@ class _Run:
         task: Task = config["key"], config["part"]
         key, part = task
         report: TrialReport = {"phase": "died"}
-        node, lost_gpu = self.begun_on.pop(task, None), self.lost_gpu.pop(task, None)
-        last_words = lost_gpu or error
+        how: How
+        how, last_words = self.lost_gpu.pop(task, ("died", error))
+        node = self.begun_on.pop(task, None) or self.nodes.named_in(error)
+        self.avoids.pop(task, None)
         if node is not None:
-            how: How = "gpu_lost" if lost_gpu else "died"
-            self.health.ended_badly(node, task, how, _last_line(last_words))
+            self.health.ended_badly(node, key, how, _last_line(last_words))
             self.keep_health()
         if part is None:
             # A process that reported the loss of its GPU did not die with its node.
-            self.deaths.record(key, None if lost_gpu else node)
+            self.deaths.record(key, node if how == "died" else None)
             self.last_words[key] = last_words
-            (self.lost_gpu_of.add if lost_gpu else self.lost_gpu_of.discard)(key)
+            (self.lost_gpu_of.discard if how == "died" else self.lost_gpu_of.add)(key)
         else:
             report["part"] = part
         self.listener(self.cells[key], report)
@@ -398,6 +408,12 @@ class _Nodes:
 
     def address(self, node: str) -> str:
         return self.addresses.get(node, "unknown")
+
+    def named_in(self, error: str) -> str | None:
+        """The node whose address Ray names in a message; None if that is not one node's alone."""
+        addresses = set(re.findall(r"\bip[=:] ?([0-9a-f.:]+)", error))
+        named = [node for node in self._read() if self.addresses[node] in addresses]
+        return named[0] if len(named) == 1 else None
 
     def _read(self) -> dict[str, Shape]:
         if time.monotonic() - self._read_at > NODES_READ_EVERY:

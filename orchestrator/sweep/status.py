@@ -8,6 +8,7 @@ nor Ray.
 import json
 import shutil
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds
 LISTED = 20  # running cells named in the text
+SHOWN = 3  # errors of a node
 ENDS: dict[Literal["failed", "died", "gpu_lost"], str] = {
     "failed": "failed",
     "died": "processes died",
@@ -208,7 +210,9 @@ class Status:
 def _of_node(node: NodeHealth) -> str:
     ends = [f"{node[how]} {what}" for how, what in ENDS.items() if node[how]]
     out = "; it gets no more cells" if node["left_out"] else ""
-    return f"node {node['address']}: {', '.join(ends)}{out}; the last error: {node['last_error']}"
+    errors = Counter(node["errors"]).most_common(SHOWN)
+    why = [f"{count} × {error}" if count > 1 else error for error, count in errors]
+    return "; ".join([f"node {node['address']}: {', '.join(ends)}{out}", *why])
 
 
 def status(plan: Plan, store: Store) -> Status:
