@@ -38,12 +38,17 @@ def tried(phase: str, cells: list[Cell], store: Store) -> list[Tried]:
 def test_every_part_of_a_space_occurs(tmp_path: Path) -> None:
     plan = planned(Store(str(tmp_path)))
     cells = chosen(plan.todo)
-    fits = {(c.fit.model, c.fit.dataset) for c in plan.todo}
     attacks = {(c.fit.model, c.attack) for c in plan.todo}
-    assert sorted((c.fit.model, c.fit.dataset) for c in cells["fit"]) == sorted(fits)
+    for names in (("model", "dataset"), ("head", "training")):
+        of = [
+            {tuple(c.axes()[n] for n in names) for c in each} for each in (cells["fit"], plan.todo)
+        ]
+        assert of[0] == of[1]
+    assert len(cells["fit"]) <= 15 + len({c.fit.head for c in plan.todo}) - 1
     assert sorted((c.fit.model, c.attack) for c in cells["attack"]) == sorted(attacks)
     assert {c.fit.dataset for c in cells["attack"]} == {c.fit.dataset for c in plan.todo}
-    assert {c.fit.head_entry.kind for c in cells["fit"]} == {"mvp"}, "it reads the most text"
+    kinds = [c.fit.head_entry.kind for c in cells["fit"]]
+    assert kinds.count("mvp") >= 15, "it reads the most text"
 
 
 def test_a_sweep_begins_with_one_only_before_its_first_fit_on_a_gpu(tmp_path: Path) -> None:

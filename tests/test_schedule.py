@@ -171,6 +171,9 @@ def test_every_cell_once_no_fit_and_no_example_twice_whatever_the_cluster_does(
             if cell.fit.key in fitted:
                 attack(task, whole=False)
             searcher.on_trial_complete(trial, error=True)
+        elif task.part is not None and draw.random() < failing:
+            attack(task, whole=False)
+            searcher.on_trial_complete(trial, {"phase": "part_done", "error": "an error"})
         elif task.part is None and draw.random() < failing:
             failed.add(cell.key)
             searcher.on_trial_complete(trial, {"phase": "failed"})

@@ -233,8 +233,9 @@ class Tried(TypedDict, total=False):
     """What a rehearsal tried on a worker (rehearsal.py).
 
     seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
-    step_texts, step_tokens: as in `Rehearsed`. memory: bytes of the GPU that were used, of
-    memory_there. example_seconds, words, queries, victim_seconds: of one example.
+    step_texts, step_tokens: as in `Rehearsed`. not_deterministic: an operation without such an
+    algorithm. memory: bytes of the GPU that were used, of memory_there. example_seconds, words,
+    queries, victim_seconds: of one example, which ended by a timeout or not.
     """
 
     what: Required[str]  # store, fit or attack
@@ -249,12 +250,14 @@ class Tried(TypedDict, total=False):
     step_texts: int
     step_tokens: float
     step_seconds: float
+    not_deterministic: str
     memory: int
     memory_there: int
     example_seconds: float
     words: int
     queries: int
     victim_seconds: float
+    timeout: bool
 
 
 class RehearsedAttack(TypedDict):

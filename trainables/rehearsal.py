@@ -7,7 +7,7 @@ attack log. Needs no Ray.
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -96,12 +96,13 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     splits = load_data(fit, assets)
     train = training_rows(splits.train, fit.settings.train_examples, fit.training_entry.train_share)
     head = fresh_head(fit, assets, device)
-    _seconds_of_steps(head, fit, [_longest(train, size)] * STEPS)
+    _, without = _seconds_of_steps(head, fit, [_longest(train, size)] * STEPS)
     longest = _longest(splits.validation, EVALUATION_BATCH)
     head.predict([example.texts for example in longest], EVALUATION_BATCH)
     usual = [train[i * size : (i + 1) * size] or train[:size] for i in range(STEPS)]
-    seconds = _seconds_of_steps(head, fit, usual)
+    seconds, _ = _seconds_of_steps(head, fit, usual)
     tried = {
+        "not_deterministic": without,
         "device": where_runs(head)["device"],
         "step_texts": len(usual[0]),
         "step_tokens": sum(_length(head, fit, batch) for batch in usual[1:]) / (STEPS - 1),
@@ -113,8 +114,23 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     return tried
 
 
-def _seconds_of_steps(head: Any, fit: Fit, batches: Iterable[list[Example]]) -> float:
-    """Seconds of a step, in the mean of all but the first."""
+def _seconds_of_steps(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> tuple[float, str]:
+    """Seconds of a step, in the mean of all but the first, made as a fit would make them; and the
+    operation that has no deterministic algorithm, if there is one."""
+    from trainables.deterministic import NotDeterministic, deterministic, may_vary
+
+    if not (may_vary(head.device) and fit.settings.deterministic):
+        return _steps_made(head, fit, batches), ""
+    try:
+        with deterministic(strict=True):
+            return _steps_made(head, fit, batches), ""
+    except NotDeterministic as error:
+        without = error.operation
+    with deterministic(strict=False):
+        return _steps_made(head, fit, batches), without
+
+
+def _steps_made(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> float:
     import torch
 
     from trainables.fit import gradients
@@ -175,12 +191,12 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
             seconds_per_example=limit,
         )
     )
-    for record in records:
-        if record["status"] == "error":
-            return {"error": record["error"]}
-    last = records[-1]
-    assert last["status"] != "error"
+    finished = [record for record in records if record["status"] != "error"]
+    if not finished:
+        return {"error": records[-1].get("error", "no example was attacked")}
+    last = finished[-1]
     return {
+        "timeout": bool(last.get("timeout")),
         "device": where_runs(head)["device"],
         "example_seconds": last["seconds"],
         "words": last["words"],

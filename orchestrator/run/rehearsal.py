@@ -10,13 +10,13 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from orchestrator.cli import stopping
 from orchestrator.plan.cost_model import templates_of
 from orchestrator.plan.plan import Plan
-from orchestrator.run.slots import PHASES, room_in, shape
+from orchestrator.run.slots import PHASES, Shape, room_in, shape
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
@@ -26,6 +26,8 @@ from trainables.rehearsal import rehearse
 from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds
+ANYWHERE = "the first node with room"
+ANSWER_WITHIN = 1200.0  # seconds: a GPU that hangs would keep it waiting for ever
 WAITING_AFTER = 30.0  # seconds after which it is said that no node has room yet
 SHOWN = 3  # names of what breaks for the same reason
 
@@ -76,19 +78,27 @@ def run_rehearsal(plan: Plan, store: Store, assets: Assets, say: Say) -> None:
 def chosen(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     """Cells to rehearse by phase, few of them, but every part of the space occurs.
 
-    fit: each model on each data set, with the head that reads the most text. attack: each attack on
-    each model, with data sets in turn.
+    fit: each model on each data set, with the head that reads the most text, and each other head
+    and training once. attack: each attack on each model, with data sets in turn.
     """
 
     def texts_read(cell: Cell) -> float:
         return math.prod(templates_of(cell.fit))
 
     fits: dict[tuple[str, str], Cell] = {}
-    for cell in sorted(cells, key=texts_read, reverse=True):
+    ordered = sorted(cells, key=texts_read, reverse=True)
+    for cell in ordered:
         fits.setdefault((cell.fit.model, cell.fit.dataset), cell)
-    by_attack: dict[tuple[str, str], dict[str, Cell]] = defaultdict(dict)
-    for cell in sorted(cells, key=texts_read, reverse=True):
-        by_attack[cell.fit.model, cell.attack].setdefault(cell.fit.dataset, cell)
+    there = {(cell.fit.head, cell.fit.training) for cell in fits.values()}
+    for cell in ordered:
+        kind = cell.fit.head, cell.fit.training
+        if kind not in there:
+            there.add(kind)
+            fits[kind] = cell
+    by_attack: dict[tuple[str, ...], dict[str, Cell]] = defaultdict(dict)
+    for cell in ordered:
+        of = cell.fit.model, cell.attack, cell.attack_resources
+        by_attack[of].setdefault(cell.fit.dataset, cell)
     turns = itertools.count()
     attacks = [list(each.values())[next(turns) % len(each)] for each in by_attack.values()]
     return {"fit": list(fits.values()), "attack": attacks}
@@ -105,17 +115,27 @@ def _visits(plan: Plan) -> list[Visit]:
             accelerator = [name for name in has if name.startswith("accelerator_type:")]
             kinds.setdefault((has.get("CPU", 0), has.get("GPU", 0), *accelerator), node)
     visits = []
-    for phase, cells in chosen(plan.todo).items():
-        needed = max(shape(cell, phase) for cell in cells)
-        there = [node for kind, node in kinds.items() if room_in((kind[0], kind[1]), needed)]
-        places = [(node["NodeID"], node["NodeManagerAddress"]) for node in there]
-        for node_id, where in places or [(None, "the first node with room")]:
-            visits.append(Visit(phase, cells, node_id, where))
+    for phase, of_phase in chosen(plan.todo).items():
+        # TextAttack is imported with one set of resources in a process.
+        sets: dict[str, list[Cell]] = defaultdict(list)
+        for cell in of_phase:
+            sets[cell.attack_resources if phase == "attack" else ""].append(cell)
+        for cells in sets.values():
+            needed = _needed(phase, cells)
+            there = [node for kind, node in kinds.items() if room_in((kind[0], kind[1]), needed)]
+            places = [(node["NodeID"], node["NodeManagerAddress"]) for node in there]
+            for node_id, where in places or [(None, ANYWHERE)]:
+                visits.append(Visit(phase, cells, node_id, where))
     return visits
 
 
+def _needed(phase: str, cells: list[Cell]) -> Shape:
+    """What the largest of the trials holds."""
+    return max(shape(cell, phase) for cell in cells)
+
+
 def _what(visits: list[Visit]) -> str:
-    counts = {phase: max(len(v.cells) for v in visits if v.phase == phase) for phase in PHASES}
+    counts = {p: len({c.key for v in visits if v.phase == p for c in v.cells}) for p in PHASES}
     nodes = len({visit.where for visit in visits})
     return (
         f"steps of {counts['fit']} fits and {counts['attack']} attacks on {nodes} "
@@ -131,30 +151,46 @@ def _on_ray(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # A process of its own for each visit, which gives back the GPU's memory when it ends.
-    task = ray.remote(max_retries=1, max_calls=1)(_rehearse)
-    out: dict[Any, Visit] = {}
-    for visit in visits:
-        cpus, gpus = max(shape(cell, visit.phase) for cell in visit.cells)
+    task = ray.remote(max_retries=0, max_calls=1)(_rehearse)
+
+    def begin(visit: Visit) -> Any:
+        cpus, gpus = _needed(visit.phase, visit.cells)
         how: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus}
         if visit.node is not None:
             how["scheduling_strategy"] = NodeAffinitySchedulingStrategy(visit.node, soft=False)
         cells = [cell.model_dump_json() for cell in visit.cells]
         url = store.local_folder or store.url
-        out[task.options(**how).remote(visit.phase, cells, gpus, url, assets.location)] = visit
-    waiting = any(visit.node is None for visit in visits)
-    began = time.monotonic()
+        return task.options(**how).remote(visit.phase, cells, gpus, url, assets.location)
+
+    out = {begin(visit): visit for visit in visits}
+    began, said = time.monotonic(), False
     while out:
         stopping.check()
-        if waiting and time.monotonic() - began > WAITING_AFTER:
-            say("no node has room for a trial yet: waiting for one")
-            waiting = False
         for reference in ray.wait(list(out), timeout=LOOK_EVERY)[0]:
             visit = out.pop(reference)
             try:
                 yield visit, ray.get(reference)
             except ray.exceptions.RayError as error:
-                why = str(error).strip().splitlines()[-1]
-                yield visit, [{"what": visit.phase, "seconds": 0.0, "error": f"it died: {why}"}]
+                living = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+                if visit.node is not None and visit.node not in living:
+                    elsewhere = replace(visit, node=None, where=ANYWHERE)
+                    out[begin(elsewhere)] = elsewhere
+                else:
+                    yield visit, [_failed(visit, str(error).strip().splitlines()[-1])]
+        passed = time.monotonic() - began
+        if passed > WAITING_AFTER and not said and any(v.node is None for v in out.values()):
+            say("no node has room for a trial yet: waiting for one")
+            said = True
+        if passed > ANSWER_WITHIN:
+            for reference, visit in list(out.items()):
+                if visit.node is not None:
+                    del out[reference]
+                    ray.cancel(reference, force=True)
+                    yield visit, [_failed(visit, f"no answer within {ANSWER_WITHIN / 60:.0f} min")]
+
+
+def _failed(visit: Visit, why: str) -> Tried:
+    return {"what": visit.phase, "seconds": 0.0, "error": why}
 
 
 def _rehearse(phase: str, cells: list[str], gpus: float, store: str, assets: str) -> list[Tried]:
@@ -181,6 +217,8 @@ def _in_words(visit: Visit, tried: list[Tried]) -> Iterator[str]:
         line += f"; an example takes {_range([e['example_seconds'] for e in well])} s"
         line += f", a query {_range(queries)} ms" if queries else ""
     yield line
+    for operation in sorted({each.get("not_deterministic", "") for each in well} - {""}):
+        yield f"  {visit.where}: {operation} has no deterministic algorithm: fits may vary"
     reasons: dict[str, list[str]] = defaultdict(list)
     for each in tried:
         if "error" in each:
@@ -210,10 +248,12 @@ def _figures(tried: list[Tried]) -> list[Rehearsed]:
                 {name: each.get(name) for name in Rehearsed.__required_keys__},
             )
     for each in tried:
-        if each["what"] == "attack" and "error" not in each and _place(each) in figures:
-            figure = figures[_place(each)]
-            seconds, words = each["example_seconds"], float(each["words"])
-            figure.setdefault("attacks", {})[each["attack"]] = {"seconds": seconds, "words": words}
+        counts = each["what"] == "attack" and not ("error" in each or each.get("timeout"))
+        if counts and _place(each) in figures:
+            figures[_place(each)].setdefault("attacks", {})[each["attack"]] = {
+                "seconds": each["example_seconds"],
+                "words": each["words"],
+            }
     return list(figures.values())
 
 

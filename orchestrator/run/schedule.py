@@ -12,7 +12,7 @@ As many cells are handed out as the cluster has room for now, and some more that
 that an autoscaler sees what is needed. Fits go first; attacks get what fits leave.
 
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
-idle at the end. It is handed out in parts, each with some of its examples; a part whose process
+idle at the end. It is handed out in parts, each with some of its examples; a part that fails or
 dies is handed out once more. When they have ended, successfully or not, so is the cell itself: it
 attacks what is missing and has the result. A running attack is not divided, so a leader whose
 attack will be divided ends with its fit.
@@ -203,7 +203,7 @@ class FitFirst(Searcher):
         self.attacking.pop(trial_id, None)
         self.out_in[task.phase] -= 1
         if task.part is not None:
-            self._part_ended(task, error)
+            self._part_ended(task, error or bool(result and result.get("error")))
         elif error or (result and result.get("phase") == "failed"):
             self.ended_badly.append(task)
         elif result and result.get("fit_done"):
@@ -291,11 +291,11 @@ class FitFirst(Searcher):
         to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
         return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
 
-    def _part_ended(self, task: TrialTask, died: bool) -> None:
-        """A part whose process died is handed out once more: it may have been the node. After the
+    def _part_ended(self, task: TrialTask, badly: bool) -> None:
+        """A part that ended badly is handed out once more: it may have been the node. After the
         last part has ended, successfully or not, the cell itself is handed out."""
         cell, again = task.cell, (task.cell.key, task.part)
-        if died and again not in self.parts_again:
+        if badly and again not in self.parts_again:
             self.parts_again.add(again)
             self.queues["attack"].push(task, at_once=True)
             return

@@ -147,10 +147,10 @@ class Slots:
 
     def give_back(self, name: str) -> None:
         """A trial has ended: its room goes to those pending, the longest waiting first."""
+        self._no_room_for.clear()  # GPUs were kept for one that was pending, too.
         if self.pending.pop(name, None) is None:
             _, node, held = self.placed.pop(name)
             self._free[node].give_back(held)
-            self._no_room_for.clear()
             for waiting, shape in list(self.pending.items()):
                 if self.place(waiting, shape):
                     del self.pending[waiting]
