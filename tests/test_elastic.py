@@ -150,11 +150,11 @@ def test_a_sweep_outlives_any_number_of_lost_nodes(stand_ins: None, tmp_path: Pa
 def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
     stand_ins: None, tmp_path: Path
 ) -> None:
-    leader = "textfooler"
+    leader = "misspellings"  # the dearest attack
     (tmp_path / f"{leader}.deadly").touch()
     plan = planned()
     last = run_plan(plan, tmp_path)
-    assert last["misspellings"]["phase"] == "done"
+    assert last["textfooler"]["phase"] == "done"
     assert last[leader]["phase"] == "failed"
     assert last[leader]["error"] == "its process died 4 times on living nodes"
     assert starts(tmp_path, leader) == ["fit"] * 4
