@@ -4,14 +4,20 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import ray
 import torch
 from commands import run, small
 from ray.cluster_utils import Cluster
 
 from orchestrator.cluster.__main__ import main
+from orchestrator.run import nodes
+from search_spaces.errors import BadInput
 from trainables import node
+from trainables.attacks import resources
 
 Machine = Callable[..., None]
 
@@ -96,6 +102,25 @@ def test_each_thing_that_a_machine_lacks_is_a_line(tmp_path: Path) -> None:
 def test_a_machine_that_has_all_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["node"]) == 0
     assert "has what trials of embedded need" in capsys.readouterr().out
+
+
+def test_nodes_may_take_as_long_to_answer_as_an_import_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes of which none has answered when the time is over, and that time."""
+    waited: list[float] = []
+
+    def nobody(tasks: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        waited.append(timeout)
+        return [], tasks
+
+    alive = {"0" * 56: {"NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 1.0}}}
+    monkeypatch.setattr(nodes, "_alive", lambda: alive)
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda question: Mock())
+    monkeypatch.setattr(ray, "wait", nobody)
+    with pytest.raises(BadInput, match=r"on node 10\.0\.0\.1: no answer within 720 s"):
+        nodes.check_attacks_on_nodes({"textattack"})
+    assert waited[0] > resources.IMPORTED_WITHIN, "the node says itself what takes too long"
 
 
 @pytest.fixture
