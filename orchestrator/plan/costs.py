@@ -111,7 +111,11 @@ class Costs:
         def was_off(record: Rehearsed) -> float:
             of = record["attacks"][attack]
             same = replace(texts, test_words=of["words"], attacked_words=of["words"])
-            return of["seconds"] / cost_model.example_seconds(cell, network, same, device)
+            expected = cost_model.example_seconds(cell, network, same, device)
+            if queries := of.get("queries"):
+                # How often one example was queried says little of others: what a query took counts.
+                expected *= queries / cost_model.example_queries(cell, same)
+            return of["seconds"] / expected
 
         records = [r for r in self._rehearsed(device) if attack in r.get("attacks", {})]
         return _corrected(seconds, fit, records, was_off)
