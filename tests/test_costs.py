@@ -268,6 +268,18 @@ def test_what_a_rehearsal_says_is_not_called_certain(counts: dict[str, int]) -> 
     assert not any("a factor" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "known"), [("NVIDIA GH200 480GB", False), ("NVIDIA RTX A6000", False), (A10G, True)]
+)
+def test_a_gpu_that_the_model_does_not_know_is_named(gpu: str, known: bool, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    keep_fit(store, plan_of(store, *ON_GPUS).todo[0], 50.0, gpu)
+    lines = list(in_words(costs_of(plan_of(store, *ON_GPUS))))
+    said = f"GPU {gpu} is taken to be as fast as an A10G: the model of cost does not know it"
+    assert (said in lines) == (not known)
+    assert any("is taken to be" in line for line in lines) != known
+
+
 def test_where_a_record_was_made() -> None:
     assert device_of({}) == CPU
     assert device_of({"ran_on": {"device": A10G}}) == A10G

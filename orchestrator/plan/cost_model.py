@@ -189,6 +189,11 @@ def _device(name: str, cores: int) -> Device:
     return GPUS[gpu_kind(name) or TYPICAL_GPU]
 
 
+def is_known(device: str) -> bool:
+    """Whether the model knows a device; another is taken for a TYPICAL_GPU."""
+    return device == CPU or gpu_kind(device) is not None
+
+
 def gpu_kind(name: str) -> str | None:
     """The one of GPUS that has a name as torch gives it, such as `NVIDIA H100 80GB HBM3`."""
     return next((word for word in re.split(r"[\s-]+", name) if word in GPUS), None)

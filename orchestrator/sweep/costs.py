@@ -65,7 +65,7 @@ def costs_of(plan: Plan, prices: Mapping[str, float] | None = None) -> CostsLeft
         dict(seconds),
         {phase: dict(counts) for phase, counts in basis.items()},
         nodes=[_on(each, plan, work) for each in priced] if on_gpus else [],
-        assumed=plan.costs.sizes.assumed,
+        assumed=plan.costs.assumed,
     )
 
 
