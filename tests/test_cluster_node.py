@@ -14,9 +14,12 @@ from commands import run, small
 from ray.cluster_utils import Cluster
 
 from orchestrator.cluster.__main__ import main
+from orchestrator.cluster.node import node_lacks
 from orchestrator.run import nodes
 from search_spaces.errors import BadInput
+from search_spaces.space import Space, load
 from trainables import node
+from trainables.assets import EMBEDDED
 from trainables.attacks import resources
 
 Machine = Callable[..., None]
@@ -72,6 +75,34 @@ def test_a_disk_without_room_for_models_and_data_is_said(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=3e9))
     assert node.lacks_disk(2e9) == ""
     assert f"3.0 GB are free in {tmp_path}, and models and data" in node.lacks_disk(5e9)
+
+
+def test_what_is_here_already_needs_no_more_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that an earlier sweep downloaded, and an assets folder, which may be shared."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    paper = load("paper", only=["model=roberta-base"])
+
+    def asked(space: Space) -> float:
+        found: list[float] = []
+        monkeypatch.setattr(node, "lacks_disk", lambda size: str(found.append(size) or ""))
+        monkeypatch.setattr(node, "lacks_for_attacks", lambda resources: "")
+        node_lacks(space)
+        return found[0]
+
+    before = asked(paper)
+    assert before > 4e9
+    model = tmp_path / "hub" / "models--FacebookAI--roberta-base"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("a" * 40)
+    (model / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    shutil.copy(EMBEDDED / "roberta" / "config.json", model / "snapshots" / ("a" * 40))
+    assert asked(paper) == before, "its weights are still to come"
+    (model / "snapshots" / ("a" * 40) / "model.safetensors").write_text("weights")
+    assert before - asked(paper) == pytest.approx(500e6, rel=0.2)
+    assert asked(paper.model_copy(update={"assets": str(tmp_path)})) == 0
 
 
 def test_another_python_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
