@@ -30,6 +30,7 @@
 #SBATCH --signal=B:USR1@600
 
 LAST=60  # seconds before the time limit, when fits are stopped too and the report is written
+AGAIN=10  # seconds after which Slurm is asked again, if it did not answer
 
 fail() {  # fail CODE LINE: end with one line
   echo "error: $2" >&2
@@ -45,10 +46,10 @@ find_python() {
   fi
 }
 
-seconds_left() {  # until the job's time limit; fails if it has none
+time_limit() {  # the job's, in seconds since 1970; `none` if it has none; fails if Slurm does not answer
   local end
-  end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2> /dev/null) &&
-    end=$(date --date="$end" +%s 2> /dev/null) && echo $((end - $(date +%s)))
+  end=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2> /dev/null) && [ -n "$end" ] || return
+  date --date="$end" +%s 2> /dev/null || echo none
 }
 
 until_ended() {  # until_ended PID: its exit code, whatever signals are handled meanwhile
@@ -114,19 +115,25 @@ run_ray() {  # run_ray FOLDER HEAD-NODE HEAD PORT CLIENT-PORT DASHBOARD-PORT
   [ -n "$ended" ]
 }
 
-# Stop the sweep before Slurm does; the limit may be moved while it runs.
-stop_in_time() {  # stop_in_time PID
-  local left nap=''
+# Stop the sweep before Slurm does; the limit may be moved while it runs. Where Slurm does not answer,
+# the last known one counts.
+stop_in_time() {  # stop_in_time PID LIMIT
+  local left found limit=$2 nap=''
   trap 'if [ -n "$nap" ]; then kill "$nap"; fi; exit' TERM
-  while left=$(seconds_left); do
-    if [ "$left" -le "$LAST" ]; then
-      kill -TERM "$1" 2> /dev/null
-      return
+  while [ "$limit" != none ]; do
+    left=$AGAIN
+    if [ -n "$limit" ]; then
+      left=$((limit - LAST - $(date +%s)))
+      if [ "$left" -le 0 ]; then
+        kill -TERM "$1" 2> /dev/null
+        return
+      fi
+      left=$((left < 60 ? left : 60))
     fi
-    left=$((left - LAST))
-    sleep $((left < 60 ? left : 60)) &
+    sleep "$left" &
     nap=$!
     wait "$nap"
+    if found=$(time_limit); then limit=$found; fi
   done
 }
 
@@ -143,7 +150,7 @@ main() {
   export RAY_AUTH_MODE RAY_AUTH_TOKEN RAY_USAGE_STATS_ENABLED=0
   unset RAY_ADDRESS
 
-  local nodes=$SLURM_JOB_NUM_NODES names place left cpus=(--cpu-bind=none) budget=()
+  local nodes=$SLURM_JOB_NUM_NODES names place limit='' left='' cpus=(--cpu-bind=none) budget=()
   mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
   # An address and three ports.
   place=$(python -m orchestrator.cluster.slurm place "${names[@]:1:1}") || exit
@@ -170,19 +177,24 @@ main() {
     code=2  # It has said why.
   fi
   joined=''
-  if left=$(seconds_left); then budget=(--budget "$((left - 2 * LAST))s"); fi
+  for _ in 1 2 3 4 5 6; do
+    if [ "$code" != 0 ] || [ -n "$told" ] || limit=$(time_limit); then break; fi
+    sleep "$AGAIN"
+  done
+  if [ -n "$limit" ] && [ "$limit" != none ]; then
+    left=$((limit - $(date +%s)))
+    budget=(--budget "$((left - 2 * LAST))s")
+  fi
   if [ "$code" = 0 ] && [ -z "$told" ] && [ "${left:-999}" -gt $((2 * LAST)) ]; then
     echo "$(date '+%F %T') job $SLURM_JOB_ID on $SLURM_JOB_NODELIST${left:+, $((left / 60)) min left}"
     python -m orchestrator.sweep "${budget[@]}" "$@" --ray-address "$address" &
     sweep=$!
-    if [ -n "$left" ]; then
-      stop_in_time "$sweep" &
-      watch=$!
-    fi
+    stop_in_time "$sweep" "$limit" &
+    watch=$!
     until_ended "$sweep"
     code=$?
     sweep=''
-    if [ -n "$watch" ]; then kill "$watch" 2> /dev/null; fi
+    kill "$watch" 2> /dev/null
   elif [ "$code" = 0 ]; then
     echo "stopped before anything was begun: the time limit is near" >&2
     code=1

@@ -10,17 +10,22 @@ from typing import Any
 import pytest
 import yaml
 from aws_account import AWS, OWNED, SET, filled_in, make_home
+from safetensors.numpy import load_file
 
 from orchestrator.cluster.__main__ import main
 from orchestrator.cluster.sizes import estimate
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED
 from search_spaces.space import load
+from trainables.assets import EMBEDDED, Assets
+from trainables.store import Store
 
 # 225 fits are those of 5 data sets, 3 seeds, 6 heads on two models and 3 on GPT-2.
 ESTIMATED = {
-    "paper": "225 fits, 110 GB of weights in the store; 5.7 GB of models and data on each machine",
-    "embedded": "105 fits, 1.3 GB of weights in the store; 0.0 GB of models and data on each "
-    "machine",
+    "paper": "225 fits, 106 GB of weights in the store, and up to 2.0 GB more for each fit in "
+    "training; 5.6 GB of models and data on each machine",
+    "embedded": "105 fits, 2.5 GB of weights in the store, and up to 0.1 GB more for each fit in "
+    "training; 0.0 GB of models and data on each machine",
 }
 Change = Callable[[dict[str, Any]], object]
 
@@ -262,9 +267,8 @@ def test_a_store_without_room_for_the_weights_is_said_before_ray_is_asked(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=50e9))
     code, (line,), _ = check(own, capsys, "--space", "paper", "--ray-address", "auto")
     assert code == 2
-    assert "/shared/results: 50.0 GB are free, and the weights of 225 fits take about 109.8 GB" in (
-        line
-    )
+    said = "50.0 GB are free; the weights of 225 fits, and one fit in training, take about 107.7 GB"
+    assert f"/shared/results: {said}" in line
 
 
 def test_models_and_data_of_unknown_size_are_named(tmp_path: Path) -> None:
@@ -280,9 +284,29 @@ def test_models_and_data_of_unknown_size_are_named(tmp_path: Path) -> None:
     space["axes"] |= {"dataset": ["sst2"], "model": ["mine"], "head": ["mlp_ft"]}
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     assert str(estimate(load(str(tmp_path / "space.yaml")))) == (
-        "3 fits, 1.5 GB of weights in the store; 4.6 GB of models and data on each machine "
-        "(mine, sst2: assumed)"
+        "3 fits, 1.3 GB of weights in the store, and up to 1.7 GB more for each fit in training; "
+        "4.4 GB of models and data on each machine (data set sst2 is taken to have 10,000 "
+        "training rows of 40 words: its files are not here; model mine is taken to be as large as "
+        "BERT base: its config.json is not here)"
     )
+
+
+def test_a_cluster_counts_the_fits_that_a_plan_has(tmp_path: Path) -> None:
+    space = load("embedded", only=["model=gpt2-embedded,bert-embedded", "dataset=sst2,mrpc"])
+    plan = make_plan(space, Assets("embedded"), Store(str(tmp_path)))
+    assert estimate(space).fits == len(plan.fits) > 0
+
+
+def test_a_fits_weights_and_snapshot_are_as_large_as_estimated() -> None:
+    """Within a fifth of the weights of the packaged models, which are kept as float16."""
+    for name in ("bert-embedded", "gpt2-embedded", "roberta-embedded"):
+        space = load("embedded", only=[f"model={name}", "dataset=sst2", "head=mlp_ft"])
+        folder = EMBEDDED / str(space.catalog.model(name).packaged)
+        kept = load_file(folder / "model.safetensors").values()
+        there = 4 * sum(tensor.size for tensor in kept)
+        expected = estimate(space)
+        assert expected.weights / expected.fits == pytest.approx(there, rel=0.2), name
+        assert expected.in_training == pytest.approx(4 * there, rel=0.2)
 
 
 APT = """#!/bin/sh

@@ -4,14 +4,23 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import ray
 import torch
 from commands import run, small
 from ray.cluster_utils import Cluster
 
 from orchestrator.cluster.__main__ import main
+from orchestrator.cluster.node import node_lacks
+from orchestrator.run import nodes
+from search_spaces.errors import BadInput
+from search_spaces.space import Space, load
 from trainables import node
+from trainables.assets import EMBEDDED
+from trainables.attacks import resources
 
 Machine = Callable[..., None]
 
@@ -68,6 +77,34 @@ def test_a_disk_without_room_for_models_and_data_is_said(
     assert f"3.0 GB are free in {tmp_path}, and models and data" in node.lacks_disk(5e9)
 
 
+def test_what_is_here_already_needs_no_more_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that an earlier sweep downloaded, and an assets folder, which may be shared."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    paper = load("paper", only=["model=roberta-base"])
+
+    def asked(space: Space) -> float:
+        found: list[float] = []
+        monkeypatch.setattr(node, "lacks_disk", lambda size: str(found.append(size) or ""))
+        monkeypatch.setattr(node, "lacks_for_attacks", lambda resources: "")
+        node_lacks(space)
+        return found[0]
+
+    before = asked(paper)
+    assert before > 4e9
+    model = tmp_path / "hub" / "models--FacebookAI--roberta-base"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("a" * 40)
+    (model / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    shutil.copy(EMBEDDED / "roberta" / "config.json", model / "snapshots" / ("a" * 40))
+    assert asked(paper) == before, "its weights are still to come"
+    (model / "snapshots" / ("a" * 40) / "model.safetensors").write_text("weights")
+    assert before - asked(paper) == pytest.approx(500e6, rel=0.2)
+    assert asked(paper.model_copy(update={"assets": str(tmp_path)})) == 0
+
+
 def test_another_python_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert node.lacks_python() == ""
     monkeypatch.setattr(sys, "version_info", (3, 13, 1))
@@ -96,6 +133,25 @@ def test_each_thing_that_a_machine_lacks_is_a_line(tmp_path: Path) -> None:
 def test_a_machine_that_has_all_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["node"]) == 0
     assert "has what trials of embedded need" in capsys.readouterr().out
+
+
+def test_nodes_may_take_as_long_to_answer_as_an_import_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes of which none has answered when the time is over, and that time."""
+    waited: list[float] = []
+
+    def nobody(tasks: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
+        waited.append(timeout)
+        return [], tasks
+
+    alive = {"0" * 56: {"NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 1.0}}}
+    monkeypatch.setattr(nodes, "_alive", lambda: alive)
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda question: Mock())
+    monkeypatch.setattr(ray, "wait", nobody)
+    with pytest.raises(BadInput, match=r"on node 10\.0\.0\.1: no answer within 720 s"):
+        nodes.check_attacks_on_nodes({"textattack"})
+    assert waited[0] > resources.IMPORTED_WITHIN, "the node says itself what takes too long"
 
 
 @pytest.fixture

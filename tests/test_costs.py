@@ -13,7 +13,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.rates import attack_task, device_of
 from orchestrator.plan.sizes import BASE, KNOWN_TEXTS, Sizes, Texts
 from orchestrator.sweep import __main__ as sweep
-from orchestrator.sweep.costs import costs_of
+from orchestrator.sweep.costs import CostsLeft, costs_of, in_words
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import EMBEDDED, Assets
@@ -226,6 +226,58 @@ def test_a_rehearsal_corrects_the_model_where_it_measured(tmp_path: Path) -> Non
     assert plan.costs.of(other, "attack").basis == "modelled"
     (store_read,) = (Store(str(tmp_path)).read_rehearsal(plan.space.name) or {})["figures"]
     assert store_read == figures
+
+
+@pytest.mark.parametrize("queries", [10.0, 1000.0])
+def test_what_a_query_took_corrects_an_attack_not_how_many_one_example_had(
+    queries: float, tmp_path: Path
+) -> None:
+    """Examples of one length, of which one was fooled at once and the other hardly."""
+    store = Store(str(tmp_path))
+    before = plan_of(store, *ON_GPUS)
+    cell = next(c for c in before.todo if (c.fit.head, c.attack) == ("mvp", "textbugger"))
+    costs, fit = before.costs, cell.fit
+    network, texts = (
+        costs.sizes.network(fit.model, fit.language_model),
+        costs.sizes.texts(fit.dataset, fit.data),
+    )
+    was, many = costs.of(cell, "attack", A10G), cost_model.example_queries(cell, texts)
+    seconds = 3 * cost_model.example_seconds(cell, network, texts, A10G) * queries / many
+    figures: Rehearsed = {
+        "dataset": fit.dataset,
+        "model": fit.model,
+        "head": "mvp",
+        "device": A10G,
+        "step_texts": 8,
+        "step_tokens": 60,
+        "step_seconds": 1.0,
+        "attacks": {
+            "textbugger": {"seconds": seconds, "words": texts.test_words, "queries": queries}
+        },
+    }
+    store.write_rehearsal(before.space.name, {"figures": [figures]})
+    now = plan_of(store, *ON_GPUS).costs.of(cell, "attack")
+    assert (now.basis, now.seconds) == ("rehearsed", pytest.approx(3 * was.seconds))
+
+
+@pytest.mark.parametrize("counts", [{"rehearsed": 1}, {"rehearsed": 1, "measured": 3}])
+def test_what_a_rehearsal_says_is_not_called_certain(counts: dict[str, int]) -> None:
+    lines = list(in_words(CostsLeft({"fits": 60.0}, {"fit": counts})))
+    assert "  by a rehearsal, not measured: within a factor of 2" in lines
+    lines = list(in_words(CostsLeft({"fits": 60.0}, {"fit": {"measured": 2}})))
+    assert not any("a factor" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "known"), [("NVIDIA GH200 480GB", False), ("NVIDIA RTX A6000", False), (A10G, True)]
+)
+def test_a_gpu_that_the_model_does_not_know_is_named(gpu: str, known: bool, tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    keep_fit(store, plan_of(store, *ON_GPUS).todo[0], 50.0, gpu)
+    lines = list(in_words(costs_of(plan_of(store, *ON_GPUS))))
+    said = f"GPU {gpu} is taken to be as fast as an A10G: the model of cost does not know it"
+    assert (said in lines) == (not known)
+    assert any("is taken to be" in line for line in lines) != known
 
 
 def test_where_a_record_was_made() -> None:

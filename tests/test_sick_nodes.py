@@ -5,8 +5,10 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import ray
@@ -24,7 +26,10 @@ from orchestrator.run.deaths import NODE_DEATH_KNOWN_AFTER
 from orchestrator.run.health import IN_A_ROW, PROBATION, Health
 from orchestrator.run.options import RayOptions
 from orchestrator.run.slots import PHASES
+from orchestrator.transfer import on_ray
+from orchestrator.transfer.on_ray import run_replays
 from search_spaces.cell import Cell
+from search_spaces.errors import BadInput
 from search_spaces.space import PhaseResources, Resources, load
 from trainables import device
 from trainables.assets import Assets
@@ -317,6 +322,53 @@ class OnANode:
             yield {"phase": "attack"}
         (self.folder / f"{cell.key}.done").touch()
         yield {"phase": "done"}
+
+
+# Transfer
+
+
+def replays(fit: str, sources: Any, store: str, *others: Any) -> tuple[dict[str, int], str, str]:
+    """Replays nothing; the file <node>.sick in the store says that a node's GPU is lost."""
+
+    def none(*arguments: Any) -> Iterator[dict[str, int]]:
+        time.sleep(0.5)  # so that a sick node would take most
+        yield {"replayed": 1}
+
+    def device(gpus: float) -> str:
+        if Path(store, f"{ray.get_runtime_context().get_node_id()}.sick").exists():
+            raise NoGPU("1 GPUs are held, but torch finds none")
+        return "cpu"
+
+    with patch.multiple(on_ray, replay=none, device_of=device):
+        return on_ray._replay_all(fit, sources, store, *others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("well", [True, False])
+def test_no_target_pays_for_a_node_without_a_working_gpu(
+    well: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.transfer.on_ray._replay_all", replays)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    targets = [
+        cell.model_copy(update={"resources": ON_A_GPU})
+        for cell in planned("dataset=sst2", "model=bert-embedded", "attack=textfooler").todo
+    ]
+    ends: dict[str, str] = {}
+    try:
+        nodes = [cluster.add_node(num_cpus=1, num_gpus=1) for _ in range(1 + well)]
+        (tmp_path / f"{nodes[0].node_id}.sick").write_text("")
+        with nullcontext() if well else pytest.raises(BadInput, match="NoGPU: 1 GPUs are held"):
+            run_replays(
+                targets, {"sst2": {}}, Store(str(tmp_path)), ASSETS,
+                lambda cell, counts, error: ends.update({cell.fit.key: error}),
+                lambda: "", RayOptions(cluster.address),
+            )  # fmt: skip
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert len(targets) > 2
+    assert ends == ({cell.fit.key: "" for cell in targets} if well else {})
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,11 @@ exec "$@"
 """,
     "scontrol": 'echo "$SLURM_JOB_NODELIST" | tr , "\\n"',
     "scancel": 'kill -USR2 "$(cat "$CALLS/step")"',
-    "squeue": '[ -n "$ENDS" ] && date --date="@$ENDS" +%FT%T',
+    "squeue": """
+echo asked >> "$CALLS/squeue"
+case ",$SILENT," in *,$(wc -l < "$CALLS/squeue"),*) exit 1 ;; esac
+if [ -n "$ENDS" ]; then date --date="@$ENDS" +%FT%T; else echo NONE; fi
+""",
     "nproc": "echo 64",
 }
 
@@ -85,6 +89,13 @@ class Job:
 
     def words(self, program: str) -> list[str]:
         return (self.calls / program).read_text().splitlines()
+
+    def hurry(self) -> None:
+        """Shorten what the script waits for."""
+        self.script, text = self.folder / "script.sh", SCRIPT.read_text()
+        for long, short in (("LAST=60", "LAST=2"), ("AGAIN=10", "AGAIN=0.2")):
+            text = text.replace(long, short)
+        self.script.write_text(text)
 
     def start(self) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -246,13 +257,30 @@ def test_the_sweep_hears_of_a_signal(sent: signal.Signals, heard: str, code: int
 
 
 def test_a_sweep_is_stopped_before_slurm_does(job: Job) -> None:
-    job.script = job.folder / "script.sh"
-    job.script.write_text(SCRIPT.read_text().replace("LAST=60", "LAST=2"))
+    job.hurry()
     job.environment |= {"CODE": "", "ENDS": str(int(time.time()) + 7)}
     begun = time.monotonic()
     assert job.end()[0] == 143
     assert job.words("signals") == ["stopped"]
     assert time.monotonic() - begun < 8
+
+
+@pytest.mark.parametrize("silent", ["2,3,4,5,6,7,8,9", "1,2,3,4,5,6,7,8"])
+def test_a_sweep_is_stopped_also_where_slurm_does_not_answer_at_times(
+    silent: str, job: Job
+) -> None:
+    """It knows the limit and is not heard of again; it is heard of only when the sweep runs."""
+    job.hurry()
+    job.environment |= {"CODE": "", "ENDS": str(int(time.time()) + 7), "SILENT": silent}
+    assert job.end()[0] == 143
+    assert job.words("signals") == ["stopped"]
+
+
+def test_a_budget_is_known_where_slurm_answers_late(job: Job) -> None:
+    job.hurry()
+    job.environment["SILENT"] = "1,2"
+    assert job.end()[0] == 0
+    assert "--budget" in job.words("sweep")
 
 
 def test_nothing_is_begun_near_the_time_limit(job: Job) -> None:

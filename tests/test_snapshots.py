@@ -315,6 +315,28 @@ def test_what_a_fit_left_behind_is_removed_once_it_is_stored(
     assert set(store.files.names("fits/begun-0123456789")) == {"snapshot.bin", lost}
 
 
+def test_a_snapshot_that_nobody_goes_on_from_is_removed_after_a_month(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not the one of a fit that is to be made now, nor files with other names."""
+    for key in ("left-0123456789", "asked-0123456789"):
+        store.write_snapshot(key, b"state")
+    store.files.write("fits/left-0123456789/mine.bin", b"the user's")
+    snapshots = {f"fits/{key}-0123456789/snapshot.bin" for key in ("left", "asked")}
+    store.remove_leftovers()
+    assert snapshots < set(store.files.below("fits"))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 29 * 86400)
+    store.remove_leftovers()
+    assert snapshots < set(store.files.below("fits"))
+    monkeypatch.setattr(time, "time", lambda: now + 31 * 86400)
+    store.remove_leftovers({"asked-0123456789"})
+    assert set(store.files.below("fits")) == {
+        "fits/asked-0123456789/snapshot.bin",
+        "fits/left-0123456789/mine.bin",
+    }
+
+
 def test_a_fit_that_is_made_again_for_an_attack_uses_the_threads_of_its_key(
     tiny: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,13 @@ class Files:
         with self._named_errors("read"):
             return filesystem.get_file_info(path).type == fs.FileType.File
 
+    def written_at(self, name: str) -> float | None:
+        """When a file was last written, in seconds since 1970; None if it is not known."""
+        filesystem, path = self.path(name)
+        with self._named_errors("read"):
+            info = filesystem.get_file_info(path)
+            return None if info.mtime_ns is None else info.mtime_ns / 1e9
+
     def read(self, name: str) -> bytes:
         """A file's content. Raises FileNotFoundError, or DamagedFile if it cannot be read."""
         filesystem, path = self.path(name)

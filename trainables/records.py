@@ -261,10 +261,12 @@ class Tried(TypedDict, total=False):
 
 
 class RehearsedAttack(TypedDict):
-    """seconds: of an example, in the mean. words: of its attacked text, in the mean."""
+    """seconds: of an example. words: of its texts. queries: it had; older versions did not record
+    them. All in the mean."""
 
     seconds: Number
     words: Number
+    queries: NotRequired[Number]
 
 
 class Rehearsed(TypedDict):

@@ -3,7 +3,8 @@
     fits/<fit key>/     weights-<digest>.safetensors, then fit.json, which names them (the marker:
                         written last, and by the first of several writers alone);
                         weights.safetensors: their name in older versions;
-                        snapshot.bin: the state of a fit in mid-training, until it is stored;
+                        snapshot.bin: the state of a fit in mid-training, until it is stored, or
+                        nobody went on from it for 30 days;
                         on-<data set>-<digest>.json: its accuracy on another data set;
                         transfer.json: how examples found against other fits affect it
     attacks/<log>/      <example id>.json each, merged into examples.jsonl at the end of a cell
@@ -30,8 +31,9 @@ import hashlib
 import json
 import os
 import re
+import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -78,6 +80,7 @@ LOG = "examples.jsonl"
 OLD_WEIGHTS = "weights.safetensors"  # their name in older versions
 WEIGHTS = re.compile(r"weights-[0-9a-f]{16}\.safetensors")
 SNAPSHOT = "snapshot.bin"
+ABANDONED_AFTER = 30 * 86400.0  # seconds; a fit that goes on writes one every ten minutes
 ONE_EXAMPLE = re.compile(r"-?\d+\.json")
 EXAMPLES = re.compile(rf"{ONE_EXAMPLE.pattern}|{re.escape(LOG)}")
 
@@ -122,13 +125,14 @@ class Store:
         self.files.write(name, b"ok")
         self.files.delete(name)
 
-    def remove_leftovers(self) -> None:
+    def remove_leftovers(self, to_fit: Collection[str] = ()) -> None:
         """Remove what killed writers left behind. Call only while nobody writes.
 
         Those are partial files, which never exist on an object store, snapshots of fits that are
-        stored, and weights beside those that the fit's record names.
+        stored, weights beside those that the fit's record names, and snapshots that nobody went on
+        from for ABANDONED_AFTER seconds. to_fit: keys of fits that may go on from theirs now.
         """
-        self._remove_needless()
+        self._remove_needless(set(to_fit))
         if self.local_folder is not None:
             names = [name for folder in FOLDERS for name in self.files.below(folder)]
             for name in [*names, *self.files.names("")]:
@@ -136,7 +140,7 @@ class Store:
                 if match and NAMES.fullmatch(match["name"]):
                     os.unlink(self.files.path(name)[1])
 
-    def _remove_needless(self) -> None:
+    def _remove_needless(self, to_fit: set[str]) -> None:
         folders: dict[str, set[str]] = {}
         for key, name in self.files.in_folders("fits"):
             folders.setdefault(key, set()).add(name)
@@ -147,6 +151,14 @@ class Store:
                 named = names.intersection(_weights_names(fit)) if fit else set()
                 for name in removable - named if named else ():
                     self._delete_if_there(f"fits/{key}/{name}")
+                if not named and SNAPSHOT in removable and key not in to_fit:
+                    self._remove_if_abandoned(f"fits/{key}/{SNAPSHOT}")
+
+    def _remove_if_abandoned(self, snapshot: str) -> None:
+        with suppress(StoreError):
+            written = self.files.written_at(snapshot)
+            if written is not None and time.time() - written > ABANDONED_AFTER:
+                self._delete_if_there(snapshot)
 
     def _delete_if_there(self, name: str) -> None:
         """Nothing refers to the file: if it cannot be deleted, it only takes room."""

@@ -109,18 +109,21 @@ def _check_running(store: Store, space: Space, needs: list[Resources], address: 
 
 
 def _check_room_in(store: Store, space: Space) -> None:
-    """Raises BadInput where the store is a folder without room for the weights of all fits."""
+    """Raises BadInput where the store is a folder without room for the weights of all fits and for
+    one that is in training."""
     if store.local_folder is None:
         return
     expected = estimate(space)
     lacking = max(expected.fits - len(store.fits_with_weights(store.fits_read())), 0)
     needed = expected.weights * lacking / max(expected.fits, 1)
+    needed += expected.in_training if lacking else 0
     folder = Path(store.local_folder)
     free = shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.is_dir())).free
     if needed > free:
         raise BadInput(
-            f"{folder}: {free / 1e9:.1f} GB are free, and the weights of {lacking} fits take about "
-            f"{needed / 1e9:.1f} GB (estimated): make room, or give another store"
+            f"{folder}: {free / 1e9:.1f} GB are free; the weights of {lacking} fits, and one fit "
+            f"in training, take about {needed / 1e9:.1f} GB (estimated): make room, or give "
+            "another store"
         )
 
 

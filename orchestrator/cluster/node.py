@@ -1,6 +1,8 @@
 """On a machine of a cluster, before Ray starts there: does it have what a space needs?"""
 
-from orchestrator.cluster.sizes import estimate
+from dataclasses import replace
+
+from orchestrator.cluster.sizes import fetched
 from search_spaces.space import Space
 from trainables.node import Needs, lacks
 
@@ -12,10 +14,11 @@ def needs_of(space: Space) -> Needs:
     return Needs(
         resources=tuple(dict.fromkeys(each.attack.resources for each in every)),
         gpus=any(phase.gpus for phase in phases),
-        disk=estimate(space).on_a_machine,
+        disk=sum(each.size for each in fetched(space)),
     )
 
 
 def node_lacks(space: Space) -> list[str]:
-    """A line for each thing that this machine lacks."""
-    return list(lacks(needs_of(space)))
+    """A line for each thing that this machine lacks. What is here already needs no more room."""
+    disk = sum(each.size for each in fetched(space) if not each.is_here)
+    return list(lacks(replace(needs_of(space), disk=disk)))

@@ -119,8 +119,7 @@ def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> 
     fit, holds = cell.fit, cell.resources.attack
     cores = _device(CPU, holds.cpus)
     on = _device(device, holds.cpus)
-    queries = QUERIES.get(cell.attack_kind, TYPICAL_ATTACK)
-    queried = queries.texts_a_word * texts.attacked_words
+    queries, queried = _queries(cell), example_queries(cell, texts)
     length = tokens_of(fit, texts.test_words)
     at_once = min(queries.texts_a_call, MOST_A_CALL)
     query, busy = _query(fit, network, at_once, length, on)
@@ -130,6 +129,11 @@ def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> 
     if on == cores or not 0 < holds.gpus < 1:
         return alone
     return max(alone, queried * busy / holds.gpus)  # its neighbours on the GPU want it too
+
+
+def example_queries(cell: Cell, texts: Texts) -> float:
+    """How many texts are queried to attack one example."""
+    return _queries(cell).texts_a_word * texts.attacked_words
 
 
 def threads(fit: Fit) -> int:
@@ -148,6 +152,10 @@ def templates_of(fit: Fit) -> tuple[int, float]:
         return 1, 0.0
     templates = fit.prompts.templates
     return len(templates), sum(len(text.split()) for text in templates) * TOKENS_A_WORD
+
+
+def _queries(cell: Cell) -> Queries:
+    return QUERIES.get(cell.attack_kind, TYPICAL_ATTACK)
 
 
 def _tokens_read(fit: Fit, length: float) -> float:
@@ -179,6 +187,11 @@ def _device(name: str, cores: int) -> Device:
     if name == CPU:
         return Device(CORE.operations * cores**0.8, CORE.layer, CORE.memory * cores**0.5)
     return GPUS[gpu_kind(name) or TYPICAL_GPU]
+
+
+def is_known(device: str) -> bool:
+    """Whether the model knows a device; another is taken for a TYPICAL_GPU."""
+    return device == CPU or gpu_kind(device) is not None
 
 
 def gpu_kind(name: str) -> str | None:

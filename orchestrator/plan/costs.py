@@ -11,7 +11,7 @@ from statistics import median
 from typing import Literal
 
 from orchestrator.plan import cost_model
-from orchestrator.plan.cost_model import CPU, TYPICAL_GPU
+from orchestrator.plan.cost_model import CPU, TYPICAL_GPU, is_known
 from orchestrator.plan.rates import Rates, attack_task, fit_task
 from orchestrator.plan.sizes import Network, Sizes, Texts
 from search_spaces.cell import Cell, Fit
@@ -39,6 +39,13 @@ class Costs:
     read: Callable[[], Rates] = Rates
     sizes: Sizes = field(default_factory=lambda: Sizes(None))
     _known: dict[tuple[str, str, Phase], Cost] = field(default_factory=dict)
+    _unlike: set[str] = field(default_factory=set)
+
+    @property
+    def assumed(self) -> list[str]:
+        """A line on each size, and on each GPU's speed, that was assumed so far."""
+        as_fast = f"is taken to be as fast as an {TYPICAL_GPU}: the model of cost does not know it"
+        return [*self.sizes.assumed, *(f"GPU {name} {as_fast}" for name in sorted(self._unlike))]
 
     @cached_property
     def rates(self) -> Rates:
@@ -63,6 +70,8 @@ class Costs:
         if key not in self._known:
             of = self._of_fit if phase == "fit" else self._of_attack
             self._known[key] = of(cell, device)
+            if self._known[key].basis == "modelled" and not is_known(device):
+                self._unlike.add(device)
         return self._known[key]
 
     def measured(self, cell: Cell, phase: Phase) -> float | None:
@@ -111,7 +120,11 @@ class Costs:
         def was_off(record: Rehearsed) -> float:
             of = record["attacks"][attack]
             same = replace(texts, test_words=of["words"], attacked_words=of["words"])
-            return of["seconds"] / cost_model.example_seconds(cell, network, same, device)
+            expected = cost_model.example_seconds(cell, network, same, device)
+            if queries := of.get("queries"):
+                # How often one example was queried says little of others: what a query took counts.
+                expected *= queries / cost_model.example_queries(cell, same)
+            return of["seconds"] / expected
 
         records = [r for r in self._rehearsed(device) if attack in r.get("attacks", {})]
         return _corrected(seconds, fit, records, was_off)

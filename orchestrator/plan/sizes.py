@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search_spaces.catalog import ROLES, Dataset, LanguageModel
+from search_spaces.catalog import ROLES, Catalog, Dataset, LanguageModel
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.models.folder import LAYERS, WIDTHS, ModelFolder
@@ -103,7 +103,7 @@ class Sizes:
                 f"data set {name} is taken to have {rows:,} training rows of {words:.0f} words: "
                 "its files are not here",
                 lambda assets: _texts(data, assets.dataset_files(name, data)),
-                KNOWN_TEXTS.get(name) if data.hub else None,
+                KNOWN_TEXTS.get(name) if _is_packaged(name, data) else None,
                 ASSUMED_TEXTS,
             )
         return self._texts[name]
@@ -119,6 +119,14 @@ class Sizes:
         if known is None:
             self._assumed[line] = line
         return else_ if known is None else known
+
+
+def _is_packaged(name: str, data: Dataset) -> bool:
+    """Whether a data set is on the hub where the package's of that name is."""
+    if name not in KNOWN_TEXTS or data.hub is None:
+        return False
+    known = Catalog().dataset(name).hub
+    return known is not None and known.repository == data.hub.repository
 
 
 def _network(model: ModelFolder) -> Network:

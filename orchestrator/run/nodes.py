@@ -15,6 +15,7 @@ from orchestrator.run.options import no_cluster
 from orchestrator.run.slots import room_in
 from search_spaces.errors import BadInput, first_line
 from search_spaces.space import Resources
+from trainables.attacks.resources import IMPORTED_WITHIN
 from trainables.node import lacks_for_attacks
 from trainables.records import Node
 from trainables.store import Store
@@ -72,7 +73,8 @@ def check_attacks_on_nodes(resources: Collection[str]) -> None:
     """
     nodes = {id: node for id, node in _alive().items() if node["Resources"].get("CPU", 0)}
     asked = {node: (tuple(sorted(resources)),) for node in nodes}
-    if wrong := _by_address(nodes, _ask_each(_attacks_lack, asked)):
+    answers = _ask_each(_attacks_lack, asked, ANSWER_WITHIN + IMPORTED_WITHIN)
+    if wrong := _by_address(nodes, answers):
         raise BadInput(f"not all nodes can run the attacks: {wrong}")
 
 
@@ -124,11 +126,13 @@ def _alive() -> dict[str, dict[str, Any]]:
 
 
 def _ask_each(
-    question: Callable[..., str], arguments: Mapping[str, tuple[Any, ...]]
+    question: Callable[..., str],
+    arguments: Mapping[str, tuple[Any, ...]],
+    within: float = ANSWER_WITHIN,
 ) -> dict[str, str]:
     """What is wrong on each node, or an empty text; nodes that died meanwhile are left out.
 
-    question: a task for each node, with its arguments.
+    question: a task for each node, with its arguments. within: seconds.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -140,8 +144,8 @@ def _ask_each(
         ).remote(*given)
         for node, given in arguments.items()
     }
-    answered, _ = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=ANSWER_WITHIN)
-    reasons = dict.fromkeys(tasks, f"no answer within {ANSWER_WITHIN:.0f} s")
+    answered, _ = ray.wait(list(tasks.values()), num_returns=len(tasks), timeout=within)
+    reasons = dict.fromkeys(tasks, f"no answer within {within:.0f} s")
     for node, task in tasks.items():
         if task in answered:
             try:

@@ -36,8 +36,8 @@ class CostsLeft:
     """seconds: of fits and of each attack, one trial at a time, on the device that is expected.
 
     basis: how many fits and attacks are measured, rehearsed or modelled. uncertainty: a factor, of
-    what is modelled. assumed: a line for each size that is not known. nodes: empty where no trial
-    holds a GPU.
+    what is not measured. assumed: a line for each size or GPU that is not known. nodes: empty where
+    no trial holds a GPU.
     """
 
     seconds: dict[str, float]
@@ -65,7 +65,7 @@ def costs_of(plan: Plan, prices: Mapping[str, float] | None = None) -> CostsLeft
         dict(seconds),
         {phase: dict(counts) for phase, counts in basis.items()},
         nodes=[_on(each, plan, work) for each in priced] if on_gpus else [],
-        assumed=plan.costs.sizes.assumed,
+        assumed=plan.costs.assumed,
     )
 
 
@@ -139,5 +139,6 @@ def _what_it_is_based_on(costs: CostsLeft) -> Iterator[str]:
     for phase, counts in costs.basis.items():
         if parts := [f"{counts[basis]} {words[basis]}" for basis in words if basis in counts]:
             yield f"  {phase}s: {', '.join(parts)}"
-    if any("modelled" in counts for counts in costs.basis.values()):
-        yield f"  by a model of cost, not measured: within a factor of {costs.uncertainty}"
+    expected = {basis for counts in costs.basis.values() for basis in counts} - {"measured"}
+    if by := " or ".join(words[basis] for basis in words if basis in expected):
+        yield f"  {by}, not measured: within a factor of {costs.uncertainty}"

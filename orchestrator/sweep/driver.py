@@ -81,7 +81,7 @@ def drive(
     time_spent = TimeSpent()
     store.check_writable()
     with Lease(store) as lease, leftovers_go(), ray_ends_on_failure():
-        store.remove_leftovers()
+        store.remove_leftovers(plan.fits_todo)
         remove_leftovers()
         say = partial(console.print, markup=False, soft_wrap=True)
         for line in set_aside(plan, store):

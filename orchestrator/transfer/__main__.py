@@ -45,7 +45,7 @@ def transfer(arguments: argparse.Namespace) -> int:
         print(f"{len(plan.todo)} cells are not finished yet and are left out")
     store.check_writable()
     with Lease(store) as lease:
-        store.remove_leftovers()
+        store.remove_leftovers(plan.fits_todo)
         remove_leftovers()
         for line in set_aside(plan, store):
             print(line)
