@@ -253,6 +253,7 @@ def _figures(tried: list[Tried]) -> list[Rehearsed]:
             figures[_place(each)].setdefault("attacks", {})[each["attack"]] = {
                 "seconds": each["example_seconds"],
                 "words": each["words"],
+                "queries": each["queries"],
             }
     return list(figures.values())
 
