@@ -130,7 +130,7 @@ stop_in_time() {  # stop_in_time PID LIMIT
       fi
       left=$((left < 60 ? left : 60))
     fi
-    sleep "$left" &
+    sleep "$left" > /dev/null 2>&1 &  # One that outlives this function keeps no output open.
     nap=$!
     wait "$nap"
     if found=$(time_limit); then limit=$found; fi
