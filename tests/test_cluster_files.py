@@ -33,6 +33,8 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_home(tmp_path, monkeypatch)
+    # What this machine has downloaded would be as large as it is there.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 def check(
