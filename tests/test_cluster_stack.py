@@ -288,6 +288,8 @@ def test_what_prepare_cannot_use_is_said_in_a_line(
 def test_without_credentials_aws_refuses_in_a_line(
     cluster: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # of the tests' own store
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for command in ("prepare", "release"):
         code, out, errors = cluster(command)
