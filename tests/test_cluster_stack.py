@@ -290,6 +290,7 @@ def test_without_credentials_aws_refuses_in_a_line(
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # of the tests' own store
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # It remembers them.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for command in ("prepare", "release"):
         code, out, errors = cluster(command)
