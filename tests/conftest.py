@@ -59,23 +59,27 @@ class S3:
     def stop(self) -> None:
         self.server.stop()
 
+    def create_bucket(self) -> None:
+        import boto3
+
+        client = boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1")
+        client.create_bucket(Bucket="bucket")
+
     def url(self, folder: str) -> str:
         """A store in the bucket `bucket`."""
+        self.create_bucket()  # Tests with an AWS account of their own empty this server, too.
         options = f"scheme=http&region=us-east-1&endpoint_override=127.0.0.1:{self.port}"
         return f"s3://bucket/{folder}?{options}"
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
-    import boto3
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         server = S3()
-        client = boto3.client("s3", endpoint_url=server.endpoint, region_name="us-east-1")
-        client.create_bucket(Bucket="bucket")
+        server.create_bucket()
         yield server
         server.stop()
 
