@@ -162,6 +162,7 @@ def test_a_cell_whose_process_always_dies_is_given_up_and_its_sibling_fits(
     assert "worker process has died" in (tmp_path / "cells" / key / "error.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(psutil.cpu_count() == 1, reason="nothing is divided where nothing runs at once")
 def test_a_part_whose_process_dies_twice_is_left_to_its_cell(
     stand_ins: None, tmp_path: Path
