@@ -4,9 +4,8 @@ The driver receives every trial's reports: it feeds the view and hands finished 
 Nothing is read back from Ray's own records: the store is.
 """
 
-import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -21,16 +20,16 @@ from orchestrator.run import limits
 from orchestrator.run.budget import Budget
 from orchestrator.run.deaths import Deaths, Verdict, memory_as_cause
 from orchestrator.run.health import IN_A_ROW, Health, How, Task
+from orchestrator.run.living import LivingNodes
 from orchestrator.run.options import LOCAL, RayOptions
 from orchestrator.run.schedule import FitFirst, TrialTask, slots_held
-from orchestrator.run.slots import PHASES, Shape, room_in, shape
+from orchestrator.run.slots import PHASES, Shape, shape
 from search_spaces.cell import Cell
 from trainables.records import TrialReport
 from trainables.scratch import scratch
 from trainables.store import Store
 from trainables.trial import CellTrial, TrialConfig
 
-NODES_READ_EVERY = 5.0  # seconds
 OTHER_NODE_WITHIN = 900.0  # seconds: an autoscaler starts one in some minutes
 # How many cells of a phase may always wait for room: on a cluster an autoscaler then adds nodes.
 PENDING_HERE, PENDING_ON_A_CLUSTER = 1, 8
@@ -83,7 +82,7 @@ class _Run:
         self.plan, self.store, self.assets = plan, store, assets
         self.listener, self.budget, self.expected = listener, budget, expected
         self.cells = {cell.key: cell for cell in plan.todo}
-        self.nodes = _Nodes()
+        self.nodes = LivingNodes()
         self.home = ray.get_runtime_context().get_node_id()
         self.deaths = Deaths(self.nodes.living, self.home)
         self.oom_kills = limits.oom_kills()
@@ -384,47 +383,3 @@ class _Listen(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # As for a run.
-
-
-class _Nodes:
-    """The cluster's living nodes, read from Ray every few seconds."""
-
-    def __init__(self) -> None:
-        self.addresses: dict[str, str] = {}  # by id, also of nodes that are gone
-        self._read_at = float("-inf")
-        self._nodes: dict[str, Shape] = {}
-
-    def living(self) -> set[str]:
-        """Their ids."""
-        return set(self._read())
-
-    def shapes(self, without: Collection[str] = ()) -> list[Shape]:
-        """CPUs and GPUs of each."""
-        return [shape for node, shape in self._read().items() if node not in without]
-
-    def with_room(self, needed: Shape) -> set[str]:
-        """Those that have room for a trial while nothing else runs there."""
-        return {node for node, shape in self._read().items() if room_in(shape, needed)}
-
-    def address(self, node: str) -> str:
-        return self.addresses.get(node, "unknown")
-
-    def named_in(self, error: str) -> str | None:
-        """The node whose address Ray names in a message; None if that is not one node's alone."""
-        addresses = set(re.findall(r"\bip[=:] ?([0-9a-f.:]+)", error))
-        named = [node for node in self._read() if self.addresses[node] in addresses]
-        return named[0] if len(named) == 1 else None
-
-    def _read(self) -> dict[str, Shape]:
-        if time.monotonic() - self._read_at > NODES_READ_EVERY:
-            self._read_at = time.monotonic()
-            living = [node for node in ray.nodes() if node["Alive"]]
-            self._nodes = {
-                node["NodeID"]: (
-                    node["Resources"].get("CPU", 0.0),
-                    node["Resources"].get("GPU", 0.0),
-                )
-                for node in living
-            }
-            self.addresses.update((node["NodeID"], node["NodeManagerAddress"]) for node in living)
-        return self._nodes
