@@ -177,7 +177,7 @@ def as_predicted(head: Head, examples: Sequence[Example]) -> list[Example]:
 def run_engine(name: str, head: Head, examples: Sequence[Example]) -> int:
     """Attack all; returns the number of queries."""
     attack = make_attack(name, Victim(head), **CHANGED.get(name, {}))
-    records = attack_examples(attack, examples, ["text"], SEED, DATASET, name)
+    records = attack_examples(lambda: attack, examples, ["text"], SEED, DATASET, name)
     return sum(record["queries"] for record in records)
 
 

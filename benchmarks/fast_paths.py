@@ -78,9 +78,8 @@ def attack_digest(cell: Cell, head: Any) -> str:
         attacked,
     )
     sample = attacked_examples(load_data(cell.fit, ASSETS).test, cell.examples)
-    records = attack_examples(
-        attack, sample, columns, cell.fit.seed, cell.fit.dataset, cell.attack, attacked=attacked
-    )
+    place = (columns, cell.fit.seed, cell.fit.dataset, cell.attack)
+    records = attack_examples(lambda: attack, sample, *place, attacked=attacked)
     said = [{k: v for k, v in record.items() if k not in UNTIMED} for record in records]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 

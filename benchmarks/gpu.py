@@ -223,16 +223,18 @@ def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
     victims = [Example(e.id, e.texts, label) for e, label in zip(first, labels, strict=True)]
     for attack in ATTACKS:
         entry = catalog.attack(attack)
-        made = build_attack(
+        made = partial(
+            build_attack,
             entry.kind,
-            Victim(head),
-            attack_settings(entry, data, "mvp", "embedded"),
-            "embedded",
-            masked_language_model("embedded", head.device),
-            data.columns,
-            data.attacked,
+            settings=attack_settings(entry, data, "mvp", "embedded"),
+            resources="embedded",
+            masked_lm=masked_language_model("embedded", head.device),
+            columns=data.columns,
+            attacked=data.attacked,
         )
-        _, *records = attack_examples(made, victims, data.columns, 0, DATASET, attack)
+        _, *records = attack_examples(
+            lambda made=made: made(victim=Victim(head)), victims, data.columns, 0, DATASET, attack
+        )
         finished = [record for record in records if record["status"] != "error"]
         bench.say(
             attack=attack,

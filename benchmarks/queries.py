@@ -96,7 +96,7 @@ def of_attack(
             label = head.begin(example.texts, lead)
             one = [Example(example.id, example.texts, label)]
             (record,) = attack_examples(
-                attack, one, data.columns, 0, dataset, attack_name, attacked=data.attacked
+                lambda: attack, one, data.columns, 0, dataset, attack_name, attacked=data.attacked
             )
             if record["status"] == "error":
                 raise RuntimeError(record["error"])

@@ -88,6 +88,9 @@ class AttackSettings(Written):
         allow_inf_nan=False,
         description="an example whose attack takes longer counts as failed",
     )
+    at_once: int = Field(
+        64, ge=1, description="examples that a process attacks at the same time; changes no result"
+    )
 
 
 class PhaseResources(Written):

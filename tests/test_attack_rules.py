@@ -81,10 +81,9 @@ def run(
     attack: Attack, texts: tuple[str, ...], attacked: int = 0, **options: Any
 ) -> dict[str, Any]:
     columns = ["first", "second"][: len(texts)]
+    options["attacked"] = columns[attacked]
     example = Example(7, texts, 1)
-    (record,) = attack_examples(
-        attack, [example], columns, 0, "a data set", "m", attacked=columns[attacked], **options
-    )
+    (record,) = attack_examples(lambda: attack, [example], columns, 0, "d", "m", **options)
     return record
 
 
@@ -363,15 +362,14 @@ def test_an_example_that_takes_too_long_ends_as_failed(name: str) -> None:
     attack = attack_of(name, head, ["first"], "first")
     examples = [Example(number, (text,), 1) for number, text in enumerate([LONG, "a story"])]
     options: dict[str, Any] = {"seconds_per_example": 0.12}
-    long, short = attack_examples(attack, examples, ["first"], 0, "d", "m", **options)
+    long, short = attack_examples(lambda: attack, examples, ["first"], 0, "d", "m", **options)
     assert (long["status"], long["timeout"]) == ("failed", True)
     assert long["perturbed_text"] == long["original_text"] == LONG
     assert (long["original_output"], long["words_changed"]) == (1, 0)
     assert long["queries"] >= 1
     head.seconds = 0.0
-    (alone,) = attack_examples(
-        attack_of(name, Slow(0.0), ["first"], "first"), examples[1:], ["first"], 0, "d", "m"
-    )
+    attack = attack_of(name, Slow(0.0), ["first"], "first")
+    (alone,) = attack_examples(lambda: attack, examples[1:], ["first"], 0, "d", "m")
     untimed = {key: value for key, value in alone.items() if not key.endswith("seconds")}
     if "timeout" not in short:
         assert untimed == {key: short[key] for key in untimed}
@@ -588,11 +586,10 @@ def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -
 
     head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 12))
     label = int(head.predict([("film " * 40,)], 1).argmax())
+    attack = own_attack(head, lambda text: text)
     for count, expected in ((40, 30), (10, None)):
         example = Example(0, (" ".join(["film"] * count),), label)
-        (record,) = attack_examples(
-            own_attack(head, lambda text: text), [example], ["first"], 0, "d", "m"
-        )
+        (record,) = attack_examples(lambda: attack, [example], ["first"], 0, "d", "m")
         assert record.get("words_unread") == expected
 
 
@@ -657,7 +654,8 @@ def test_a_text_of_one_word_is_attacked_on_a_causal_model(name: str, tiny_gpt2: 
     head = build_head("mlp_ft", HeadSpec(tiny_gpt2, True, 2, None, 12))
     label = int(head.predict([("film",)], 1).argmax())
     attack = attack_of(name, head, ["first"], "first", protocol="textattack")
-    (record,) = attack_examples(attack, [Example(0, ("film",), label)], ["first"], 0, "d", "m")
+    example = Example(0, ("film",), label)
+    (record,) = attack_examples(lambda: attack, [example], ["first"], 0, "d", "m")
     assert record["status"] in ("successful", "failed"), record["traceback"]
     assert record["queries"] > 1
 

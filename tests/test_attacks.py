@@ -68,7 +68,9 @@ def make(name: str, head: Head, protocol: str = "textattack", **changed: Any) ->
 
 def run(name: str, head: Head, text: str, label: int = 1, **options: Any) -> dict[str, Any]:
     attack = make(name, head, **options)
-    (record,) = attack_examples(attack, [Example(7, (text,), label)], ["sentence"], 0, "sst2", name)
+    (record,) = attack_examples(
+        lambda: attack, [Example(7, (text,), label)], ["sentence"], 0, "sst2", name
+    )
     return record
 
 
@@ -184,7 +186,9 @@ def test_only_the_attacked_column_changes() -> None:
     )  # fmt: skip
     example = Example(0, ("is it a story", "they all said that it was good indeed"), 1)
     columns = ["question", "passage"]
-    (record,) = attack_examples(attack, [example], columns, 0, "boolq", "m", attacked="passage")
+    (record,) = attack_examples(
+        lambda: attack, [example], columns, 0, "boolq", "m", attacked="passage"
+    )
     assert record["status"] == "successful"
     assert record["perturbed_text"].startswith("is it a story\n")
 
@@ -206,14 +210,16 @@ def test_a_successful_example_says_how_alike_its_texts_are(name: str) -> None:
 def test_similarity_is_of_the_attacked_column_alone() -> None:
     settings = {"max_words_changed_count": 1, "min_word_length": 4}
     found = []
+    columns = ["question", "passage"]
+    attack = build_attack(
+        "misspellings", Victim(KeywordHead({"good"})), settings, "embedded",
+        masked_language_model("embedded"), columns, "passage",
+    )  # fmt: skip
     for question in ("is it a story", "a question that is much longer than that , and unlike it"):
-        attack = build_attack(
-            "misspellings", Victim(KeywordHead({"good"})), settings, "embedded",
-            masked_language_model("embedded"), ["question", "passage"], "passage",
-        )  # fmt: skip
         example = Example(0, (question, "they all said that it was good indeed"), 1)
-        columns = ["question", "passage"]
-        (record,) = attack_examples(attack, [example], columns, 0, "boolq", "m", attacked="passage")
+        (record,) = attack_examples(
+            lambda: attack, [example], columns, 0, "boolq", "m", attacked="passage"
+        )
         found.append(record["similarity"])
     assert found[0] == found[1] and 0 < found[0] < 1
 
@@ -230,7 +236,9 @@ def test_an_encoder_that_cannot_be_loaded_costs_the_similarity_and_nothing_else(
     )  # fmt: skip
     examples = [Example(number, ("a good story",), 1) for number in range(3)]
     records = list(
-        attack_examples(attack, examples, ["sentence"], 0, "sst2", "m", resources="textattack")
+        attack_examples(
+            lambda: attack, examples, ["sentence"], 0, "sst2", "m", resources="textattack"
+        )
     )
     assert [(r["status"], r["similarity"]) for r in records] == [("successful", None)] * 3
     assert attack_metrics(records)["avg_similarity"] is None
@@ -295,7 +303,7 @@ def test_the_same_seed_gives_the_same_example_whatever_came_before(name: str) ->
 
     def attacked(order: list[Example]) -> dict[int, Any]:
         attack = make(name, KeywordHead(VICTIM))
-        records = attack_examples(attack, order, ["sentence"], 3, "sst2", name)
+        records = attack_examples(lambda: attack, order, ["sentence"], 3, "sst2", name)
         return {r["id"]: timeless(r) for r in records}
 
     assert attacked(examples) == attacked(examples[::-1])

@@ -133,7 +133,7 @@ def test_an_attack_that_fails_on_all_fails_the_cell_and_can_be_run_again(
 
 
 class Full(Store):
-    def add_attacked(self, log: str, record: dict[str, Any]) -> None:
+    def add_attacked(self, log: str, *records: Any) -> None:
         raise StoreError("the disk is full")
 
 

@@ -183,10 +183,11 @@ TIMES = ("attack_seconds", "examples_per_second")
 class Dying(Store):
     """A store whose process is interrupted after a few examples of a cell."""
 
-    def add_attacked(self, log: str, record: dict[str, Any]) -> None:
-        super().add_attacked(log, record)
-        if len(list(Path(self.url).glob(f"attacks/{log}/*.json"))) == DIES_AFTER:
-            raise KeyboardInterrupt
+    def add_attacked(self, log: str, *records: Any) -> None:
+        for record in records:
+            super().add_attacked(log, record)
+            if len(list(Path(self.url).glob(f"attacks/{log}/*.json"))) == DIES_AFTER:
+                raise KeyboardInterrupt
 
 
 def run_cells(store: Store, *sets: str) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def test_attacked_pairs_with_line_breaks_are_split_as_the_victim_saw_them(
     )  # fmt: skip
     log = list(
         attack_examples(
-            built, rows.values(), data.columns, 0, dataset, attack, attacked=data.attacked
+            lambda: built, rows.values(), data.columns, 0, dataset, attack, attacked=data.attacked
         )
     )
     found = adversarial(log, rows, data.columns.index(data.attacked))

@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -32,7 +32,7 @@ from trainables.data import Example, Splits, attacked_examples
 from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
 from trainables.metrics import attack_metrics, records_digest
-from trainables.precision import in_random_order, interval, until_narrow
+from trainables.precision import in_random_order, interval, released, until_narrow
 from trainables.ran_on import short, where_runs
 from trainables.records import (
     ExampleRecord,
@@ -129,7 +129,7 @@ class Worker:
             found = len(asked) - len(missing)
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
             if missing:
-                yield from self._attack_missing(cell, missing, finished, asked, weights)
+                yield from self._attack_missing(cell, share, finished, weights)
             end |= {"finished": len(asked), "total": len(asked), "attacked": len(missing)}
         except Exception as error:
             self._fitted = None
@@ -209,16 +209,11 @@ class Worker:
         sample = self._sample(cell)
         asked = [example.id for example in sample]
         weights, finished = self._finished(cell, sample, asked if begun else ())
-        missing: Iterator[Example] = (
-            example
-            for example in until_narrow(sample, finished, cell.precision)
-            if _is_missing(example.id, finished)
-        )
         if found := sum(not _is_missing(id, finished) for id in asked):
             yield {"phase": "attack", "finished": found, "total": len(asked), "found": found}
-        if (first := next(missing, None)) is not None:
-            missing = chain([first], missing)
-            yield from self._attack_missing(cell, missing, finished, asked, weights)
+        wanted = until_narrow(sample, finished, cell.precision)
+        if any(_is_missing(example.id, finished) for example in wanted):
+            yield from self._attack_missing(cell, sample, finished, weights)
         ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
         _check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
@@ -290,35 +285,40 @@ class Worker:
     def _attack_missing(
         self,
         cell: Cell,
-        missing: Iterable[Example],
+        sample: Sequence[Example],
         finished: dict[int, ExampleRecord],
-        asked: list[int],
         weights: str,
     ) -> Iterator[TrialReport]:
+        """Attack what is missing of a sample, and add it to `finished` and to the store."""
         self.device = device_of(cell.resources.attack.gpus)
         victim = self._head(cell.fit)
         if victim.weights != weights:
             raise RuntimeError(f"{cell.fit.key} was made again meanwhile; run the sweep again")
         prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))
-        from trainables.attacks.engine import Victim, attack_examples
+        from trainables.attacks.engine import Victim, attack_together
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
 
         use_threads(cell.resources.attack.cpus)
-        attack = build_attack(
-            cell.attack_kind,
-            Victim(victim.head),
-            cell.attack_settings,
-            cell.attack_resources,
-            masked_lm=masked_language_model(cell.attack_resources, victim.head.device),
-            columns=cell.fit.data.columns,
-            attacked=cell.fit.data.attacked,
-        )
         place = short(where_runs(victim.head))
         reported = time.perf_counter()
-        for record in attack_examples(
-            attack,
-            missing,
+        ended = {id: record for id, record in finished.items() if not _is_missing(id, finished)}
+        found = set(ended)
+        for records in attack_together(
+            lambda: build_attack(
+                cell.attack_kind,
+                Victim(victim.head),
+                cell.attack_settings,
+                cell.attack_resources,
+                masked_lm=masked_language_model(cell.attack_resources, victim.head.device),
+                columns=cell.fit.data.columns,
+                attacked=cell.fit.data.attacked,
+            ),
+            (
+                example
+                for example in released(sample, ended, cell.precision)
+                if example is None or example.id not in found
+            ),
             cell.fit.data.columns,
             cell.fit.seed,
             cell.fit.dataset,
@@ -326,22 +326,24 @@ class Worker:
             attacked=cell.fit.data.attacked,
             resources=cell.attack_resources,
             seconds_per_example=cell.seconds_per_example,
+            at_once=cell.at_once if speed.is_on("lockstep") else 1,
         ):
-            record["log"], record["weights"] = cell.log, victim.weights
-            record["ran_on"] = place
-            record["digest"] = digest(record)
-            self.store.add_attacked(cell.log, record)
-            finished[record["id"]] = record
-            self._spent["attack"] += record["seconds"]
-            self._spent["victim"] += record["victim_seconds"]
-            self._spent["constraints"] += record["constraint_seconds"]
-            if record["status"] == "error":
-                _check_errors(finished.values())
+            for record in records:
+                record["log"], record["weights"] = cell.log, victim.weights
+                record["ran_on"] = place
+                record["digest"] = digest(record)
+                finished[record["id"]] = ended[record["id"]] = record
+                self._spent["attack"] += record["seconds"]
+                self._spent["victim"] += record["victim_seconds"]
+                self._spent["constraints"] += record["constraint_seconds"]
+            self.store.add_attacked(cell.log, *records)
+            if any(record["status"] == "error" for record in records):
+                known = takewhile(ended.__contains__, (example.id for example in sample))
+                _check_errors(ended[id] for id in known)
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
-                done = sum(id in finished for id in asked)
-                spent = self._so_far()
-                yield {"phase": "attack", "finished": done, "total": len(asked), "spent": spent}
+                done, spent = sum(e.id in finished for e in sample), self._so_far()
+                yield {"phase": "attack", "finished": done, "total": len(sample), "spent": spent}
 
     def _so_far(self) -> Spent:
         return self._spent.copy()
@@ -449,7 +451,8 @@ def _is_missing(id: int, finished: Mapping[int, ExampleRecord]) -> bool:
 def _check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) -> None:
     """Raises RuntimeError if the attack or the victim seems to be broken, not single examples.
 
-    That is if the first few attacked examples all ended in errors, or at the end most of them.
+    That is if the first few examples attacked, in order, all ended in errors, or at the end most of
+    them.
     """
     attacked = [record for record in records if record["status"] != "skipped"]
     errors = [record for record in attacked if record["status"] == "error"]

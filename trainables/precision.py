@@ -18,7 +18,7 @@ Knows numbers only: no models, no attacks.
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -75,6 +75,48 @@ def until_narrow(
         right += status == "failed"
         if is_narrow(right, attacked, len(order) - errors, precision):
             return
+
+
+def released(
+    order: Sequence[Example], finished: Mapping[int, ExampleRecord], precision: float | None
+) -> Iterator[Example | None]:
+    """Examples that `until_narrow` needs whatever the outcomes of those before them; None where
+    the next one may not be needed, as far as `finished` tells by now.
+
+    So several can be attacked at once, and none is attacked in vain, except where others end in
+    errors.
+    """
+    if precision is None:
+        yield from order
+        return
+    given = known = right = attacked = errors = 0
+    while True:
+        while known < given and order[known].id in finished:
+            status = finished[order[known].id]["status"]
+            known += 1
+            errors += status == "error"
+            attacked += status in ("failed", "successful", "skipped")
+            right += status == "failed"
+            if is_narrow(right, attacked, len(order) - errors, precision):
+                return
+        if given == len(order):
+            return
+        if _may_be_narrow(right, attacked, given - known, len(order) - errors, precision):
+            yield None
+        else:
+            yield order[given]
+            given += 1
+
+
+@lru_cache(2**10)
+def _may_be_narrow(right: int, attacked: int, more: int, total: int, precision: float) -> bool:
+    """Whether the interval may be narrow after one of so many more examples: it is narrowest where
+    all of them are right, or all wrong."""
+    return any(
+        is_narrow(right + each, attacked + count, total, precision)
+        for count in range(1, more + 1)
+        for each in (0, count)
+    )
 
 
 def _right_of_all(right: int, attacked: int, total: int) -> tuple[int, int]:

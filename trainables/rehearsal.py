@@ -180,7 +180,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     # The first also loads what the attack needs; its time is not that of an example.
     records = list(
         attack_examples(
-            attack,
+            lambda: attack,
             examples,
             fit.data.columns,
             fit.seed,

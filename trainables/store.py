@@ -377,9 +377,13 @@ class Store:
         """Names of all logs with examples."""
         return {log for log, name in self.files.in_folders("attacks") if EXAMPLES.fullmatch(name)}
 
-    def add_attacked(self, log: str, record: ExampleRecord) -> None:
-        """Store one finished example under `record["id"]`."""
-        self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
+    def add_attacked(self, log: str, *records: ExampleRecord) -> None:
+        """Store finished examples, each under its `id`; at a URL all at once."""
+
+        def add(record: ExampleRecord) -> None:
+            self._write_json(f"attacks/{log}/{_example_id(record)}.json", record)
+
+        at_once(add, records)
 
     def merge_log(self, log: str, records: Mapping[int, ExampleRecord]) -> None:
         """Merge the small files of a log into one, given all its records.

@@ -164,6 +164,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 examples=here.attack.examples,
                 precision=here.attack.precision,
                 seconds_per_example=here.attack.seconds_per_example,
+                at_once=here.attack.at_once,
                 resources=here.resources,
                 identity=log_identity,
             )

@@ -1,11 +1,12 @@
 """Attacks: TextAttack's recipes by name, their offline resources, and the engine that runs them.
 
-recipes.py     the four attacks                   engine.py      attack example by example
+recipes.py     the four attacks                   engine.py      attack many examples at once
+lockstep.py    what they ask, answered together   rules.py       checks of every success
 resources.py   what attacks need, by named set    offline.py     the embedded ones
 downloads.py   TextAttack's own, and their URLs   patches.py     what we change in TextAttack
 encoder.py     the sentence encoder               similarity.py  similarity of two texts
-rules.py       checks of every success            unread.py      text beyond what the model reads
 deadline.py    the time limit of an example       stopwatch.py   where the time goes
+unread.py      text beyond what the model reads
 
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
 of this table, or the user's own as `package.module:function`. How to add one: docs/architecture.md,

@@ -1,15 +1,18 @@
-"""Attack a fitted head, example by example, each with its own seed, whenever it runs.
+"""Attack a fitted head: many examples at once in one thread, each with its own seed.
 
-The attack's logic is TextAttack's own. An example's record depends on (fit, attack, seed, example)
-alone: never on sharding, order or what was attacked before.
+The attack's logic is TextAttack's own. What the attacks of different examples ask at the same time
+is answered together (lockstep.py). An example's record depends on (fit, attack, seed, example)
+alone: never on sharding, order, or what else was attacked before or beside it.
 """
 
 import hashlib
 import random
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +26,10 @@ from textattack.attack_results import (
 )
 from textattack.shared import AttackedText
 
-from trainables.attacks.deadline import NEVER, Deadline, TimeUp
+from trainables import speed
+from trainables.attacks import lockstep
+from trainables.attacks.deadline import TimeUp, check_time, time_limit
+from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
 from trainables.attacks.rules import check_success, text_of
 from trainables.attacks.similarity import Similarity
@@ -34,7 +40,21 @@ from trainables.device import is_gpu_error
 from trainables.heads.base import Head
 from trainables.records import Attacked, Errored, ExampleRecord
 
-QUERY_BATCH = 32
+QUERY_BATCH = 64  # texts in a batch of the model's
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Texts of several examples, put to a model in one call."""
+
+    head: Head
+
+    def __call__(self, asked: Sequence[Sequence[tuple[str, ...]]]) -> list[torch.Tensor]:
+        """Logits [texts, classes] of each of `asked`. A text that occurs twice is read once."""
+        texts = list(dict.fromkeys(text for each in asked for text in each))
+        row = {text: number for number, text in enumerate(texts)}
+        logits = self.head.predict(texts, QUERY_BATCH)
+        return [logits[[row[text] for text in each]] for each in asked]
 
 
 class Victim(textattack.models.wrappers.ModelWrapper):
@@ -43,18 +63,17 @@ class Victim(textattack.models.wrappers.ModelWrapper):
     def __init__(self, head: Head) -> None:
         self.model = head
         self.stopwatch = Stopwatch()
-        self.deadline = NEVER
 
     def __call__(self, text_input_list: Sequence[str | tuple[str, ...]]) -> Any:
-        self.deadline.check()
+        check_time()
         with self.stopwatch:
             texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
-            return self.model.predict(texts, QUERY_BATCH)
+            return lockstep.ask(Queries(self.model), texts, last=True)
 
 
-def attack_examples(
-    attack: textattack.Attack,
-    examples: Iterable[Example],
+def attack_together(
+    make_attack: Callable[[], textattack.Attack],
+    examples: Iterable[Example | None],
     columns: Sequence[str],
     seed: int,
     dataset: str,
@@ -62,102 +81,152 @@ def attack_examples(
     attacked: str | None = None,
     resources: str = "embedded",
     seconds_per_example: float | None = None,
-) -> Iterator[ExampleRecord]:
-    """Attack each example; yields its record (see `record_of`) as soon as it is finished.
+    at_once: int = 1,
+) -> Iterator[list[ExampleRecord]]:
+    """Attack examples, `at_once` of them at a time; yields the records (see `record_of`) of those
+    that finished together, as soon as they have, which need not be in their order.
 
-    A record's `seconds` are those of the attack; `victim_seconds` and `constraint_seconds` are the
-    parts of it spent in the model and in checks of perturbed texts against the constraints.
+    A record's `seconds` are those of its attack, with its share of what was answered together with
+    others'; `victim_seconds` and `constraint_seconds` are the parts of it spent in the model and in
+    checks of perturbed texts against the constraints.
 
-    attack: on a `Victim`. columns: names of the examples' text columns. seed: the cell's. attacked:
-    the attacked column (default: the first). resources: the set whose sentence encoder measures the
-    similarity of original and perturbed text; its time is not in the record's seconds.
+    make_attack: a new attack on a `Victim` of its own; called once for each of those at a time.
+    examples: None among them says that no more may begin before one has finished; they are read
+    from again when one has. columns: names of the examples' text columns. seed: the cell's.
+    attacked: the attacked column (default: the first). resources: the set whose sentence encoder
+    measures the similarity of original and perturbed text; its time is not in the record's seconds.
     seconds_per_example: an example that takes longer is `failed`, and its record has `timeout`. If
     an attack raises, or its success breaks a rule (rules.py), the record has status `error` and the
-    traceback, and the next example is attacked. An error of the GPU is no result of the example: it
-    is raised (device.py).
+    traceback, and the others go on. An error of the GPU is no result of the example: it is raised
+    (device.py).
     """
+    free = _attacks(make_attack, at_once)
     column = 0 if attacked is None else columns.index(attacked)
+    to_come = iter(examples)
+    similarity = Similarity(resources)
+
+    def attack_one(example: Example) -> ExampleRecord:
+        attack = free.pop() if free else make_attack()
+        seed_example(seed, dataset, example.id, attack_name)
+        record = _record(attack, example, columns, column, seconds_per_example, similarity)
+        free.append(attack)
+        return record
+
+    def begin() -> Callable[[], ExampleRecord] | None:
+        example = next(to_come, None)
+        return None if example is None else partial(attack_one, example)
+
+    yield from lockstep.run(begin, at_once if len(free) > 1 else 1)
+
+
+def attack_examples(*arguments: Any, **named: Any) -> Iterator[ExampleRecord]:
+    """As `attack_together`, one by one."""
+    return chain.from_iterable(attack_together(*arguments, **named))
+
+
+def _attacks(make_attack: Callable[[], textattack.Attack], at_once: int) -> list[Any]:
+    """The first attacks: two if several can run at once, which they cannot with one search."""
+    first = make_attack()
+    if at_once == 1:
+        return [first]
+    second = make_attack()  # which a search that both share now belongs to
+    if first.search_method is second.search_method or first.goal_function is second.goal_function:
+        why = "the attack's kind gives the same search or goal each time it is called"
+        speed.not_taken("lockstep", why)
+        return [second]
+    return [first, second]
+
+
+def _record(
+    attack: textattack.Attack,
+    example: Example,
+    columns: Sequence[str],
+    column: int,
+    limit: float | None,
+    similarity: Similarity,
+) -> ExampleRecord:
+    """Attack one example."""
     victim: Victim = attack.goal_function.model
     constraints = Stopwatch()
-    similarity = Similarity(resources)
-    with _watched(attack, victim, constraints):
-        for example in examples:
-            started = time.perf_counter()
-            victim.stopwatch.seconds = constraints.seconds = 0.0
-            seed_example(seed, dataset, example.id, attack_name)
-            text = text_of(columns, example.texts)
-            record: ExampleRecord
-            try:
-                record = _attack(attack, example, text, seconds_per_example)
-            except Exception as error:
-                if is_gpu_error(error):
-                    raise
-                attack.clear_cache()
-                record = _error_record(example, error)
-            seconds = round(time.perf_counter() - started, 4)
-            victim_seconds = round(victim.stopwatch.seconds, 4)
-            constraint_seconds = round(constraints.seconds, 4)
-            alike = None
-            try:
-                if record["status"] == "successful":
-                    perturbed = check_success(record, example, columns, column, victim.model)
-                    alike = similarity(example.texts[column], perturbed[column])
-                if record["status"] == "successful" or record["status"] == "failed":
-                    words = text.words_per_input[column]
-                    if unread := words_unread(victim.model, example.texts, column, words):
-                        record["words_unread"] = unread
-            except Exception as error:
-                if is_gpu_error(error):
-                    raise
-                record = _error_record(example, error)
-            record["seconds"] = seconds
-            record["victim_seconds"] = victim_seconds
-            record["constraint_seconds"] = constraint_seconds
-            if record["status"] == "error":
-                record["similarity"] = None
-            else:
-                record["similarity"] = alike
-            yield record
+    started = own_time()
+    victim.stopwatch.seconds = 0.0
+    text = text_of(columns, example.texts)
+    record: ExampleRecord
+    attack.clear_cache()
+    try:
+        with _watched(attack, constraints):
+            record = _attack(attack, example, text, limit)
+    except Exception as error:
+        if is_gpu_error(error):
+            raise
+        record = _error_record(example, error)
+    seconds = round(own_time() - started, 4)
+    victim_seconds = round(victim.stopwatch.seconds, 4)
+    alike: float | None = None
+    try:
+        if record["status"] == "successful":
+            perturbed = check_success(record, example, columns, column, victim)
+            alike = similarity(example.texts[column], perturbed[column])
+        if record["status"] == "successful" or record["status"] == "failed":
+            words = text.words_per_input[column]
+            if unread := words_unread(victim.model, example.texts, column, words):
+                record["words_unread"] = unread
+    except Exception as error:
+        if is_gpu_error(error):
+            raise
+        record = _error_record(example, error)
+    record["seconds"] = seconds
+    record["victim_seconds"] = victim_seconds
+    record["constraint_seconds"] = round(constraints.seconds, 4)
+    if record["status"] == "error":
+        record["similarity"] = None
+    else:
+        record["similarity"] = alike
+    return record
 
 
 @contextmanager
-def _watched(attack: textattack.Attack, victim: Victim, constraints: Stopwatch) -> Iterator[None]:
+def _watched(attack: textattack.Attack, constraints: Stopwatch) -> Iterator[None]:
     """In this block, time in constraints is counted, and the deadline is checked before each."""
-
-    def in_time(function: Callable[..., Any]) -> Callable[..., Any]:
-        def checked(*arguments: Any, **named: Any) -> Any:
-            victim.deadline.check()
-            return function(*arguments, **named)
-
-        return checked
-
-    with ExitStack() as patched:
-        for part in attack.constraints:
-            patched.enter_context(replaced(part, "call_many", in_time(part.call_many)))
-        watched = constraints.watching(attack.filter_transformations)
-        patched.enter_context(replaced(attack, "filter_transformations", watched))
+    watched = constraints.watching(attack.filter_transformations)
+    in_time = [_InTime(each) for each in attack.constraints]
+    with (
+        replaced(attack, "filter_transformations", watched),
+        replaced(attack, "constraints", in_time),
+    ):
         yield
 
 
+class _InTime:
+    """A constraint before which the deadline is checked."""
+
+    def __init__(self, constraint: Any) -> None:
+        self._constraint = constraint
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._constraint, name)
+
+    def call_many(self, *arguments: Any, **named: Any) -> Any:
+        check_time()
+        return self._constraint.call_many(*arguments, **named)
+
+
 def _attack(
-    attack: textattack.Attack, example: Example, text: AttackedText, seconds: float | None
+    attack: textattack.Attack, example: Example, text: AttackedText, limit: float | None
 ) -> Attacked:
     """The record of one example, with a time limit in seconds after the first query."""
     goal = attack.goal_function
     # The attack repeats this query first, and gets it from the goal function's cache.
     first, _ = goal.init_attack_example(text, example.label)
-    goal.model.deadline = text.deadline = Deadline(seconds)
     try:
-        result = attack.attack(text, example.label)
-        if not isinstance(result, SkippedAttackResult):
-            goal.model.deadline.check()
+        with time_limit(limit):
+            result = attack.attack(text, example.label)
+            if not isinstance(result, SkippedAttackResult):
+                check_time()
         return record_of(example, result)
     except TimeUp:
-        attack.clear_cache()
         record = record_of(example, FailedAttackResult(first, first))
         return {**record, "queries": goal.num_queries, "timeout": True}
-    finally:
-        goal.model.deadline = NEVER
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:

@@ -43,6 +43,7 @@ from trainables.attacks.resources import textattacks_own
 from trainables.kinds import load_kind
 from trainables.speed.bert_attack import BertAttackSwap
 
+QUERIED_AT_ONCE = 256  # texts of an example; its time limit is checked after as many
 Settings = dict[str, Any]
 Parts = tuple[Any, Sequence[Any], Any]  # transformation, constraints, search method
 
@@ -66,7 +67,8 @@ def build_attack(
     if len(columns) > 1:
         others = set(columns) - {attacked}
         constraints = [*constraints, InputColumnModification(columns, others)]
-    return Attack(UntargetedClassification(victim), list(constraints), transformation, search)
+    goal = UntargetedClassification(victim, model_batch_size=QUERIED_AT_ONCE)
+    return Attack(goal, list(constraints), transformation, search)
 
 
 def textfooler(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
+from textattack.models.wrappers import ModelWrapper
 from textattack.shared import AttackedText
 
 from trainables import speed
 from trainables.data import Example, split_columns
-from trainables.heads.base import Head
 from trainables.records import Attacked
 from trainables.speed.texts import Text
 
@@ -24,11 +24,11 @@ class BrokenRule(Exception):
 
 
 def check_success(
-    record: Attacked, example: Example, columns: Sequence[str], column: int, head: Head
+    record: Attacked, example: Example, columns: Sequence[str], column: int, victim: ModelWrapper
 ) -> tuple[str, ...]:
     """The columns of a successful record's perturbed text. Raises BrokenRule, naming the rule.
 
-    column: the index of the attacked one. The fit predicts the text again.
+    column: the index of the attacked one. The victim predicts the text again.
     """
     original = "\n".join(example.texts)
     if record["original_text"] != original:
@@ -50,7 +50,7 @@ def check_success(
         )
     if record["perturbed_output"] == example.label:
         raise BrokenRule(f"the fit still gives the right label, {example.label}")
-    scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
+    scores = torch.softmax(victim([perturbed])[0].double(), dim=0).tolist()
     label, stored = scores.index(max(scores)), record["perturbed_output"]
     assert stored is not None
     if label != stored and scores[label] - scores[stored] > SAME_SCORE:

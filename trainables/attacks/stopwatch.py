@@ -1,8 +1,9 @@
 """Where an attack's time goes: seconds spent in the code that is timed."""
 
-import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
+
+from trainables.attacks.lockstep import own_time
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -16,10 +17,10 @@ class Stopwatch:
         self._began = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.perf_counter()
+        self._began = own_time()
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._began
+        self.seconds += own_time() - self._began
 
     def watching(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         """The function, with its time counted."""

