@@ -209,11 +209,6 @@ def test_the_encoders_tokenizer_finds_the_packages_pieces() -> None:
             assert faster.encode(text) == found, text
 
 
-def forget() -> None:
-    """Clear the caches that last from one example to the next."""
-    offline.tags.cache_clear()
-
-
 @cache
 def small_bert() -> Head:
     rows = load_rows()

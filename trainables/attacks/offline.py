@@ -3,6 +3,8 @@
 Each is loaded once per process and never modified. Import after `prepare_textattack`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -14,6 +16,7 @@ from textattack.shared import AbstractWordEmbedding
 
 from trainables import speed
 from trainables.assets import EMBEDDED
+from trainables.attacks.lockstep import ask
 from trainables.speed.sentences import SimilarSentences
 
 UNIVERSAL_TAGS = {
@@ -70,7 +73,22 @@ class EmbeddedSentenceEncoder(SentenceEncoder):
         self.model = sentence_encoder()
 
     def encode(self, sentences: list[str]) -> torch.Tensor:
-        return torch.tensor(np.asarray(self.model.encode(list(sentences))))
+        found: torch.Tensor = ask(Encodings(self.model), list(sentences))
+        return found
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """Sentences of several examples, put to an encoder in one call if it is ours."""
+
+    model: Any
+
+    def __call__(self, asked: Sequence[list[str]]) -> list[torch.Tensor]:
+        if isinstance(self.model, SimilarSentences):
+            found = self.model.encode_lists(asked)
+        else:
+            found = [np.asarray(self.model.encode(sentences)) for sentences in asked]
+        return [torch.tensor(vectors) for vectors in found]
 
 
 class EmbeddedPartOfSpeech(PartOfSpeech):
