@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from math import comb
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,13 @@ from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.cell import Worker
 from trainables.data import Example
-from trainables.precision import in_random_order, interval, is_narrow, until_narrow
+from trainables.precision import (
+    in_random_order,
+    interval,
+    is_narrow,
+    released,
+    until_narrow,
+)
 from trainables.store import Store
 
 REPOSITORY = Path(__file__).parent.parent
@@ -155,6 +162,41 @@ def test_more_precision_never_takes_fewer_examples(
     assert len(list(until_narrow(order, finished, coarser))) <= len(
         list(until_narrow(order, finished, finer))
     )
+
+
+@given(STATUSES, st.floats(0.05, 0.4), st.integers(1, 64), st.randoms())
+def test_examples_attacked_at_once_are_those_that_are_needed_one_by_one(
+    statuses: list[str], precision: float, at_once: int, random: Random
+) -> None:
+    """However many run, and in whatever order they end; errors alone may need fewer in the end."""
+    order = examples(len(statuses))
+    everything = {id: {"status": status} for id, status in enumerate(statuses)}
+    needed = [example.id for example in until_narrow(order, everything, precision)]
+    finished: dict[int, Any] = {}
+    running: list[int] = []
+    to_come = released(order, finished, precision)
+    while True:
+        while len(running) < at_once and (example := next(to_come, None)) is not None:
+            running.append(example.id)
+        if not running:
+            break
+        id = running.pop(random.randrange(len(running)))
+        finished[id] = everything[id]
+    assert [example.id for example in until_narrow(order, finished, precision)] == needed
+    if "error" in statuses:
+        assert set(finished) >= set(needed)
+    else:
+        assert set(finished) == set(needed)
+
+
+def test_several_are_released_at_once_until_the_end_may_be_near() -> None:
+    order = examples(200)
+    finished: dict[int, Any] = {}
+    to_come = released(order, finished, 0.1)
+    first = list(iter(lambda: next(to_come, None), None))
+    assert 20 < len(first) < 100
+    finished |= {example.id: {"status": "failed"} for example in first[:-1]}
+    assert next(to_come) is None
 
 
 def test_without_a_precision_all_are_attacked() -> None:
