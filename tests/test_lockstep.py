@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainables.attacks.resources import prepare_textattack
+from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.data import Example
 
 prepare_textattack("embedded")
@@ -20,8 +20,10 @@ from test_same_results import FEWER, WordsHead, attacked_alike, labelled  # noqa
 from textattack import Attack  # noqa: E402
 from textattack.goal_functions import UntargetedClassification  # noqa: E402
 from textattack.search_methods import GreedySearch  # noqa: E402
+from textattack.shared import AttackedText  # noqa: E402
 
 from benchmarks.attack import ATTACKS, make_attack  # noqa: E402
+from trainables.attacks import offline, recipes  # noqa: E402
 from trainables.attacks.engine import (  # noqa: E402
     Victim,
     attack_examples,
@@ -29,6 +31,7 @@ from trainables.attacks.engine import (  # noqa: E402
 )
 from trainables.attacks.lockstep import ask, own_time, run  # noqa: E402
 from trainables.heads.base import Texts  # noqa: E402
+from trainables.speed.bert_attack import BertAttackSwap  # noqa: E402
 
 Job = Callable[[], Any]
 
@@ -345,3 +348,65 @@ def test_no_example_begins_before_it_may() -> None:
         ended += [record["id"] for record in records]
     assert [at for _, at in begun] == [0, 0, 2, 2, 4, 4]
     assert sorted(ended) == sorted(example.id for example in examples)
+
+
+# Models beside the victim
+
+TEXTS = [
+    "a fine film",
+    "a dull film",
+    "the story of a man who , after all these years , comes home and finds that nobody is there",
+    "stocks fell sharply on monday as oil prices rose to a record , traders said in new york",
+    "good",
+]
+
+
+def test_a_sentences_vector_does_not_depend_on_what_is_encoded_with_it() -> None:
+    encoder = offline.similar_sentences()
+    assert encoder is not None
+    draw = random.Random(0)
+    lists = [
+        [
+            text,
+            *(
+                " ".join(draw.sample(text.split(), len(text.split())))
+                for _ in range(draw.randint(0, 9))
+            ),
+        ]
+        for text in TEXTS * 3
+    ]
+    alone = [encoder.encode(each) for each in lists]
+    for _ in range(3):
+        order = draw.sample(range(len(lists)), len(lists))
+        together = encoder.encode_lists([lists[number] for number in order])
+        for number, vectors in zip(order, together, strict=True):
+            assert np.array_equal(vectors, alone[number])
+
+
+def test_guesses_for_a_word_do_not_depend_on_the_texts_beside_it() -> None:
+    model, tokenizer = masked_language_model("embedded")
+    swap = BertAttackSwap(
+        method="bert-attack",
+        masked_language_model=model,
+        tokenizer=tokenizer,
+        max_candidates=8,
+    )
+    asked = [tokenizer(text).input_ids for text in TEXTS]
+    alone = [swap._ask_model([ids])[0] for ids in asked]
+    assert [len(each) for each in alone] == [len(ids) for ids in asked]
+    for order in ([4, 2, 0, 3, 1], [1, 1, 2, 3]):
+        together = swap._ask_model([asked[number] for number in order])
+        for number, guesses in zip(order, together, strict=True):
+            assert torch.equal(guesses, alone[number])
+    plain = recipes.MaskedLMSwap(
+        method="bert-attack",
+        masked_language_model=model,
+        tokenizer=tokenizer,
+        max_candidates=8,
+    )
+    for text in map(AttackedText, TEXTS[:3]):
+        found, expected = (
+            [each.text for each in kind._get_transformations(text, [0, 1])]
+            for kind in (swap, plain)
+        )
+        assert found == expected

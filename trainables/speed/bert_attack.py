@@ -3,15 +3,62 @@
 Import after `prepare_textattack`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from textattack.shared import AttackedText, utils
 from textattack.transformations import WordSwapMaskedLM
+from torch import Tensor
 
+from trainables.attacks.lockstep import ask
+from trainables.heads.base import Batch
+from trainables.heads.buckets import by_bucket, filled_up, rows_of
+from trainables.heads.masks import model_inputs
 from trainables.speed.combinations import one_word_combinations
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """Texts of several examples, put to a masked language model in one call.
+
+    A text's guesses do not depend on the texts beside it (heads/buckets.py). limit: tokens that the
+    model reads at most. count: of guesses at each place.
+    """
+
+    model: Any
+    padding: int
+    limit: int
+    count: int
+
+    @torch.no_grad()
+    def __call__(self, asked: Sequence[list[int]]) -> list[Tensor]:
+        """Of each text's token ids the most likely tokens at each place [tokens, count]."""
+        found = {}
+        fixed = self.model.device.type != "cpu"
+        for length, numbers in by_bucket([len(ids) for ids in asked], self.limit):
+            at_once = rows_of(length, 1, fixed)
+            for start in range(0, len(numbers), at_once):
+                some = numbers[start : start + at_once]
+                filled = filled_up(some, at_once) if fixed else some
+                guesses = self._guessed([asked[number] for number in filled], length)
+                lengths = [len(asked[number]) for number in some]
+                parts = zip(some, guesses.cpu(), lengths, strict=False)
+                found |= {number: each[:length] for number, each, length in parts}
+        return [found[number] for number in range(len(asked))]
+
+    def _guessed(self, texts: Sequence[list[int]], length: int) -> Tensor:
+        """[texts, length, count]"""
+        more = [length - len(text) for text in texts]
+        ids = [[*text, *[self.padding] * n] for text, n in zip(texts, more, strict=True)]
+        real = [[1] * (length - n) + [0] * n for n in more]
+        batch = Batch({"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(real)}).to(
+            self.model.device
+        )
+        logits = self.model(**model_inputs(self.model, batch)).logits
+        return torch.topk(logits, self.count).indices
 
 
 class BertAttackSwap(WordSwapMaskedLM):
@@ -21,18 +68,23 @@ class BertAttackSwap(WordSwapMaskedLM):
     here there is no padding. It scores all combinations of pieces for a word of several pieces,
     then keeps the first ones in order of combination (it discards the result of `sorted`); here the
     first ones are found directly (combinations.py). A position past the end of the text has no
-    candidates. There the model runs on a text again for each word that is tried, here once.
+    candidates. There the model runs on a text again for each word that is tried, here once, and on
+    the texts of several examples together.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._guesses = lru_cache(1024)(self._guess)
+        model = self._language_model
+        limit = min(self.max_length, model.config.max_position_embeddings)
+        self._ask_model = Guesses(
+            model, self._lm_tokenizer.pad_token_id, limit, self.max_candidates
+        )
 
-    @torch.no_grad()
-    def _guess(self, text: str) -> torch.Tensor:
+    def _guess(self, text: str) -> Tensor:
         """The most likely tokens at each place [tokens, max_candidates]."""
-        logits = self._language_model(**self._encode_text(text))[0][0]
-        return torch.topk(logits, self.max_candidates).indices.cpu()
+        found: Tensor = ask(self._ask_model, self._encode_text(text).input_ids)
+        return found
 
     def _get_transformations(
         self, current_text: AttackedText, indices_to_modify: Iterable[int]
@@ -47,16 +99,13 @@ class BertAttackSwap(WordSwapMaskedLM):
         return found
 
     def _encode_text(self, text: str) -> Any:
-        encoding = self._lm_tokenizer(
-            text, max_length=self.max_length, truncation=True, return_tensors="pt"
-        )
-        return encoding.to(self._language_model.device)
+        return self._lm_tokenizer(text, max_length=self.max_length, truncation=True)
 
     def _bert_attack_replacement_words(
         self,
         current_text: AttackedText,
         index: int,
-        id_preds: torch.Tensor,
+        id_preds: Tensor,
         masked_lm_logits: None = None,
     ) -> list[str]:
         tokenizer = self._lm_tokenizer
