@@ -49,7 +49,7 @@ class Victim(textattack.models.wrappers.ModelWrapper):
         self.deadline.check()
         with self.stopwatch:
             texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
-            return self.model.predict(texts, QUERY_BATCH)
+            return self.model.predict(texts)
 
 
 def attack_examples(

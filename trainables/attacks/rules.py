@@ -16,7 +16,9 @@ from trainables.heads.base import Head
 from trainables.records import Attacked
 from trainables.speed.texts import Text
 
-SAME_SCORE = 1e-4  # a text scored alone has other last bits than in a batch
+SAME_SCORE = (
+    1e-4  # where a head's last bits depend on a batch's other texts; ours do not
+)
 
 
 class BrokenRule(Exception):
@@ -50,7 +52,7 @@ def check_success(
         )
     if record["perturbed_output"] == example.label:
         raise BrokenRule(f"the fit still gives the right label, {example.label}")
-    scores = torch.softmax(head.predict([perturbed], 1)[0].double(), dim=0).tolist()
+    scores = torch.softmax(head.predict([perturbed])[0].double(), dim=0).tolist()
     label, stored = scores.index(max(scores)), record["perturbed_output"]
     assert stored is not None
     if label != stored and scores[label] - scores[stored] > SAME_SCORE:
