@@ -199,7 +199,7 @@ class Head(nn.Module):
         fixed = self.fixed_shapes
         for length, rows in by_bucket(layout.longest(), layout.limit):
             at_once = rows_of(length, layout.per_text, fixed)
-            filled = filled_up(rows, at_once) if fixed else rows
+            filled = filled_up(rows, self._halved(at_once)) if fixed else rows
 
             def score(some: range) -> Tensor:
                 batch = encoded.take(filled[some.start : some.stop], length)  # noqa: B023
@@ -221,7 +221,7 @@ class Head(nn.Module):
         self, count: int, batch_size: int, do: Callable[[range], Tensor]
     ) -> list[Tensor]:
         """`do` of ranges that cover `count` texts; halved, now and later, as memory demands."""
-        made, at_once = [], max(batch_size >> self.halvings, 1)
+        made, at_once = [], self._halved(batch_size)
         for tensor, fitted in in_halves(count, at_once, do):
             made.append(tensor)
             while fitted < at_once:
@@ -230,6 +230,9 @@ class Head(nn.Module):
                 if self.halvings == 1:
                     log.warning(MEMORY)
         return made
+
+    def _halved(self, batch_size: int) -> int:
+        return max(batch_size >> self.halvings, 1)
 
     def to_bytes(self) -> bytes:
         """All weights as safetensors. Tied weights are stored once."""
