@@ -165,12 +165,12 @@ def fine_tuned(size: Size, train: Sequence[Example], test: Sequence[Example]) ->
 
 
 def accuracy(head: Head, examples: Sequence[Example]) -> float:
-    predicted = head.predict([e.texts for e in examples], 64).argmax(dim=1)
+    predicted = head.predict([e.texts for e in examples]).argmax(dim=1)
     return float((predicted == torch.tensor([e.label for e in examples])).float().mean())
 
 
 def as_predicted(head: Head, examples: Sequence[Example]) -> list[Example]:
-    labels = head.predict([e.texts for e in examples], 64).argmax(dim=1).tolist()
+    labels = head.predict([e.texts for e in examples]).argmax(dim=1).tolist()
     return [replace(e, label=label) for e, label in zip(examples, labels, strict=True)]
 
 

@@ -139,12 +139,12 @@ def step(head: Head, optimizer: AdamW, batch: list[Example]) -> None:
 def look_at_scores(bench: Bench, rows: Splits, model: str, name: str) -> None:
     texts = [example.texts for example in rows.test[:8]]
     head = bench.head(model, name)
-    together, on_cpu = head.predict(texts, 8), bench.head(model, name, "cpu").predict(texts, 8)
+    together, on_cpu = head.predict(texts), bench.head(model, name, "cpu").predict(texts)
     bench.say(
         model=model,
         head=name,
         largest_difference_from_cpu=float((together - on_cpu).abs().max()),
-        of_texts_alone=float((head.predict(texts, 1) - together).abs().max()),
+        of_texts_alone=float((head.predict(texts) - together).abs().max()),
     )
 
 
@@ -206,7 +206,7 @@ def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
             for count in (1, 8) if bench.small else (1, 8, 32, 256):
                 asked = texts[:count]
                 taken[f"query_{count}_ms"] = bench.milliseconds(
-                    lambda: head.predict(asked, len(asked))  # noqa: B023
+                    lambda: head.predict(asked)  # noqa: B023
                 )
             bench.say(model=model, head=name, precision=precision, **taken)
 
@@ -219,7 +219,7 @@ def take_times_of_attacks(bench: Bench, rows: Splits, name: str) -> None:
     catalog = Catalog()
     data, head = catalog.dataset(DATASET), bench.head("bert", name)
     first = rows.test[:6]
-    labels = head.predict([example.texts for example in first], 8).argmax(dim=1).tolist()
+    labels = head.predict([example.texts for example in first]).argmax(dim=1).tolist()
     victims = [Example(e.id, e.texts, label) for e, label in zip(first, labels, strict=True)]
     for attack in ATTACKS:
         entry = catalog.attack(attack)

@@ -97,7 +97,7 @@ class Words(Head):
         super().__init__()
         self.gpu = gpu
 
-    def predict(self, texts: Texts, *_: Any) -> torch.Tensor:
+    def predict(self, texts: Texts) -> torch.Tensor:
         self.gpu.read(texts)
         return torch.tensor([scores(text[0]) for text in texts])
 

@@ -49,7 +49,7 @@ class Votes(Head):
         self.calls: list[int] = []
         self.words = 0
 
-    def predict(self, texts: Sequence[tuple[str, ...]], batch_size: int) -> torch.Tensor:
+    def predict(self, texts: Sequence[tuple[str, ...]]) -> torch.Tensor:
         self.calls.append(len(texts))
         return torch.tensor([self._scores(" ".join(text).split()) for text in texts])
 
@@ -67,7 +67,7 @@ class Votes(Head):
     def begin(self, texts: tuple[str, ...], lead: float) -> int:
         """Forget earlier calls; returns the first answer, which has the lead from now on."""
         self.leader = None
-        self.leader = int(self.predict([texts], 1).argmax())
+        self.leader = int(self.predict([texts]).argmax())
         self.lead, self.calls, self.words = lead, [], 0
         return self.leader
 

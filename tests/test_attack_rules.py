@@ -160,9 +160,9 @@ def test_an_attack_changes_the_attacked_column_and_no_other(name: str, protocol:
         seen: set[tuple[str, ...]] = set()
         predict = attack.goal_function.model.model.predict
 
-        def noted(batch: Texts, size: int, predict: Any = predict, seen: Any = seen) -> Any:
+        def noted(batch: Texts, predict: Any = predict, seen: Any = seen) -> Any:
             seen |= set(batch)
-            return predict(batch, size)
+            return predict(batch)
 
         attack.goal_function.model.model.predict = noted
         record = run(attack, texts, attacked)
@@ -585,7 +585,7 @@ def test_a_record_says_how_many_words_the_model_does_not_read(tiny_bert: Path) -
     from trainables.heads.base import HeadSpec
 
     head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 12))
-    label = int(head.predict([("film " * 40,)], 1).argmax())
+    label = int(head.predict([("film " * 40,)]).argmax())
     attack = own_attack(head, lambda text: text)
     for count, expected in ((40, 30), (10, None)):
         example = Example(0, (" ".join(["film"] * count),), label)
@@ -652,7 +652,7 @@ def test_a_text_of_one_word_is_attacked_on_a_causal_model(name: str, tiny_gpt2: 
 
     torch.manual_seed(0)
     head = build_head("mlp_ft", HeadSpec(tiny_gpt2, True, 2, None, 12))
-    label = int(head.predict([("film",)], 1).argmax())
+    label = int(head.predict([("film",)]).argmax())
     attack = attack_of(name, head, ["first"], "first", protocol="textattack")
     example = Example(0, ("film",), label)
     (record,) = attack_examples(lambda: attack, [example], ["first"], 0, "d", "m")

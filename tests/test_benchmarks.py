@@ -32,7 +32,7 @@ def test_the_scripts_mvp_scores_as_our_head(tmp_path: Path) -> None:
     texts = [*(row.texts[0] for row in rows), "a long and dull film " * 50]
     folder = assets.model_folder(cell.fit.model, cell.fit.language_model)
     theirs = HEADS["mvp"](cell, folder).victim()(texts)
-    ours = fresh_head(cell.fit, assets).predict([(text,) for text in texts], 32)
+    ours = fresh_head(cell.fit, assets).predict([(text,) for text in texts])
     torch.testing.assert_close(theirs, ours, atol=1e-4, rtol=0)
 
 

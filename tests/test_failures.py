@@ -177,11 +177,11 @@ class Narrow(Head):
 def test_a_batch_too_large_for_memory_is_halved_and_stays_so() -> None:
     head = Narrow()
     texts = [("a" * length,) for length in range(1, 21)]
-    logits = head.predict(texts, 16)
+    logits = head.predict(texts)
     assert logits[:, 0].tolist() == [float(len(text)) for (text,) in texts]
-    assert head.sizes[:4] == [16, 8, 4, 2] and set(head.sizes[3:]) == {2}
+    assert head.sizes[:4] == [20, 10, 5, 2] and set(head.sizes[3:]) == {2}
     before = len(head.sizes)
-    head.predict(texts, 16)
+    head.predict(texts)
     assert set(head.sizes[before:]) == {2}
 
 

@@ -170,16 +170,16 @@ CUT_IN_ITS_MIDDLE = [(*TEXTS["one column"][2], *TEXTS["one column"][2])]
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 @pytest.mark.parametrize(
-    ("texts", "rows"),
-    [(SINGLE, 1), (PAIRS, 1), (CUT_IN_ITS_MIDDLE, 3)],
+    "texts",
+    [SINGLE, PAIRS, CUT_IN_ITS_MIDDLE + PAIRS],
     ids=["one column", "two columns", "a pair cut in its middle"],
 )
 def test_a_causal_model_reads_a_text_once_for_all_templates(
-    name: str, folder: Path, texts: list[tuple[str, ...]], rows: int
+    name: str, folder: Path, texts: list[tuple[str, ...]]
 ) -> None:
     head = build_head("mvp", HeadSpec(folder, True, 3, DECODER, MAX_LENGTH)).eval()
     shared, batch = head(texts), head.encode(texts)
-    assert len(batch.inputs["input_ids"]) == rows * len(texts)
+    assert len(batch.inputs["input_ids"]) == len(texts)
     gradient = torch.autograd.grad(shared.square().sum(), head.model.get_input_embeddings().weight)
     with speed.off("templates"):
         apart = head(texts)
@@ -277,8 +277,8 @@ def test_a_text_scores_the_same_in_any_batch(
 ) -> None:
     torch.manual_seed(0)
     head = build_head(kind, spec_of(folder, name, prompts_for(name)))
-    together = head.predict(texts, batch_size=8)
-    alone = torch.cat([head.predict([text], batch_size=1) for text in texts])
+    together = head.predict(texts)
+    alone = torch.cat([head.predict([text]) for text in texts])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
@@ -320,11 +320,11 @@ def test_an_odd_text_has_one_score_whatever_stands_beside_it(
     torch.manual_seed(0)
     folder = odd_folder(name, request, tmp_path)
     head = build_head(kind, HeadSpec(folder, causal, 3, DECODER if causal else FOUR, MAX_LENGTH))
-    alone = torch.cat([head.predict([text], 1) for text in texts])
+    alone = torch.cat([head.predict([text]) for text in texts])
     assert alone.isfinite().all()
     assert len({tuple(row) for row in alone.tolist()}) > len(texts) / 3
     order = random.Random(0).sample(range(len(texts)), len(texts))
-    found = head.predict([texts[i] for i in order], 5)
+    found = head.predict([texts[i] for i in order])
     torch.testing.assert_close(found, alone[order], atol=1e-5, rtol=0)
 
 
@@ -335,7 +335,7 @@ def test_a_special_token_in_a_text_is_read_as_by_plain_transformers(tiny_gpt2: P
     weights = head.model.state_dict()["score.weight"]
     encoder = AutoModel.from_pretrained(tiny_gpt2).eval()
     texts = ["good <|endoftext|>", "dull <|endoftext|>", "<|endoftext|>"]
-    found = head.predict([(text,) for text in texts], 8)
+    found = head.predict([(text,) for text in texts])
     for text, scores in zip(texts, found, strict=True):
         ids = torch.tensor([tokenizer(text).input_ids])
         with torch.no_grad():
@@ -346,7 +346,7 @@ def test_a_special_token_in_a_text_is_read_as_by_plain_transformers(tiny_gpt2: P
 
 def test_an_empty_text_is_to_a_causal_model_the_token_for_its_end(tiny_gpt2: Path) -> None:
     head = build_head("mlp_ft", spec_of(tiny_gpt2, "gpt2"))
-    empty, end = head.predict([("",), ("<|endoftext|>",)], 8)
+    empty, end = head.predict([("",), ("<|endoftext|>",)])
     torch.testing.assert_close(empty, end, atol=1e-6, rtol=0)
 
 
@@ -362,11 +362,11 @@ def test_an_empty_text_is_padding_to_a_causal_model_with_no_token_for_an_end(
     stored = AutoTokenizer.from_pretrained(tmp_path)
     assert stored.bos_token is stored.eos_token is None and stored.pad_token
     head = build_head(kind, spec_of(tmp_path, "gpt2", DECODER))
-    empty, long = head.predict([("",), ("the film was good",)], 8)
-    torch.testing.assert_close(empty, head.predict([("",)], 8)[0], atol=1e-6, rtol=0)
-    torch.testing.assert_close(long, head.predict([("the film was good",)], 8)[0])
+    empty, long = head.predict([("",), ("the film was good",)])
+    torch.testing.assert_close(empty, head.predict([("",)])[0], atol=1e-6, rtol=0)
+    torch.testing.assert_close(long, head.predict([("the film was good",)])[0])
     if kind == "mlp_ft":
-        (padding,) = head.predict([("<|endoftext|>",)], 8)
+        (padding,) = head.predict([("<|endoftext|>",)])
         torch.testing.assert_close(empty, padding, atol=1e-6, rtol=0)
 
 
@@ -513,7 +513,7 @@ def test_weights_survive_the_way_through_bytes(kind: str, name: str, folder: Pat
         for parameter in trained.parameters():
             parameter.add_(0.01)
     other.load_bytes(trained.to_bytes())
-    assert torch.equal(trained.predict(SINGLE, 8), other.predict(SINGLE, 8))
+    assert torch.equal(trained.predict(SINGLE), other.predict(SINGLE))
 
 
 @every_head

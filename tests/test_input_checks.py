@@ -975,8 +975,8 @@ def test_a_head_works_with_just_those_models_of_which_nothing_else_is_said(
         torch.manual_seed(0)
         try:
             head = build_head(kind, HeadSpec(tmp_path, False, 2, prompts, 48, pretrained=False))
-            alone = torch.cat([head.predict([text], 8) for text in texts])
-            works = bool(torch.allclose(head.predict(texts, 8), alone, atol=1e-4))
+            alone = torch.cat([head.predict([text]) for text in texts])
+            works = bool(torch.allclose(head.predict(texts), alone, atol=1e-4))
             head.train().score(head.encode(texts)).sum().backward()
         except Exception:
             works = False
@@ -1013,9 +1013,9 @@ def test_an_end_within_a_text_is_too_much_for_models_that_read_a_text_s_end(
     )
     config.save_pretrained(tmp_path)
     head = build_head("mlp_ft", HeadSpec(tmp_path, False, 2, None, 32, pretrained=False))
-    assert head.predict([("a bad plot",), ("the film",)], 2).shape == (2, 2)
+    assert head.predict([("a bad plot",), ("the film",)]).shape == (2, 2)
     with pytest.raises(ValueError, match="same number of <eos> tokens"):
-        head.predict([("a bad </s> plot",), ("the film",)], 2)
+        head.predict([("a bad </s> plot",), ("the film",)])
     assert "cannot score it in a batch" in cannot_have("mlp_ft", model_type)
 
 

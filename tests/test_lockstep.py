@@ -220,9 +220,9 @@ class Counting(WordsHead):
         super().__init__()
         self.calls: list[int] = []
 
-    def predict(self, texts: Texts, batch_size: int) -> torch.Tensor:
+    def predict(self, texts: Texts) -> torch.Tensor:
         self.calls.append(len(texts))
-        return super().predict(texts, batch_size)
+        return super().predict(texts)
 
 
 def test_the_victim_is_called_less_often_with_more_texts() -> None:
@@ -249,11 +249,11 @@ def test_the_victim_is_called_less_often_with_more_texts() -> None:
 
 def test_an_example_whose_attack_fails_or_takes_too_long_leaves_the_others_as_they_are() -> None:
     class Picky(WordsHead):
-        def predict(self, texts: Texts, batch_size: int) -> torch.Tensor:
+        def predict(self, texts: Texts) -> torch.Tensor:
             for text in texts:
                 if "terrible" in text[0].split():
                     raise ValueError("no word of that kind")
-            return super().predict(texts, batch_size)
+            return super().predict(texts)
 
     examples = labelled(WordsHead(), 6, start=200)
     bad = Example(10**6, ("a terrible thing to say",), 0)
@@ -277,15 +277,15 @@ def test_an_example_whose_attack_fails_or_takes_too_long_leaves_the_others_as_th
 
 def test_the_time_limit_is_of_the_examples_own_time() -> None:
     class Slow(WordsHead):
-        def predict(self, texts: Texts, batch_size: int) -> torch.Tensor:
+        def predict(self, texts: Texts) -> torch.Tensor:
             time.sleep(0.02 * len(texts))
-            return super().predict(texts, batch_size)
+            return super().predict(texts)
 
     short = Example(1, ("a fine old film",), 0)
     long = Example(2, (" ".join(f"word{n}" for n in range(60)),), 0)
     head = Slow()
     short, long = (
-        Example(e.id, e.texts, int(head.predict([e.texts], 1).argmax())) for e in (short, long)
+        Example(e.id, e.texts, int(head.predict([e.texts]).argmax())) for e in (short, long)
     )
     records = {
         record["id"]: record

@@ -14,7 +14,7 @@ from trainables import memory
 from trainables.data import Example
 from trainables.fit import gradients
 from trainables.heads import build_head
-from trainables.heads.base import Batch, Head, HeadSpec
+from trainables.heads.base import MEMORY, Batch, Head, HeadSpec
 from trainables.memory import in_halves, is_out_of_memory, moved
 from trainables.probe import _features
 from trainables.speed.optimizer import AdamW
@@ -137,20 +137,32 @@ def test_probing_halves_its_batches(
 
 @too_small
 def test_predictions_are_halved(
-    error: Exception, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    tiny_bert: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     head = head_of(tiny_bert)
     texts = [row.texts for row in ROWS]
-    whole = head.predict(texts, 8)
+    whole = head.predict(texts)
     sizes = failing_above(head, 3, error, monkeypatch)
-    torch.testing.assert_close(head.predict(texts, 8), whole, atol=1e-6, rtol=0)
+    assert torch.equal(head.predict(texts), whole)
     assert sizes == [8, 4, 2, 2, 2, 2]
+    ours = [line.message for line in caplog.records if line.name.startswith("trainables")]
+    assert ours == [MEMORY], "said once"
 
 
-def test_a_small_batch_that_was_asked_for_does_not_last(tiny_bert: Path) -> None:
+def test_batches_of_fixed_shape_are_halved_and_stay_full(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = head_of(tiny_bert)
-    head.predict([row.texts for row in ROWS], 1)
-    assert head.at_most == 1024
+    texts = [row.texts for row in ROWS[:3]]
+    whole = head.predict(texts)
+    monkeypatch.setattr(Head, "fixed_shapes", True)
+    sizes = failing_above(head, 16, torch.OutOfMemoryError("CUDA out of memory"), monkeypatch)
+    for _ in range(2):
+        torch.testing.assert_close(head.predict(texts), whole, atol=1e-6, rtol=0)
+    assert sizes == [64, 32, *[16] * 4, 16]
 
 
 def test_the_last_batch_that_does_not_fit_is_halved_by_its_own_size() -> None:

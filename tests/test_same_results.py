@@ -52,7 +52,7 @@ def labelled(head: Head, count: int, start: int = 0) -> list[Example]:
     """Rows of AG News with the labels that the victim gives them, so that none is skipped;
     except one in ten, with a wrong label."""
     rows = load_rows().test[start : start + count]
-    labels = head.predict([row.texts for row in rows], 32).argmax(dim=1).tolist()
+    labels = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()
     return [
         Example(row.id, row.texts, (label + (number % 10 == 9)) % 4)
         for number, (row, label) in enumerate(zip(rows, labels, strict=True))

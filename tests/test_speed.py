@@ -105,7 +105,7 @@ def last_layers_rows(head: Any) -> int:
     part = model.h[-1].mlp.c_fc if causal else model.encoder.layer[-1].intermediate.dense
     rows = []
     hook = part.register_forward_pre_hook(lambda _, given: rows.append(given[0].shape[:-1].numel()))
-    head.predict([("a good film that is long enough",)], 1)
+    head.predict([("a good film that is long enough",)])
     hook.remove()
     return sum(rows)
 

@@ -194,7 +194,7 @@ def test_a_probed_head_starts_as_the_logistic_regression(
     assert linear is not None
     linear.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     for example in validation:
-        logits = head.predict([example.texts], 1)[0]
+        logits = head.predict([example.texts])[0]
         at = features.pop()[0]
         decision = regression.decision_function(
             (at[-1] if at.dim() == 2 else at).double().numpy()[None]

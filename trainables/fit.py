@@ -37,7 +37,6 @@ from trainables.snapshot import Training, resumed, taken
 from trainables.speed.optimizer import AdamW
 from trainables.training import KINDS as TRAININGS
 
-EVALUATION_BATCH = 64
 SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
 Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
 
@@ -229,7 +228,7 @@ def _backward(
     A function of its own: what it computed is freed when it fails.
     """
     labels = torch.tensor([example.label for example in part], device=head.device)
-    encoded = head.encode([example.texts for example in part])
+    encoded = head.encode([example.texts for example in part]).to(head.device)
     loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
     loss.backward()
     return loss.item()
@@ -261,7 +260,7 @@ def _characters(example: Example) -> int:
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:
-    predicted = head.predict([e.texts for e in examples], EVALUATION_BATCH).argmax(dim=1)
+    predicted = head.predict([e.texts for e in examples]).argmax(dim=1)
     labels = torch.tensor([e.label for e in examples])
     return (predicted == labels).double().mean().item()
 

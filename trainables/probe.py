@@ -69,7 +69,7 @@ def _features(head: Head, linear: torch.nn.Linear, examples: list[Example]) -> n
 
     def of(rows: range) -> torch.Tensor:
         seen.clear()
-        batch = head.encode([examples[row].texts for row in rows])
+        batch = head.encode([examples[row].texts for row in rows]).to(head.device)
         head.score(batch)
         seen[0] = _at_the_last_token(seen[0], batch.attention_mask)
         return torch.cat(seen).cpu()

@@ -27,6 +27,7 @@ from trainables.speed.imports import import_large
 from trainables.store import Store
 
 ATTACKED = 2  # examples of each attack
+PREDICTED = 64  # of the longest texts
 STEPS = 3  # of which the first, which allocates memory, is not counted
 SECONDS_PER_EXAMPLE = 30.0  # an attack that takes longer ends: it works
 
@@ -90,15 +91,15 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     import torch
 
     from trainables.data import training_rows
-    from trainables.fit import EVALUATION_BATCH, fresh_head, load_data
+    from trainables.fit import fresh_head, load_data
 
     fit, size = cell.fit, cell.fit.settings.batch_size
     splits = load_data(fit, assets)
     train = training_rows(splits.train, fit.settings.train_examples, fit.training_entry.train_share)
     head = fresh_head(fit, assets, device)
     _, without = _seconds_of_steps(head, fit, [_longest(train, size)] * STEPS)
-    longest = _longest(splits.validation, EVALUATION_BATCH)
-    head.predict([example.texts for example in longest], EVALUATION_BATCH)
+    longest = _longest(splits.validation, PREDICTED)
+    head.predict([example.texts for example in longest])
     usual = [train[i * size : (i + 1) * size] or train[:size] for i in range(STEPS)]
     seconds, _ = _seconds_of_steps(head, fit, usual)
     tried = {
@@ -165,7 +166,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     fit = cell.fit
     rows = attacked_examples(load_test_rows(fit, assets), ATTACKED)
     head = fresh_head(fit, assets, device)
-    classes = head.predict([row.texts for row in rows], len(rows)).argmax(dim=1).tolist()
+    classes = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()
     examples = [Example(r.id, r.texts, label) for r, label in zip(rows, classes, strict=True)]
     attack = build_attack(
         cell.attack_kind,

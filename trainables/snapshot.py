@@ -20,7 +20,7 @@ from trainables.heads.base import Head
 from trainables.records import CurvePoint
 from trainables.speed.optimizer import AdamW
 
-FORMAT = 1  # raise it when a snapshot of the version before cannot be continued
+FORMAT = 2  # raise it when a snapshot of the version before cannot be continued
 WEIGHTS, BEST, OPTIMIZER, RANDOM = "weights.", "best.", "optimizer.", "random."
 
 
@@ -80,7 +80,7 @@ def taken(key: str, training: Training, head: Head, optimizer: AdamW) -> bytes:
     rest = {
         "training": training.rest(),
         "random": _python_and_numpy(),
-        "predicted_at_once": head.at_most,
+        "halvings": head.halvings,
     }
     return safetensors.torch.save(
         {
@@ -110,7 +110,7 @@ def resumed(content: bytes, key: str, head: Head, optimizer: AdamW) -> Training 
         return None
     rest = json.loads(header["rest"])
     head.restore(weights)
-    head.at_most = rest["predicted_at_once"]
+    head.halvings = rest["halvings"]
     optimizer.restore(state)
     _set_python_and_numpy(rest["random"])
     _set_random_states(states, head.device)

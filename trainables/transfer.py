@@ -99,11 +99,9 @@ def _predict(
     head: Any, texts: Iterable[tuple[str, ...]], known: dict[tuple[str, ...], int]
 ) -> None:
     """Add to `known` the classes of the texts that are not in it."""
-    from trainables.fit import EVALUATION_BATCH
-
     new = [text for text in dict.fromkeys(texts) if text not in known]
     if new:
-        classes = head.predict(new, EVALUATION_BATCH).argmax(dim=1).tolist()
+        classes = head.predict(new).argmax(dim=1).tolist()
         known.update(zip(new, classes, strict=True))
 
 

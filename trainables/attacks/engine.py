@@ -40,8 +40,6 @@ from trainables.device import is_gpu_error
 from trainables.heads.base import Head
 from trainables.records import Attacked, Errored, ExampleRecord
 
-QUERY_BATCH = 64  # texts in a batch of the model's
-
 
 @dataclass(frozen=True)
 class Queries:
@@ -53,7 +51,7 @@ class Queries:
         """Logits [texts, classes] of each of `asked`. A text that occurs twice is read once."""
         texts = list(dict.fromkeys(text for each in asked for text in each))
         row = {text: number for number, text in enumerate(texts)}
-        logits = self.head.predict(texts, QUERY_BATCH)
+        logits = self.head.predict(texts)
         return [logits[[row[text] for text in each]] for each in asked]
 
 

@@ -16,7 +16,7 @@ from trainables.data import Example, split_columns
 from trainables.records import Attacked
 from trainables.speed.texts import Text
 
-SAME_SCORE = 1e-4  # a text scored alone has other last bits than in a batch
+SAME_SCORE = 1e-4  # where a head's last bits depend on a batch's other texts; ours do not
 
 
 class BrokenRule(Exception):

@@ -1,19 +1,27 @@
 """The base of every head: a torch module from texts to class logits, and its weights as bytes."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
+from trainables.heads.buckets import by_bucket, filled_up, rows_of
 from trainables.memory import in_halves
+
+ENCODED_AT_ONCE = 4096  # texts that are tokenized together
+UNDIVIDED = 64  # texts in a batch of a head whose batches cannot be divided
+MEMORY = "the GPU's memory is too small for a batch of texts; from now on they are halved"
+log = logging.getLogger(__name__)
 
 Texts = Sequence[tuple[str, ...]]
 
@@ -36,44 +44,85 @@ class HeadSpec:
 
 
 @dataclass
+class Layout:
+    """How a batch of sequences, padded on the right, can be divided and put together anew.
+
+    All texts' first sequences come first, then all second ones, and so on. lengths: tokens of each
+    sequence [sequences], on the CPU. per_text: sequences a text. limit: tokens that the model reads
+    at most. padding: the value of padding by the name of an input; 0 for others.
+    """
+
+    lengths: Tensor
+    per_text: int = 1
+    limit: int | None = None
+    padding: Mapping[str, int] = field(default_factory=dict)
+
+    def longest(self) -> list[int]:
+        """Tokens of each text's longest sequence."""
+        found: list[int] = self.lengths.view(self.per_text, -1).amax(dim=0).tolist()
+        return found
+
+
+@dataclass
 class Batch:
     """The model's inputs, and where in each sequence its hidden states are read.
 
-    inputs: `input_ids` [sequences, length] and the model's other inputs. positions: [sequences],
-    or [sequences, k] where k places are read; None for all. real: 1 for tokens and 0 for padding
-    [sequences, length], if the attention mask does not have that.
+    inputs: `input_ids` and others, all [sequences, length]. positions: [sequences], or
+    [sequences, k] where k places are read; None for all. real: 1 for tokens and 0 for padding
+    [sequences, length], if the attention mask does not have that. layout: without it a batch cannot
+    be divided. tokens: where in all places, row by row, there are tokens; without it padding is
+    computed as well.
     """
 
     inputs: dict[str, Tensor]
     positions: Tensor | None = None
     real: Tensor | None = None
+    layout: Layout | None = None
+    tokens: Tensor | None = None
 
     @property
     def attention_mask(self) -> Tensor:
         """1 for tokens, 0 for padding [sequences, length]."""
         return self.inputs["attention_mask"] if self.real is None else self.real
 
-    def split(self, parts: int) -> "list[Batch]":
-        """The batch in equal parts, in order, each without unnecessary padding.
+    def take(self, rows: Sequence[int], length: int) -> "Batch":
+        """The texts of these numbers, padded or trimmed to a length. Needs the layout."""
+        layout = self.layout
+        assert layout is not None
+        count = len(layout.lengths) // layout.per_text
+        of_first = torch.tensor(rows)
+        chosen = torch.cat([of_first + count * number for number in range(layout.per_text)])
 
-        For batches padded on the right and read at one place per sequence.
-        """
-        assert self.positions is not None
-        size = len(self.positions) // parts
-        batches = []
-        for start in range(0, len(self.positions), size):
-            rows = slice(start, start + size)
-            length = int(self.attention_mask[rows].sum(dim=1).max())
-            inputs = {name: tensor[rows, :length] for name, tensor in self.inputs.items()}
-            batches.append(Batch(inputs, self.positions[rows]))
-        return batches
+        def taken(tensor: Tensor, padding: int) -> Tensor:
+            rows = tensor[:, :length].index_select(0, chosen.to(tensor.device))
+            missing = length - rows.shape[1]
+            return F.pad(rows, (0, missing), value=padding) if missing else rows
 
-    def to(self, device: torch.device) -> "Batch":
-        def moved(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device)
+        return Batch(
+            {name: taken(t, layout.padding.get(name, 0)) for name, t in self.inputs.items()},
+            None if self.positions is None else self.positions[chosen.to(self.positions.device)],
+            None if self.real is None else taken(self.real, 0),
+            replace(layout, lengths=layout.lengths[chosen]),
+        )
 
-        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
-        return Batch(inputs, moved(self.positions), moved(self.real))
+    def to(self, device: torch.device, packed: bool = True) -> "Batch":
+        """The batch on a device. packed: so that padding need not be computed."""
+        tokens = self.tokens
+        if packed and tokens is None and self.layout is not None:
+            # Before the move: on a GPU it would have to be waited for.
+            tokens = self.attention_mask.flatten().nonzero().squeeze(1)
+        inputs = {name: _moved(tensor, device) for name, tensor in self.inputs.items()}
+        positions, real, tokens = (
+            None if tensor is None else _moved(tensor, device)
+            for tensor in (self.positions, self.real, tokens)
+        )
+        return Batch(inputs, positions, real, self.layout, tokens)
+
+
+def _moved(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class Head(nn.Module):
@@ -84,14 +133,15 @@ class Head(nn.Module):
     """
 
     model: Any
-    at_most = 1024  # texts in a batch of `predict`; halved when the GPU's memory is too small
+    halvings = 0  # of the batches of `predict`, for the GPU's memory was too small
+    _divided: bool | None = None
 
     def encode(self, texts: Texts) -> Batch:
-        """Texts as token ids, on the head's device."""
+        """Texts as token ids, on the CPU."""
         raise NotImplementedError
 
     def score(self, batch: Batch) -> Tensor:
-        """Logits [texts, classes] of a batch from `encode`."""
+        """Logits [texts, classes] of a batch from `encode`, on the head's device."""
         raise NotImplementedError
 
     def last_linear(self) -> nn.Linear | None:
@@ -99,41 +149,90 @@ class Head(nn.Module):
         return None
 
     def forward(self, texts: Texts) -> Tensor:
-        return self.score(self.encode(texts))
+        return self.score(self.encode(texts).to(self.device))
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether batches of `predict` are of few fixed shapes.
+
+        On a CPU a row's result does not depend on the number of rows (speed/linear.py); a GPU
+        computes another number of rows with another kernel.
+        """
+        return self.device.type != "cpu"
+
     @torch.no_grad()
-    def predict(self, texts: Texts, batch_size: int) -> Tensor:
+    def predict(self, texts: Texts) -> Tensor:
         """Logits [len(texts), classes] on the CPU, in evaluation mode and in the order given.
 
-        Texts of similar length share a batch, to reduce padding. If the GPU's memory is too small
-        for a batch, it and all later ones are halved.
+        A text's logits depend on that text alone, to the last bit, if batches from `encode` have a
+        layout (buckets.py). If the GPU's memory is too small for a batch, it and all later ones are
+        halved.
         """
         self.eval()
         by_length = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
-        parts = self.in_batches(
-            len(texts),
-            batch_size,
-            lambda rows: self([texts[by_length[row]] for row in rows]).cpu(),
-        )
-        logits = torch.cat(parts)
-        back = torch.empty(len(texts), dtype=torch.long)
-        back[torch.tensor(by_length)] = torch.arange(len(texts))
-        return logits[back]
+        made, order = list[Tensor](), list[int]()
+        for start in range(0, len(texts), ENCODED_AT_ONCE):
+            chunk = by_length[start : start + ENCODED_AT_ONCE]
+            for rows, logits in self._scored([texts[number] for number in chunk]):
+                made.append(logits)
+                order += [chunk[row] for row in rows]
+        together = torch.cat(made).cpu()  # only here a GPU is waited for
+        logits = torch.empty_like(together)
+        logits[torch.tensor(order)] = together
+        return logits
+
+    def _scored(self, texts: Texts) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Numbers of texts, and their logits, until all are scored."""
+        if not self._can_be_divided(texts[:1]):
+            parts = self.in_batches(
+                len(texts), UNDIVIDED, lambda some: self([texts[row] for row in some])
+            )
+            yield range(len(texts)), torch.cat(parts)
+            return
+        encoded = self.encode(texts)
+        layout = encoded.layout
+        assert layout is not None
+        fixed = self.fixed_shapes
+        for length, rows in by_bucket(layout.longest(), layout.limit):
+            at_once = rows_of(length, layout.per_text, fixed)
+            filled = filled_up(rows, self._halved(at_once)) if fixed else rows
+
+            def score(some: range) -> Tensor:
+                batch = encoded.take(filled[some.start : some.stop], length)  # noqa: B023
+                return self.score(batch.to(self.device, packed=not fixed))
+
+            parts = self.in_batches(len(filled), at_once, score)
+            yield rows, torch.cat(parts)[: len(rows)]
+
+    def _can_be_divided(self, texts: Texts) -> bool:
+        """Whether batches from `encode` have a layout, which is tried once."""
+        if self._divided is None:
+            try:
+                self._divided = self.encode(texts).layout is not None
+            except NotImplementedError:
+                self._divided = False
+        return self._divided
 
     def in_batches(
         self, count: int, batch_size: int, do: Callable[[range], Tensor]
     ) -> list[Tensor]:
         """`do` of ranges that cover `count` texts; halved, now and later, as memory demands."""
-        made, at_once = [], min(batch_size, self.at_most)
+        made, at_once = [], self._halved(batch_size)
         for tensor, fitted in in_halves(count, at_once, do):
             made.append(tensor)
-            if fitted < at_once:
-                self.at_most = at_once = fitted
+            while fitted < at_once:
+                at_once = max(at_once // 2, 1)
+                self.halvings += 1
+                if self.halvings == 1:
+                    log.warning(MEMORY)
         return made
+
+    def _halved(self, batch_size: int) -> int:
+        return max(batch_size >> self.halvings, 1)
 
     def to_bytes(self) -> bytes:
         """All weights as safetensors. Tied weights are stored once."""
@@ -184,9 +283,11 @@ def load_model(auto_class: Any, spec: HeadSpec, new_head: bool = True, **setting
             **settings,
         )
         _check_loaded(model, info["missing_keys"], spec, new_head)
-        return model
-    config = AutoConfig.from_pretrained(spec.model_folder, **settings)
-    return auto_class.from_config(config, torch_dtype=torch.float32)
+    else:
+        config = AutoConfig.from_pretrained(spec.model_folder, **settings)
+        model = auto_class.from_config(config, torch_dtype=torch.float32)
+    model.config.use_cache = False  # of keys and values, for tokens that would follow
+    return model
 
 
 def _check_loaded(model: Any, missing: Iterable[str], spec: HeadSpec, new_head: bool) -> None:

@@ -18,7 +18,7 @@ class ClsPrompt(LabelWordHead):
         check_cls(self.tokenizer)
 
     def encode(self, texts: Texts) -> Batch:
-        return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
+        return encode_texts(self.tokenizer, texts, self.max_length, self.causal)
 
     def score(self, batch: Batch) -> Tensor:
         return self.class_scores(self.hidden_at_place(batch))

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from search_spaces.errors import BadInput
-from trainables.heads.base import Batch, Texts
+from trainables.heads.base import Batch, Layout, Texts
 
 LINE_BREAK = "\n"
 
@@ -55,15 +55,20 @@ def encode_texts(
         columns = [[LINE_BREAK.join(row) for row in zip(*columns, strict=True)]]
     settings: dict[str, Any] = {"padding": True, "truncation": True, "max_length": max_length}
     encoded = tokenizer(*columns, **settings, return_tensors="pt")
-    if not causal:
-        return Batch(dict(encoded), torch.zeros_like(encoded["input_ids"][:, 0]))
     lengths = encoded["attention_mask"].sum(dim=1)
-    if not lengths.all():
+    if causal and not lengths.all():
         nothing = tokenizer.bos_token or tokenizer.eos_token or tokenizer.pad_token
         there = [text if n else nothing for text, n in zip(columns[0], lengths, strict=True)]
         encoded = tokenizer(there, **settings, return_tensors="pt")
         lengths = encoded["attention_mask"].sum(dim=1)
-    return Batch(dict(encoded), lengths - 1)
+    read_at = lengths - 1 if causal else torch.zeros_like(lengths)
+    layout = Layout(lengths, limit=max_length, padding=padding_of(tokenizer))
+    return Batch(dict(encoded), read_at, layout=layout)
+
+
+def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The value of padding by the name of an input."""
+    return {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
 
 
 @dataclass(frozen=True)

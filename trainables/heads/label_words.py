@@ -13,7 +13,9 @@ from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, load_model
 from trainables.heads.inputs import load_tokenizer
+from trainables.heads.masks import model_inputs
 from trainables.speed.last_layer import reading_at
+from trainables.speed.linear import linear
 
 
 class LabelWordProjection(nn.Module):
@@ -29,7 +31,7 @@ class LabelWordProjection(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         rows = F.embedding(self.word_ids, self.weight, sparse=self.sparse)
-        return F.linear(hidden, rows, None if self.bias is None else self.bias[self.word_ids])
+        return linear(hidden, rows, None if self.bias is None else self.bias[self.word_ids])
 
 
 class LabelWordHead(Head):
@@ -54,8 +56,9 @@ class LabelWordHead(Head):
         """Hidden states at the batch's positions: [sequences, width], or for k positions each
         [sequences, k, width]."""
         assert batch.positions is not None
-        with reading_at(self.model, batch.positions, batch.attention_mask):
-            hidden: Tensor = self.model.base_model(**batch.inputs).last_hidden_state
+        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
+            inputs = model_inputs(self.model, batch)
+            hidden: Tensor = self.model.base_model(**inputs).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
         return hidden[rows if batch.positions.dim() == 1 else rows[:, None], batch.positions]
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
+from trainables.heads.masks import model_inputs
 from trainables.speed.last_layer import reading_at
 
 
@@ -35,16 +36,16 @@ class MlpFt(Head):
         return [module for module in self.model.modules() if isinstance(module, nn.Linear)][-1]
 
     def encode(self, texts: Texts) -> Batch:
-        return encode_texts(self.tokenizer, texts, self.max_length, self.causal).to(self.device)
+        return encode_texts(self.tokenizer, texts, self.max_length, self.causal)
 
     def score(self, batch: Batch) -> Tensor:
         assert batch.positions is not None
-        with reading_at(self.model, batch.positions, batch.attention_mask):
+        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
             if not self.causal:
-                logits: Tensor = self.model(**batch.inputs).logits
+                logits: Tensor = self.model(**model_inputs(self.model, batch)).logits
                 return logits
             # The library's own forward treats `<|endoftext|>` within a text as padding.
-            hidden = self.model.base_model(**batch.inputs).last_hidden_state
+            hidden = self.model.base_model(**model_inputs(self.model, batch)).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)
         logits = self.model.score(hidden[rows, batch.positions])
         return logits

@@ -19,10 +19,11 @@ from transformers import PreTrainedTokenizerBase
 
 from search_spaces.errors import BadInput
 from trainables import speed
-from trainables.heads.base import Batch, HeadSpec, Texts
-from trainables.heads.inputs import LINE_BREAK, Frame, tokenize_columns
+from trainables.heads.base import Batch, HeadSpec, Layout, Texts
+from trainables.heads.inputs import LINE_BREAK, Frame, padding_of, tokenize_columns
 from trainables.heads.label_words import LabelWordHead
-from trainables.heads.shared_text import MODEL_TYPES, pack
+from trainables.heads.masks import DECODERS
+from trainables.heads.shared_text import pack, with_mask
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Mvp(LabelWordHead):
         self.frame = Frame.of(self.tokenizer, spec.causal)
         tokenize = causal_template if spec.causal else masked_template
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
-        self.shares_text = spec.causal and self.model.config.model_type in MODEL_TYPES
+        self.shares_text = spec.causal and self.model.config.model_type in DECODERS
         if spec.causal and not self.shares_text:
             speed.not_taken("templates", f"{type(self.model).__name__} is not supported")
 
@@ -63,9 +64,7 @@ class Mvp(LabelWordHead):
             cut_texts.append([frame.join(text_columns, room) for text_columns in columns])
         if self.shares_text and speed.is_on("templates"):
             templates = [template.ids for template in self.templates]
-            packed = pack(cut_texts, templates, self.tokenizer.pad_token_id)
-            if packed is not None:
-                return packed.to(self.device)
+            return pack(cut_texts, templates, self.max_length, self.tokenizer.pad_token_id)
         sequences, positions = [], []
         for template, cut in zip(self.templates, cut_texts, strict=True):
             for text in cut:
@@ -73,17 +72,19 @@ class Mvp(LabelWordHead):
                 body = text + template.ids if template.follows else template.ids + text
                 sequences.append(frame.before + body + frame.after)
                 positions.append(start + template.read_at)
-        inputs = self.tokenizer.pad({"input_ids": sequences}, return_tensors="pt")
-        return Batch(dict(inputs), torch.tensor(positions)).to(self.device)
+        inputs = dict(self.tokenizer.pad({"input_ids": sequences}, return_tensors="pt"))
+        layout = Layout(
+            inputs["attention_mask"].sum(dim=1),
+            len(self.templates),
+            self.max_length,
+            padding_of(self.tokenizer),
+        )
+        return Batch(inputs, torch.tensor(positions), layout=layout)
 
     def score(self, batch: Batch) -> Tensor:
-        # Templates differ in length, so each is padded separately; not in training, where the
-        # embeddings of the whole batch are perturbed (training/adversarial.py).
-        apart = speed.is_on("templates") and not self.shares_text
-        alone = apart and not torch.is_grad_enabled()
-        parts = batch.split(len(self.templates)) if alone else [batch]
-        hidden = torch.cat([self.hidden_at_place(part) for part in parts])
-        if hidden.dim() == 3:
+        packed = "segments" in batch.inputs
+        hidden = self.hidden_at_place(with_mask(batch) if packed else batch)
+        if packed:
             scores = self.class_scores(hidden.flatten(0, 1))
             return scores.view(*hidden.shape[:2], -1).mean(dim=1)
         scores = self.class_scores(hidden)

@@ -9,6 +9,7 @@ from transformers import AutoModelForMaskedLM
 
 from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
 from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
+from trainables.heads.masks import model_inputs
 from trainables.speed.last_layer import reading_at
 
 
@@ -31,10 +32,10 @@ class ProjectCls(Head):
         return self.linear
 
     def encode(self, texts: Texts) -> Batch:
-        return encode_texts(self.tokenizer, texts, self.max_length, False).to(self.device)
+        return encode_texts(self.tokenizer, texts, self.max_length, False)
 
     def score(self, batch: Batch) -> Tensor:
-        with reading_at(self.model, batch.positions, batch.attention_mask):
-            at_cls = self.model(**batch.inputs).last_hidden_state[:, 0]
+        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
+            at_cls = self.model(**model_inputs(self.model, batch)).last_hidden_state[:, 0]
         logits: Tensor = self.linear(self.dropout(torch.tanh(at_cls)))
         return logits

@@ -19,21 +19,23 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
 from trainables import speed
-from trainables.speed.linear import linear
+from trainables.speed.linear import linear, pairwise, products
 from trainables.speed.real_tokens import encode_real_tokens
 
 
 @contextmanager
-def reading_at(model: Any, places: Tensor | None, real: Tensor) -> Iterator[None]:
+def reading_at(
+    model: Any, places: Tensor | None, real: Tensor, tokens: Tensor | None
+) -> Iterator[None]:
     """In this block `model`'s last hidden states are right at `places` and undefined elsewhere.
 
     places: one index a sequence [sequences], or several [sequences, k]; None for all. real: 1 for
-    tokens, 0 for padding [sequences, length]. Models of unsupported types compute all
-    places.
+    tokens, 0 for padding [sequences, length]. tokens: the indices of all 1 in it, row by row; None:
+    padding is computed as well. Models of unsupported types compute all places.
     """
     with ExitStack() as replaced:
         if places is not None and speed.is_on("last_layer"):
-            forwards = list(_forwards_at(model, Places(places), real))
+            forwards = list(_forwards_at(model, Places(places), real, tokens))
             for module, forward in forwards:
                 replaced.enter_context(_replaced_forward(module, forward))
             if not forwards:
@@ -42,7 +44,7 @@ def reading_at(model: Any, places: Tensor | None, real: Tensor) -> Iterator[None
 
 
 def _forwards_at(
-    model: Any, at: "Places", real: Tensor
+    model: Any, at: "Places", real: Tensor, tokens: Tensor | None
 ) -> Iterator[tuple[nn.Module, Callable[..., Any]]]:
     """Modules of a model whose forward can be replaced, each with its replacement."""
     modules = list(model.modules())
@@ -52,7 +54,7 @@ def _forwards_at(
     for encoder in modules:
         if isinstance(encoder, BertEncoder | RobertaEncoder) and _is_plain(encoder):
             last = _layer_at(encoder.layer[-1], at)
-            yield encoder, encode_real_tokens(encoder, real, last)
+            yield encoder, encode_real_tokens(encoder, real, tokens, last)
 
 
 class Places:
@@ -149,17 +151,17 @@ def attend(
     sequences, k, width = queries.shape
     by_head = width // heads
     split = queries.reshape(sequences * k, heads, by_head).transpose(0, 1)
-    looking = torch.bmm(split, key.view(heads, by_head, -1))  # [heads, sequences * k, hidden]
+    looking = products(split, key.view(heads, by_head, -1))  # [heads, sequences * k, hidden]
     looking = looking.transpose(0, 1).reshape(sequences, k * heads, -1)
-    scores = torch.bmm(looking, hidden.transpose(1, 2)).view(sequences, k, heads, -1)
+    scores = pairwise(looking, hidden.transpose(1, 2)).view(sequences, k, heads, -1)
     scores = scores / by_head**0.5
     if mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask[:, :, None], torch.finfo(scores.dtype).min)
     else:
         scores = scores + mask[:, :, None]
     shares = dropout(scores.softmax(dim=-1)).view(sequences, k * heads, -1)
-    seen = torch.bmm(shares, hidden).view(sequences * k, heads, -1).transpose(0, 1)
-    found = torch.bmm(seen, value.view(heads, by_head, -1).transpose(1, 2)).transpose(0, 1)
+    seen = pairwise(shares, hidden).view(sequences * k, heads, -1).transpose(0, 1)
+    found = products(seen, value.view(heads, by_head, -1).transpose(1, 2)).transpose(0, 1)
     total = shares.sum(dim=-1).view(sequences * k, heads, 1)  # 1, except with dropout
     found = found + total * value_bias.view(heads, by_head)
     return found.reshape(sequences, k, width)

@@ -52,14 +52,39 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return found.view(*x.shape[:-1], len(weight))
 
 
+def products(x: Tensor, weights: Tensor) -> Tensor:
+    """As torch.bmm of x [n, rows, inputs] and weights [n, inputs, outputs].
+
+    On the CPU a row's result does not depend on the number of rows: MKL has other kernels for
+    fewer than four, and where rows are left over.
+    """
+    if x.device.type != "cpu":
+        return torch.bmm(x, weights)
+    rows = x.shape[1]
+    return torch.bmm(_filled_up(x), weights)[:, :rows]
+
+
+def pairwise(x: Tensor, y: Tensor) -> Tensor:
+    """As torch.bmm of x [n, rows, inner] and y [n, inner, outputs].
+
+    On the CPU a product does not depend on n: MKL divides a single one among threads otherwise
+    than several.
+    """
+    if x.device.type != "cpu" or len(x) != 1:
+        return torch.bmm(x, y)
+    return torch.bmm(x.expand(2, -1, -1), y.expand(2, -1, -1))[:1]
+
+
 def _filled_up(rows: Tensor) -> Tensor:
-    """Pad with rows of zeros to one of few row counts; from 128 rows on, by an eighth at most.
+    """Pad [..., rows, width] with rows of zeros to one of few row counts; from 128 rows on, by an
+    eighth at most.
 
     oneDNN compiles a kernel for each row count, in 0.4 ms or more. Each kernel is kept in memory
     between the results, which fragments it.
     """
-    step = 2 ** max(4, len(rows).bit_length() - 4)
-    missing = -len(rows) % step
+    count = rows.shape[-2]
+    step = 2 ** max(4, count.bit_length() - 4)
+    missing = -count % step
     return F.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 

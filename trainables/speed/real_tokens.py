@@ -2,7 +2,8 @@
 
 Hidden states are kept as [tokens, width], without the rows of padding; only attention, which needs
 sequences, gets them back as zeros. With templates of different lengths and texts of only similar
-length, 13 to 22 % of a batch is padding.
+length, 13 to 22 % of a batch is padding. It is computed where a batch's shape must not depend on
+its texts.
 """
 
 from collections.abc import Callable
@@ -13,33 +14,50 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
 
-class RealTokens:
-    """Which of a padded batch's places hold tokens. real: 1 or 0 [sequences, length]."""
+class AllPlaces:
+    """A padded batch whose padding is computed as well. real: 1 or 0 [sequences, length]."""
 
     def __init__(self, real: Tensor) -> None:
         self.shape = real.shape
-        self.places = real.flatten().nonzero().squeeze(1)
         self.mask = real.bool()
 
     def pack(self, padded: Tensor) -> Tensor:
         """[sequences, length, width] to [tokens, width]."""
+        return padded.flatten(0, 1)
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """[tokens, width] to [sequences, length, width]."""
+        return packed.view(*self.shape, -1)
+
+
+class RealTokens(AllPlaces):
+    """Which of a padded batch's places hold tokens: their indices, row by row."""
+
+    def __init__(self, real: Tensor, places: Tensor) -> None:
+        super().__init__(real)
+        self.places = places
+
+    def pack(self, padded: Tensor) -> Tensor:
         return padded.flatten(0, 1).index_select(0, self.places)
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """[tokens, width] to [sequences, length, width], zeros for padding."""
+        """Zeros for padding."""
         padded = packed.new_zeros(self.mask.numel(), packed.shape[1])
         return padded.index_copy(0, self.places, packed).view(*self.shape, -1)
 
 
 def encode_real_tokens(
-    encoder: Any, real: Tensor, last: Callable[[Tensor, Tensor], Tensor]
+    encoder: Any,
+    real: Tensor,
+    places: Tensor | None,
+    last: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[..., Output]:
     """A forward for a BERT's or RoBERTa's encoder with the same result as its own.
 
-    last: the last layer, of hidden states [sequences, length, width] and the attended tokens
-    [sequences, 1, length].
+    places: of the real tokens; None: padding is computed as well. last: the last layer, of hidden
+    states [sequences, length, width] and the attended tokens [sequences, 1, length].
     """
-    tokens = RealTokens(real)
+    tokens = AllPlaces(real) if places is None else RealTokens(real, places)
 
     def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Output:
         packed = tokens.pack(hidden_states)
@@ -51,7 +69,7 @@ def encode_real_tokens(
     return forward
 
 
-def _layer(layer: Any, tokens: RealTokens, packed: Tensor) -> Tensor:
+def _layer(layer: Any, tokens: AllPlaces, packed: Tensor) -> Tensor:
     own = layer.attention.self
 
     def heads(projected: Tensor) -> Tensor:
