@@ -56,7 +56,7 @@ class LabelWordHead(Head):
         """Hidden states at the batch's positions: [sequences, width], or for k positions each
         [sequences, k, width]."""
         assert batch.positions is not None
-        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
+        with reading_at(self.model, batch):
             inputs = model_inputs(self.model, batch)
             hidden: Tensor = self.model.base_model(**inputs).last_hidden_state
         rows = torch.arange(len(hidden), device=hidden.device)

@@ -40,7 +40,7 @@ class MlpFt(Head):
 
     def score(self, batch: Batch) -> Tensor:
         assert batch.positions is not None
-        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
+        with reading_at(self.model, batch):
             if not self.causal:
                 logits: Tensor = self.model(**model_inputs(self.model, batch)).logits
                 return logits

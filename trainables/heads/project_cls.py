@@ -35,7 +35,7 @@ class ProjectCls(Head):
         return encode_texts(self.tokenizer, texts, self.max_length, False)
 
     def score(self, batch: Batch) -> Tensor:
-        with reading_at(self.model, batch.positions, batch.attention_mask, batch.tokens):
+        with reading_at(self.model, batch):
             at_cls = self.model(**model_inputs(self.model, batch)).last_hidden_state[:, 0]
         logits: Tensor = self.linear(self.dropout(torch.tanh(at_cls)))
         return logits

@@ -36,7 +36,7 @@ class Guesses:
     @torch.no_grad()
     def __call__(self, asked: Sequence[list[int]]) -> list[Tensor]:
         """Of each text's token ids the most likely tokens at each place [tokens, count]."""
-        found = {}
+        found: dict[int, Tensor] = {}
         fixed = self.model.device.type != "cpu"
         for length, numbers in by_bucket([len(ids) for ids in asked], self.limit):
             at_once = rows_of(length, 1, fixed)
@@ -54,9 +54,8 @@ class Guesses:
         more = [length - len(text) for text in texts]
         ids = [[*text, *[self.padding] * n] for text, n in zip(texts, more, strict=True)]
         real = [[1] * (length - n) + [0] * n for n in more]
-        batch = Batch({"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(real)}).to(
-            self.model.device
-        )
+        inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(real)}
+        batch = Batch(inputs).to(self.model.device)
         logits = self.model(**model_inputs(self.model, batch)).logits
         return torch.topk(logits, self.count).indices
 

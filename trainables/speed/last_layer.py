@@ -10,6 +10,7 @@ This saves nearly half of the arithmetic in a model of two layers, a twelfth in 
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,23 +20,19 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
 from trainables import speed
+from trainables.heads.base import Batch
+from trainables.speed.first_layer import repeats
 from trainables.speed.linear import linear, pairwise, products
 from trainables.speed.real_tokens import encode_real_tokens
 
 
 @contextmanager
-def reading_at(
-    model: Any, places: Tensor | None, real: Tensor, tokens: Tensor | None
-) -> Iterator[None]:
-    """In this block `model`'s last hidden states are right at `places` and undefined elsewhere.
-
-    places: one index a sequence [sequences], or several [sequences, k]; None for all. real: 1 for
-    tokens, 0 for padding [sequences, length]. tokens: the indices of all 1 in it, row by row; None:
-    padding is computed as well. Models of unsupported types compute all places.
-    """
+def reading_at(model: Any, batch: Batch) -> Iterator[None]:
+    """In this block `model`'s last hidden states are right at the batch's positions and undefined
+    elsewhere. Models of unsupported types compute all places."""
     with ExitStack() as replaced:
-        if places is not None and speed.is_on("last_layer"):
-            forwards = list(_forwards_at(model, Places(places), real, tokens))
+        if batch.positions is not None and speed.is_on("last_layer"):
+            forwards = list(_forwards_at(model, Places(batch.positions), batch))
             for module, forward in forwards:
                 replaced.enter_context(_replaced_forward(module, forward))
             if not forwards:
@@ -44,17 +41,21 @@ def reading_at(
 
 
 def _forwards_at(
-    model: Any, at: "Places", real: Tensor, tokens: Tensor | None
+    model: Any, at: "Places", batch: Batch
 ) -> Iterator[tuple[nn.Module, Callable[..., Any]]]:
     """Modules of a model whose forward can be replaced, each with its replacement."""
     modules = list(model.modules())
-    blocks = [m for m in modules if isinstance(m, GPT2Block)][-1:]
-    for block in filter(_is_plain_block, blocks):
+    blocks = [m for m in modules if isinstance(m, GPT2Block)]
+    for block in filter(_is_plain_block, blocks[-1:]):
         yield block, _block_at(block, at)
+        if repeated := repeats(model, batch, None):
+            first = blocks[0].attn.c_attn
+            yield first, partial(repeated.once, type(first).forward.__get__(first))
     for encoder in modules:
         if isinstance(encoder, BertEncoder | RobertaEncoder) and _is_plain(encoder):
             last = _layer_at(encoder.layer[-1], at)
-            yield encoder, encode_real_tokens(encoder, real, tokens, last)
+            repeated = repeats(model, batch, batch.tokens)
+            yield encoder, encode_real_tokens(encoder, batch, repeated, last)
 
 
 class Places:

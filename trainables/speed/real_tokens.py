@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions as Output
 
+from trainables.heads.base import Batch
+from trainables.speed.first_layer import Repeats
+
 
 class AllPlaces:
     """A padded batch whose padding is computed as well. real: 1 or 0 [sequences, length]."""
@@ -48,38 +51,40 @@ class RealTokens(AllPlaces):
 
 def encode_real_tokens(
     encoder: Any,
-    real: Tensor,
-    places: Tensor | None,
+    batch: Batch,
+    repeated: Repeats | None,
     last: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[..., Output]:
     """A forward for a BERT's or RoBERTa's encoder with the same result as its own.
 
-    places: of the real tokens; None: padding is computed as well. last: the last layer, of hidden
+    repeated: which rows of the first layer's input are equal. last: the last layer, of hidden
     states [sequences, length, width] and the attended tokens [sequences, 1, length].
     """
+    real, places = batch.attention_mask, batch.tokens
     tokens = AllPlaces(real) if places is None else RealTokens(real, places)
 
     def forward(hidden_states: Tensor, *_: Any, **__: Any) -> Output:
         packed = tokens.pack(hidden_states)
-        for layer in encoder.layer[:-1]:
-            packed = _layer(layer, tokens, packed)
+        for number, layer in enumerate(encoder.layer[:-1]):
+            packed = _layer(layer, tokens, packed, repeated if number == 0 else None)
         found: Any = last(tokens.unpack(packed), tokens.mask[:, None])
         return Output(last_hidden_state=found)
 
     return forward
 
 
-def _layer(layer: Any, tokens: AllPlaces, packed: Tensor) -> Tensor:
+def _layer(layer: Any, tokens: AllPlaces, packed: Tensor, repeated: Repeats | None) -> Tensor:
     own = layer.attention.self
 
-    def heads(projected: Tensor) -> Tensor:
+    def heads(project: Callable[[Tensor], Tensor]) -> Tensor:
+        projected = repeated.once(project, packed) if repeated else project(packed)
         split = (own.num_attention_heads, own.attention_head_size)
         return tokens.unpack(projected).unflatten(2, split).transpose(1, 2)
 
     found = F.scaled_dot_product_attention(
-        heads(own.query(packed)),
-        heads(own.key(packed)),
-        heads(own.value(packed)),
+        heads(own.query),
+        heads(own.key),
+        heads(own.value),
         attn_mask=tokens.mask[:, None, None],
         dropout_p=own.dropout.p if own.training else 0.0,
     )
