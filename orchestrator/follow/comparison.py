@@ -7,9 +7,13 @@ report's, which has the records of all examples.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import mean
 
-from orchestrator.plan.compared import ATTACKS, Pair, home, method, name_of
+from orchestrator.plan.compared import ATTACKS, Pair, home, method, name_of, pairs
+from orchestrator.plan.plan import Plan
+from trainables.files import at_once
+from trainables.store import Store
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,16 @@ class Comparison:
             cells=2 * len(there),
             of=len(self._pair_of),
         )
+
+
+def compared_before(plan: Plan, store: Store) -> Comparison:
+    """What the cells that are done say."""
+    comparison = Comparison(pairs(plan.applicable))
+    done = [cell.key for cell in plan.with_status("done") if cell.key in comparison]
+    results = at_once(partial(store.sound, store.read_result), done)
+    for key, result in zip(done, results, strict=True):
+        comparison.note(key, result and result["metrics"]["accuracy_under_attack"])
+    return comparison
 
 
 def _each_once(names: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
 SEPARATOR = "  ·  "
 GAP = "  "
 WIDE, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
-ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave free
+ROOM_FOR_THE_REST = 10  # lines of the terminal that running cells leave free
 
 
 class View:

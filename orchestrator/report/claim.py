@@ -91,7 +91,7 @@ def _gain(
         estimate(pairs),
         sign_flip_p_value(pairs),
         discordant(pairs),
-        results.is_final(first, both) and results.is_final(second, both),
+        results.is_complete(first) and results.is_complete(second),
     )
 
 

@@ -169,6 +169,11 @@ class Results:
             for place in places
         )
 
+    def is_complete(self, method: Method) -> bool:
+        """Whether all cells of a method are there and final."""
+        awaited = [place for other, place in self._awaited if other == method]
+        return self.is_final(method, [*awaited, *self.places(method)])
+
     def places(self, method: Method) -> list[Place]:
         return [place for other, place in self._by_place if other == method]
 

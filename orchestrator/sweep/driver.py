@@ -17,11 +17,10 @@ from rich.console import Console
 
 from orchestrator.cli.command import called, how_to_go_on, stopped
 from orchestrator.cli.damage import set_aside
-from orchestrator.follow.comparison import Comparison
+from orchestrator.follow.comparison import compared_before
 from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
 from orchestrator.follow.time_spent import Times, TimeSpent
-from orchestrator.plan.compared import pairs
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.from_store import read_store
 from orchestrator.report.results import Results
@@ -38,7 +37,7 @@ from orchestrator.tracking.upload import Uploader
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
-from trainables.files import StoreError, at_once
+from trainables.files import StoreError
 from trainables.records import TrialReport
 from trainables.scratch import remove_leftovers
 from trainables.speed.imports import gc_paused
@@ -111,7 +110,7 @@ def drive(
             last = plan
             trusted = {cell.key for cell in finished}  # not those that finish in this sweep
             if plan.todo:
-                progress = Progress(plan, comparison=_compared_before(plan, store))
+                progress = Progress(plan, comparison=compared_before(plan, store))
                 lease.progress = lambda: progress.snapshot().to_json()
                 stop = Stop(store, lease)
                 view = View(progress, console)
@@ -180,16 +179,6 @@ def leftovers_go() -> Iterator[None]:
         raise
     finally:
         remove_leftovers()
-
-
-def _compared_before(plan: Plan, store: Store) -> Comparison:
-    """The comparison of the sweep's methods by the cells that are done."""
-    comparison = Comparison(pairs(plan.applicable))
-    done = [cell.key for cell in plan.with_status("done") if cell.key in comparison]
-    results = at_once(partial(store.sound, store.read_result), done)
-    for key, result in zip(done, results, strict=True):
-        comparison.note(key, result and result["metrics"]["accuracy_under_attack"])
-    return comparison
 
 
 def _has_report(plan: Plan, store: Store) -> bool:
