@@ -225,6 +225,6 @@ def test_what_the_compared_heads_have_in_common_so_far_is_told(
     for cell in plan.todo:
         write(cell, store, lambda _, id: "failed" if id < 12 else "successful")
     now = make_plan(plan.space, Assets("embedded"), store)
-    (line,) = [row for row in show(now, store, as_json=False).splitlines() if "compared so far" in row]
+    (line,) = [row for row in show(now, store, False).splitlines() if "compared so far" in row]
     heads = "mlp_ft 50.0 → mvp 60.0 under textfooler, misspellings"
     assert line == f"compared so far: sst2, bert-embedded: {heads} (4 of 4 cells)"

@@ -16,11 +16,9 @@ from orchestrator.run.slots import shape
 from search_spaces.cell import Cell
 
 FIRST = 0  # the rank of the first comparison
-# Shares of the expected work: of the first comparison, or else nothing is brought forward; ...
-AT_FIRST = 0.2
-IN_ALL = 0.1
-# ... and of all where attacks leave a part of what a fit holds idle, until all of them have ended.
-IN_ALL_BESIDE_FITS = 0.02
+# The share of the expected work that is brought forward at most; beyond the first comparison less
+# where an attack holds a part of what a fit does: there the rest is idle until attacks have ended.
+MOST, MOST_BESIDE_FITS = 0.1, 0.02
 
 
 def brought_forward(plan: Plan) -> dict[str, int]:
@@ -37,13 +35,13 @@ def brought_forward(plan: Plan) -> dict[str, int]:
         return sum(attacks[cell.key] for cell in left) + sum(fits.get(fit, 0.0) for fit in to_fit)
 
     work = sum(fits.values()) + sum(attacks.values())
-    in_all = IN_ALL_BESIDE_FITS if any(map(_is_smaller_than_its_fit, plan.todo)) else IN_ALL
+    most = MOST_BESIDE_FITS if any(map(_is_smaller_than_its_fit, plan.todo)) else MOST
     ranks: dict[str, int] = {}
     fitted: set[str] = set()
     spent = 0.0
     for rank, wave in enumerate(_waves(pairs(plan.applicable), cost), FIRST):
         spent += cost(wave, fitted)
-        if spent > work * (AT_FIRST if rank == FIRST else in_all):
+        if spent > work * (MOST if rank == FIRST else most):
             break
         fitted |= {cell.fit.key for cell in wave}
         ranks |= {cell.key: rank for cell in wave if cell.key in attacks}

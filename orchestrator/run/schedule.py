@@ -12,8 +12,8 @@ As many cells are handed out as the cluster has room for now, and some more that
 that an autoscaler sees what is needed. Fits go first; attacks get what fits leave.
 
 Before all that go the cells that are brought forward for a first comparison (order.py), by their
-rank: an attack before the fits of a higher rank. As long as a fit of the first comparison runs,
-nothing of a higher rank waits for room.
+rank: an attack before the fits of a higher rank. Once the first comparison has begun and until its
+fits have ended, nothing of a higher rank waits for room.
 
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
 idle at the end. It is handed out in parts, each with some of its examples; a part that fails or
@@ -142,7 +142,8 @@ class FitFirst(Searcher):
         self.out: dict[str, TrialTask] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
         self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
-        self.fitting_first: set[str] = set()  # trials at a fit of the first comparison
+        self.first: set[str] = set()  # trials of the first comparison, ...
+        self.fitting_first: set[str] = set()  # ... and those of them that have to fit
         self.ended_badly: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.parts_again: set[tuple[str, Part | None]] = set()  # handed out a second time
@@ -171,7 +172,7 @@ class FitFirst(Searcher):
         # What goes first waits before the other is handed out, so that slots keep room for it, and
         # the other never: Ray would not know which goes first.
         those_that_wait = phases[:1] if want_the_same else phases
-        for phase in phases:
+        for phase in those_that_wait if self._first_is_to_come() else phases:
             needed = shape(self.queues[phase].first().cell, phase)
             if self.slots.place(trial_id, needed):
                 return self._hand_out(trial_id, phase)
@@ -220,6 +221,7 @@ class FitFirst(Searcher):
         self.slots.give_back(trial_id)
         task = self.out.pop(trial_id)
         self.attacking.pop(trial_id, None)
+        self.first.discard(trial_id)
         self.fitting_first.discard(trial_id)
         self.out_in[task.phase] -= 1
         if task.part is not None:
@@ -249,9 +251,8 @@ class FitFirst(Searcher):
 
     def _may_wait(self, phase: str) -> bool:
         """Whether one more task of a phase may be handed out that there is no room for."""
-        comes_first = self._rank(self.queues[phase].first().cell) == FIRST
-        if not comes_first and any(trial in self.slots.placed for trial in self.fitting_first):
-            return False  # It would get the room that the attacks on these fits will want.
+        if self._first_is_to_come() and self._rank(self.queues[phase].first().cell) > FIRST:
+            return False  # It would get the room that the first comparison will want.
         pending = sum(self.out[trial_id].phase == phase for trial_id in self.slots.pending)
         if self.pending == 1:
             return pending < 1
@@ -265,8 +266,10 @@ class FitFirst(Searcher):
         self.out_in[phase] += 1
         if phase == "attack":
             self.attacking[trial_id] = task.cost
-        elif self._rank(task.cell) == FIRST:
-            self.fitting_first.add(trial_id)
+        if self._rank(task.cell) == FIRST:
+            self.first.add(trial_id)
+            if phase == "fit":
+                self.fitting_first.add(trial_id)
         return {**self.config_of(task)}
 
     def _divide_first(self) -> None:
@@ -298,6 +301,10 @@ class FitFirst(Searcher):
 
     def _rank(self, cell: Cell) -> int:
         return self.ranks.get(cell.key, LAST)
+
+    def _first_is_to_come(self) -> bool:
+        """Whether the first comparison has begun, and not all its fits have ended."""
+        return bool(self.fitting_first) and any(trial in self.slots.placed for trial in self.first)
 
     def _fits_want(self, cell: Cell) -> bool:
         """Whether fits are queued that want what a cell's attack would hold."""
