@@ -2,16 +2,20 @@
 
     python -m benchmarks.simulated_cluster [--small] [--json FILE]
 
-The paper's grid is planned as `--dry-run` plans it (with more seeds: 30,000 cells), the real
-searcher hands the cells out, and a discrete-event cluster "runs" them: no Ray, no models, no
-waiting. The cluster starts pending trials in the order in which they were handed out, each on a
-random node with room, as Ray does, whatever the searcher expects. Starting a trial takes no time
-here.
+The paper's grid (with more seeds: 30,000 cells) or the embedded one is planned as `--dry-run` plans
+it, the real searcher hands the cells out, and a discrete-event cluster "runs" them: no Ray, no
+models, no waiting. The cluster starts pending trials in the order in which they were handed out,
+each on a random node with room, as Ray does, whatever the searcher expects. Starting a trial takes
+no time here.
 
 Durations are drawn, seeded: what the model of cost expects of a fit or an attack on one GPU
 (orchestrator/plan/cost_model.py; nothing is measured), times a log-normal factor (sigma 0.3) that
 the searcher does not know. It knows the rates of a sweep with one seed, drawn in the same way, as
 if read from a store.
+
+Each case is run twice, the second time without what is brought forward for a first comparison
+(orchestrator/run/order.py): *first comparison at* is when it is there, as a share of the makespan;
+*longer* is how much longer the makespan is for it.
 
 The bound is the larger of two: total work divided by all slots, for the scarcer resource; and the
 longest fit plus the smallest part that an attack on it is divided into. No schedule is shorter; the
@@ -27,17 +31,20 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from orchestrator.follow.comparison import Comparison
+from orchestrator.plan.compared import pairs
 from orchestrator.plan.costs import Costs
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.rates import Rates, attack_task, fit_task
-from orchestrator.run.cells import PENDING_ON_A_CLUSTER
+from orchestrator.run.cells import PENDING_HERE, PENDING_ON_A_CLUSTER
+from orchestrator.run.order import brought_forward
 from orchestrator.run.schedule import SMALLEST_PART, FitFirst
 from orchestrator.run.slots import Held, Room, Shape, shape
 from search_spaces.cell import Cell
@@ -60,6 +67,8 @@ class Case:
     attack_gpus: float = 0.25
     lifetime: float | None = None
     away: float = 0.1
+    space: str = "paper"
+    pending: int = PENDING_ON_A_CLUSTER
 
 
 @dataclass(frozen=True)
@@ -78,14 +87,25 @@ class Outcome:
     planning_seconds: float
     searcher_seconds: float
     peak_memory: float
+    first_comparison: float
+    longer: float
 
 
 def gpu_nodes(count: int, cpus: int = 16, gpus: int = 1) -> list[Shape]:
     return [(cpus, gpus)] * count
 
 
+def laptop(slots: int) -> Case:
+    """The embedded grid on a machine of its own."""
+    name = f"embedded grid, 1 node of {slots} CPU{'s' * (slots > 1)}"
+    return Case(name, [(slots, 0)], 1, space="embedded", pending=PENDING_HERE)
+
+
 SEEDS = 100  # 30,000 cells
 CASES = [
+    laptop(1),
+    laptop(2),
+    laptop(16),
     Case("1 GPU", gpu_nodes(1), 1),
     Case("1 GPU", gpu_nodes(1), SEEDS),
     Case("4 GPUs", gpu_nodes(4), 1),
@@ -101,6 +121,7 @@ CASES = [
     Case("64 GPUs, each lost once a day", gpu_nodes(64), 20, lifetime=24),
 ]
 SMALL = [
+    laptop(2),
     Case("4 GPUs", gpu_nodes(4), 1),
     Case("16 GPUs", gpu_nodes(16), 3),
     Case("4 GPUs and 128 more CPUs", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 3, attack_gpus=0),
@@ -120,11 +141,11 @@ def plan_of(case: Case) -> tuple[Plan, Costs, float]:
     """The case's grid, planned for an empty store with known rates; what each cell costs in the
     mean; and how long planning took."""
     started = time.perf_counter()
-    space = load(
-        "paper", sets=[f"resources.attack.gpus={case.attack_gpus}"], seeds=list(range(case.seeds))
-    )
+    gpus = [f"resources.attack.gpus={case.attack_gpus}"] if any(g for _, g in case.nodes) else []
+    space = load(case.space, sets=gpus, seeds=list(range(case.seeds)))
+    assets = Assets(space.assets, local_only=True)
     with tempfile.TemporaryDirectory() as store:
-        plan = make_plan(space, Assets("hub", local_only=True), Store(store), provisional=True)
+        plan = make_plan(space, assets, Store(store), provisional=True)
         expected, rates = plan.costs, Rates()
         for cell in plan.todo:
             if cell.fit.seed == 0:
@@ -158,7 +179,7 @@ class Trial:
 class Cluster:
     """Runs what a searcher hands out, in simulated seconds."""
 
-    def __init__(self, case: Case, plan: Plan, expected: Costs) -> None:
+    def __init__(self, case: Case, plan: Plan, expected: Costs, ranks: Mapping[str, int]) -> None:
         self.case, self.expected = case, expected
         self.draw = random.Random(case.name)
         self.now = 0.0
@@ -174,6 +195,8 @@ class Cluster:
         self.capacity: list[tuple[float, float, float]] = []  # from when on: CPUs and GPUs
         self.fits_run: list[str] = []
         self.cells_run: list[str] = []
+        self.comparison = Comparison(pairs(plan.applicable))
+        self.compared_at: float | None = None
         self.lost = 0
         self.searcher_seconds = 0.0
         cells = {cell.key: cell for cell in plan.todo}
@@ -187,7 +210,8 @@ class Cluster:
             nodes=lambda: list(self.up.values()),
             verdict=lambda cell: "run again",
             give_up=lambda cell: None,
-            pending=PENDING_ON_A_CLUSTER,
+            pending=case.pending,
+            ranks=ranks,
         )
         if case.lifetime:
             for node in self.up:
@@ -283,6 +307,9 @@ class Cluster:
             self._attacked(trial, trial.left)
             if trial.part is None:
                 self.cells_run.append(trial.cell.key)
+                self.comparison.note(trial.cell.key, 0.0)
+                if self.compared_at is None and self.comparison.so_far() is not None:
+                    self.compared_at = self.now
             result = {"phase": "done"}
         self._stop(name)
         self._tell(lambda: self.searcher.on_trial_complete(name, result))
@@ -322,6 +349,8 @@ class Cluster:
 
     def capacity_used_up(self, work: float, which: int) -> float:
         """When the cluster, with its lost nodes, could first have done this much work (seconds)."""
+        if not work:
+            return 0.0
         ends = [*(since for since, *_ in self.capacity[1:]), float("inf")]
         for (since, *have), end in zip(self.capacity, ends, strict=True):
             if not have[which]:
@@ -332,23 +361,26 @@ class Cluster:
         raise AssertionError("the cluster has no such resource")
 
     def capacity_until_now(self, which: int) -> float:
-        """CPU or GPU seconds that the cluster had."""
+        """CPU or GPU seconds that the cluster had; 1 where it had none, to be divided by."""
         ends = [*(since for since, *_ in self.capacity[1:]), self.now]
         spans = zip(self.capacity, ends, strict=True)
-        return sum(have[which] * (end - since) for (since, *have), end in spans)
+        return sum(have[which] * (end - since) for (since, *have), end in spans) or 1.0
 
 
 def simulate(case: Case) -> tuple[Outcome, Cluster]:
     """Plan and run a case."""
     plan, expected, planning_seconds = plan_of(case)
-    cluster = Cluster(case, plan, expected)
+    longest_first = Cluster(case, plan, expected, {})
+    longest_first.run()
+    cluster = Cluster(case, plan, expected, brought_forward(plan))
     cluster.run()
+    assert cluster.compared_at is not None
     work = [0.0, 0.0]
     chains: dict[str, tuple[float, float]] = {}
     for cell in plan.todo:
         fit = drawn(expected.of(cell, "fit").seconds, cell.fit.key)
         attack = drawn(expected.of(cell, "attack").seconds, cell.key)
-        smallest = attack * SMALLEST_PART / cell.examples
+        smallest = attack * min(SMALLEST_PART / cell.examples, 1.0)
         first = cell.fit.key not in chains
         for which in (0, 1):
             work[which] += shape(cell, "attack")[which] * attack
@@ -369,6 +401,8 @@ def simulate(case: Case) -> tuple[Outcome, Cluster]:
         planning_seconds=planning_seconds,
         searcher_seconds=cluster.searcher_seconds,
         peak_memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        first_comparison=cluster.compared_at / cluster.now,
+        longer=cluster.now / longest_first.now - 1,
     )
     return outcome, cluster
 
@@ -381,20 +415,22 @@ def table(outcomes: list[Outcome]) -> str:
     """As Markdown."""
     lines = [
         "| cluster | cells | fits | bound, h | makespan, h | ratio | GPUs busy | CPUs busy "
-        "| nodes lost | planning, s | searcher, s | peak memory, MB |",
-        "| --- " + "| --: " * 11 + "|",
+        "| nodes lost | planning, s | searcher, s | peak memory, MB | first comparison at "
+        "| longer |",
+        "| --- " + "| --: " * 13 + "|",
     ]
     for o in outcomes:
         lines.append(
             f"| {o.name} | {o.cells:,} | {o.fits:,} | {o.bound:,.1f} | {o.makespan:,.1f} "
             f"| {o.ratio:.3f} | {o.gpus_busy:.1%} | {o.cpus_busy:.1%} | {o.nodes_lost} "
-            f"| {o.planning_seconds:.1f} | {o.searcher_seconds:.1f} | {o.peak_memory:.0f} |"
+            f"| {o.planning_seconds:.1f} | {o.searcher_seconds:.1f} | {o.peak_memory:.0f} "
+            f"| {o.first_comparison:.1%} | {o.longer:+.1%} |"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Simulate sweeps on clusters of 1 to 256 GPUs.")
+    parser = argparse.ArgumentParser(description="Simulate sweeps on up to 256 GPUs.")
     parser.add_argument("--small", action="store_true", help="a few small cases: some seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     arguments = parser.parse_args()

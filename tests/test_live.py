@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from stores import write
 
 from orchestrator.follow import live
+from orchestrator.follow.comparison import Compared, compared_before
 from orchestrator.follow.eta import Left
 from orchestrator.follow.live import ScaledView, View
 from orchestrator.follow.progress import Progress, RunningCell, Snapshot
@@ -27,6 +29,13 @@ def three_cells(store: str = "/nonexistent") -> Plan:
     only += ["attack=textfooler,textbugger,misspellings"]
     space = load("embedded", only=only, sets=["attack.examples=4"])
     return make_plan(space, Assets("embedded"), Store(store))
+
+
+def six_cells(store: str = "/nonexistent") -> Plan:
+    """Three of each of two heads."""
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp"]
+    only += ["attack=textfooler,textbugger,misspellings"]
+    return make_plan(load("embedded", only=only), Assets("embedded"), Store(store))
 
 
 def watched(terminal: bool) -> str:
@@ -80,6 +89,12 @@ def test_a_terminal_gets_the_state_of_all_cells() -> None:
 KEY = "ag_news-roberta-embedded-untrained_mlp_ft-standard-textfooler-s0-0123456789"
 
 
+COMPARED = Compared(
+    ("mlp_ft + adversarial", "mvp"), (0.4, 0.61), ["dbpedia_14"], ["roberta-embedded"],
+    ["textbugger", "bert_attack"], cells=4, of=120,
+)  # fmt: skip
+
+
 def a_snapshot(running: int) -> Snapshot:
     cells = [RunningCell(f"{n:02d}-{KEY}", "attack", n % 6, 5) for n in range(running)]
     return Snapshot(
@@ -87,6 +102,7 @@ def a_snapshot(running: int) -> Snapshot:
         running=running, running_cells=cells[:100], examples_per_second=12.34,
         eta=Left(530.0, 700.0, 1000.0), best=(KEY, 0.8), worst=(KEY, 0.0),
         seconds=330.0, started="2026-01-01T00:00:00+00:00", updated="2026-01-01T00:05:30+00:00",
+        compared=COMPARED,
     )  # fmt: skip
 
 
@@ -108,6 +124,7 @@ def test_a_terminal_of_any_width_shows_whole_facts_and_as_many_cells_as_fit(
         "12.3 examples/s in the last minute", "5.5 min so far", "about 12 min left (8.8 to 17)",
     ):  # fmt: skip
         assert any(fact in line for line in lines), fact
+    assert str(COMPARED) in " ".join(lines)
     cells = [line for line in lines if line.startswith("attack ")]
     more = [line.strip() for line in lines if line.strip().startswith("and ")]
     if running <= height - live.ROOM_FOR_THE_REST:
@@ -115,6 +132,56 @@ def test_a_terminal_of_any_width_shows_whole_facts_and_as_many_cells_as_fit(
     else:
         assert more == [f"and {running - len(cells)} more"] and len(cells) > 10
     assert all("/5" in line and line.endswith("er-s0") for line in cells)
+
+
+def compared(snapshot: Snapshot) -> str:
+    assert snapshot.compared is not None
+    return str(snapshot.compared)
+
+
+def test_the_first_comparison_is_a_line_of_its_own_and_then_part_of_every_summary() -> None:
+    """It is there when one data set and model has both heads under two attacks, and then grows."""
+    plan = six_cells()
+    output = io.StringIO()
+    progress = Progress(plan)
+    by_place = {(cell.fit.head, cell.attack): cell for cell in plan.todo}
+    shares = {
+        ("mlp_ft", "textfooler"): 0.25,
+        ("mvp", "textfooler"): 0.5,
+        ("mlp_ft", "textbugger"): 0.75,
+        ("mvp", "textbugger"): 0.5,
+        ("mlp_ft", "misspellings"): 0.0,
+        ("mvp", "misspellings"): 1.0,
+    }
+    with View(progress, Console(file=output, width=80)) as view:
+        for place, share in shares.items():
+            assert (progress.snapshot().compared is None) == (progress.done < 4)
+            view.update(by_place[place], done(accuracy_under_attack=share))
+    (line,) = [line for line in output.getvalue().splitlines() if "compared" in line]
+    assert line.endswith(
+        "4/6] compared so far: sst2, bert-embedded: mlp_ft 50.0 → mvp 50.0 under textfooler, "
+        "textbugger (4 of 6 cells)"
+    )
+    whole = "sst2, bert-embedded: mlp_ft 33.3 → mvp 66.7 under 3 attacks (6 of 6 cells)"
+    assert compared(progress.snapshot()) == whole
+    assert f"compared so far: {whole}" in live.overview(progress.snapshot())
+
+
+def test_cells_that_were_done_before_are_compared_too(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    *before, last = six_cells(store.url).todo
+    for cell in before:
+        write(cell, store, lambda _, id: "failed" if id < 5 else "successful")
+    plan = six_cells(store.url)
+    progress = Progress(plan, comparison=compared_before(plan, store))
+    assert compared(progress.snapshot()).endswith(
+        "25.0 under textfooler, textbugger (4 of 6 cells)"
+    )
+    output = io.StringIO()
+    with View(progress, Console(file=output, width=80)) as view:
+        view.update(last, done(accuracy_under_attack=1.0))
+    assert "(4 of 6 cells)" in output.getvalue()
+    assert compared(progress.snapshot()).endswith("mvp 50.0 under 3 attacks (6 of 6 cells)")
 
 
 class Clock:

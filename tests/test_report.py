@@ -144,6 +144,24 @@ def test_what_is_attacked_so_far_is_shown_and_marked(tmp_path: Path) -> None:
     (table,) = place_tables(found)
     assert column(table, "textfooler")["mvp"].text() == "100.0*"
     assert "* not final" in markdown(table)
+    assert "So far: 1 of 2 cells, and what is attacked of 1 more." in as_markdown(found)
+
+
+def test_a_first_comparison_says_how_much_it_is_over_and_that_it_is_not_final(
+    tmp_path: Path,
+) -> None:
+    """The cells of one data set and model are there, of a grid of 120 cells by two heads."""
+    store = Store(str(tmp_path))
+    only = ("head=mlp_ft,mvp",)
+    for cell in plan(store, only=(*only, *ONE[:2])).todo:
+        write(cell, store, ROBUST)
+    found = read_store(plan(store, only=only), store)
+    assert verdict(found).startswith("mvp over mlp_ft: +30.0 points of accuracy under attack (not")
+    made = files(found)
+    for name in ("report.md", "index.html"):
+        assert "So far: 8 of 120 cells." in made[name].decode()
+    whole = read_store(plan(store, only=(*only, *ONE[:2])), store)
+    assert "not final" not in verdict(whole) and "So far" not in as_markdown(whole)
 
 
 def test_a_mean_that_lacks_a_seed_is_marked_and_never_the_best(tmp_path: Path) -> None:

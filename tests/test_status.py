@@ -214,3 +214,17 @@ def test_what_ended_badly_is_told_by_node(half_done: tuple[Store, Any]) -> None:
         "3 × CUDA error: Xid 79; no disk"
     )
     assert len(json.loads(show(plan, store, as_json=True))["nodes"]) == 2
+
+
+def test_what_the_compared_heads_have_in_common_so_far_is_told(
+    half_done: tuple[Store, Any],
+) -> None:
+    """Once it is under two attacks."""
+    store, plan = half_done
+    assert "compared so far" not in show(plan, store, as_json=False)
+    for cell in plan.todo:
+        write(cell, store, lambda _, id: "failed" if id < 12 else "successful")
+    now = make_plan(plan.space, Assets("embedded"), store)
+    (line,) = [row for row in show(now, store, False).splitlines() if "compared so far" in row]
+    heads = "mlp_ft 50.0 → mvp 60.0 under textfooler, misspellings"
+    assert line == f"compared so far: sst2, bert-embedded: {heads} (4 of 4 cells)"

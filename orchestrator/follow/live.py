@@ -24,7 +24,7 @@ COMPUTED_EVERY = 1.0  # seconds; the terminal is drawn more often
 SEPARATOR = "  ·  "
 GAP = "  "
 WIDE, WIDE_BAR, NARROW_BAR = 100, 24, 10  # columns
-ROOM_FOR_THE_REST = 8  # lines of the terminal that running cells leave free
+ROOM_FOR_THE_REST = 10  # lines of the terminal that running cells leave free
 
 
 class View:
@@ -35,6 +35,7 @@ class View:
         self._left = threading.Event()
         self._drawn: tuple[float, Snapshot] | None = None
         self._is_live = False
+        self._compared = False  # it was said that there is a comparison
         self.live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> "View":
@@ -43,6 +44,7 @@ class View:
             self.live.start()
         else:
             threading.Thread(target=self._summarise, name="summaries", daemon=True).start()
+        self._say_compared()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,8 +63,15 @@ class View:
                 f"cell {cell.key}  clean {_share(record['metrics']['clean_accuracy'])}"
                 f"  under attack {_share(record['metrics']['accuracy_under_attack'])}"
             )
+            self._say_compared()
         if record["phase"] == "failed":
             self._print(f"FAILED {cell.key}: {record['error']}")
+
+    def _say_compared(self) -> None:
+        """The first comparison, once it is there; how it grows is part of every summary."""
+        if not self._compared and (compared := self.progress.comparison.so_far()) is not None:
+            self._compared = True
+            self._print(f"compared so far: {compared}")
 
     def _print(self, text: str) -> None:
         seconds = self.progress.clock() - self.progress.began
@@ -105,6 +114,7 @@ def overview(snapshot: Snapshot) -> list[str]:
         f"{snapshot.failed} failed",
         f"{snapshot.fits_done} of {snapshot.fits} fits",
         *pace(snapshot),
+        *([] if snapshot.compared is None else [f"compared so far: {snapshot.compared}"]),
     ]
 
 

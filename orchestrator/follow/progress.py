@@ -14,7 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from orchestrator.follow.comparison import Compared, Comparison
 from orchestrator.follow.eta import Estimator, Left, Names, Task
+from orchestrator.plan.compared import pairs
 from orchestrator.plan.plan import Plan
 from search_spaces.cell import Axis, Cell
 from trainables.records import TrialReport
@@ -43,7 +45,7 @@ class Snapshot:
 
     examples_per_second: attacked over the last minute; None in the first seconds.
     eta: None as long as too little is known. best, worst: (cell key, accuracy under attack).
-    started, updated: ISO 8601, by the driver's clock.
+    started, updated: ISO 8601, by the driver's clock. compared: with cells done before it began.
     """
 
     space: str
@@ -61,6 +63,7 @@ class Snapshot:
     seconds: float
     started: str
     updated: str
+    compared: Compared | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -74,9 +77,15 @@ class Snapshot:
 class Progress:
     """`update` it with each progress record of a cell; `snapshot` may be called by any thread."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds."""
+    def __init__(
+        self,
+        plan: Plan,
+        clock: Callable[[], float] = time.monotonic,
+        comparison: Comparison | None = None,
+    ) -> None:
+        """clock: seconds. comparison: with the plan's cells that are done."""
         self.space, self.clock = plan.space.name, clock
+        self.comparison = comparison or Comparison(pairs(plan.applicable))
         todo = plan.todo
         self.fits = {cell.fit.key for cell in todo} - plan.fits_done
         self.cells = len(todo)
@@ -140,6 +149,7 @@ class Progress:
                 seconds=now - self.began,
                 started=self.began_at,
                 updated=_now(),
+                compared=self.comparison.so_far(),
             )
 
     def expected(self, cell: Cell, phase: str) -> float | None:
@@ -175,7 +185,9 @@ class Progress:
             estimator.report(attack, record["finished"], found)
         if phase == "done":
             self.done += 1
-            self._rank(cell.key, record["metrics"]["accuracy_under_attack"])
+            accuracy = record["metrics"]["accuracy_under_attack"]
+            self._rank(cell.key, accuracy)
+            self.comparison.note(cell.key, accuracy)
             examples, seconds = (
                 record["metrics"]["num_examples"],
                 record["metrics"]["attack_seconds"],
@@ -285,7 +297,7 @@ def _estimator(plan: Plan, fits: set[str]) -> Estimator:
         names = tuple(str(axes[name]) for name in ATTACK_NAMES)
         tasks["attack", cell.key] = Task("attack", names, units=cell.examples)
     earlier = []
-    for phase, cell, measured in plan.costs.earlier(plan.with_status("todo", "failed", "done")):
+    for phase, cell, measured in plan.costs.earlier(plan.applicable):
         axes, of = cell.axes(), FIT_NAMES if phase == "fit" else ATTACK_NAMES
         names = tuple(str(axes[name]) for name in of)
         earlier += [(phase, names, seconds) for seconds in measured]

@@ -52,10 +52,14 @@ class Plan:
         return self.with_status("todo", "failed")
 
     @property
+    def applicable(self) -> list[Cell]:
+        return self.with_status("todo", "failed", "done")
+
+    @property
     def fits(self) -> dict[str, list[Cell]]:
         """Applicable cells by fit key."""
         grouped: dict[str, list[Cell]] = {}
-        for cell in self.with_status("todo", "failed", "done"):
+        for cell in self.applicable:
             grouped.setdefault(cell.fit.key, []).append(cell)
         return grouped
 

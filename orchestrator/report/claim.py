@@ -8,6 +8,7 @@ says what was not run.
 
 from dataclasses import dataclass
 
+from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report import devices
 from orchestrator.report.comparison import change, differences
 from orchestrator.report.reported import paper
@@ -20,8 +21,6 @@ from orchestrator.report.statistics import (
     sign_flip_p_value,
 )
 from orchestrator.report.tables import Entry, Figure, Table
-
-MVP, MLP = ("mvp", "standard"), ("mlp_ft", "standard")
 
 NOTES = [
     "Gain: first minus second, in points; mean over data sets × models × attacks that both have.",
@@ -92,7 +91,7 @@ def _gain(
         estimate(pairs),
         sign_flip_p_value(pairs),
         discordant(pairs),
-        results.is_final(first, both) and results.is_final(second, both),
+        results.is_complete(first) and results.is_complete(second),
     )
 
 

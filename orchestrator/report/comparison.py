@@ -205,7 +205,17 @@ def resources(results: Results) -> list[str]:
     if used == ["embedded"]:
         lines.append("These numbers are about the tool at embedded scale, not about the paper.")
     made = devices.line(results)
-    return [*lines, *([made] if made else []), *warnings(results)]
+    return [*_so_far(results), *lines, *([made] if made else []), *warnings(results)]
+
+
+def _so_far(results: Results) -> list[str]:
+    """A line on how much of the grid the figures are over, as long as that is not all of it."""
+    to_come = sum(absent.status != "not_applicable" for absent in results.absent)
+    begun = len(results.cells) - len(results.finished)
+    if not to_come and not begun:
+        return []
+    cells = f"{len(results.finished):,} of {len(results.cells) + to_come:,} cells"
+    return [f"So far: {cells}" + (f", and what is attacked of {begun:,} more." if begun else ".")]
 
 
 def _average(over: Estimate | None, is_best: bool, final: bool) -> Figure:

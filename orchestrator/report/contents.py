@@ -58,6 +58,4 @@ def report_markdown(results: Results, shown: list[Table]) -> str:
     for warning in devices.warnings(results.cells):
         lines += [f"**{warning}**", ""]
     lines += comparison.resources(results)
-    if not results.final:
-        lines += ["", "This report was made while cells were still running."]
     return "\n".join([*lines, "", *(markdown(table, level=2) for table in shown)])

@@ -11,10 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
+from orchestrator.plan.compared import Method as Method
+from orchestrator.plan.compared import method as method_of
+from orchestrator.plan.compared import name_of as name_of
 from search_spaces.cell import Axes, Cell, Fit
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
-Method = tuple[str, str]  # head, training
 Place = tuple[str, str, str]  # data set, model, attack
 
 UNDER_ATTACK = "right_under_attack"
@@ -83,7 +85,7 @@ class CellResult:
 
     @property
     def method(self) -> Method:
-        return self.cell.fit.head, self.cell.fit.training
+        return method_of(self.cell)
 
     @property
     def place(self) -> Place:
@@ -167,6 +169,11 @@ class Results:
             for place in places
         )
 
+    def is_complete(self, method: Method) -> bool:
+        """Whether all cells of a method are there and final."""
+        awaited = [place for other, place in self._awaited if other == method]
+        return self.is_final(method, [*awaited, *self.places(method)])
+
     def places(self, method: Method) -> list[Place]:
         return [place for other, place in self._by_place if other == method]
 
@@ -186,12 +193,6 @@ class Results:
 
 def _place(axes: Axes) -> Place:
     return str(axes["dataset"]), str(axes["model"]), str(axes["attack"])
-
-
-def name_of(method: Method) -> str:
-    """`mvp`, or `mvp + adversarial` where the training is not the standard one."""
-    head, training = method
-    return head if training == "standard" else f"{head} + {training}"
 
 
 def fits(cells: Iterable[CellResult]) -> Iterator[CellResult]:

@@ -4,6 +4,7 @@ options.py      the options about Ray
 connect.py      start, join and leave Ray        ray_folder.py   where our own Ray keeps its files
 cells.py        the cells of a plan as one Tune run
 schedule.py     fit once, attack many: what is handed out next
+order.py        what is brought forward for a first comparison
 slots.py        room on a cluster                deaths.py       is a dead trial run again
 living.py       the living nodes                 health.py       which get no more cells
 rehearsal.py    what breaks, before it costs

@@ -22,6 +22,7 @@ from orchestrator.run.deaths import Deaths, Verdict, memory_as_cause
 from orchestrator.run.health import IN_A_ROW, Health, How, Task
 from orchestrator.run.living import LivingNodes
 from orchestrator.run.options import LOCAL, RayOptions
+from orchestrator.run.order import brought_forward
 from orchestrator.run.schedule import FitFirst, TrialTask, slots_held
 from orchestrator.run.slots import PHASES, Shape, shape
 from search_spaces.cell import Cell
@@ -112,6 +113,7 @@ class _Run:
             max_concurrent=options.max_concurrent,
             stopped=stopped,
             in_time=self.in_time,
+            ranks=brought_forward(plan),
         )
         self.verbose = options.verbose
 

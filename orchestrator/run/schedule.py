@@ -11,6 +11,10 @@ attack needs less, the leader ends with its fit and the cell is handed out again
 As many cells are handed out as the cluster has room for now, and some more that are pending, so
 that an autoscaler sees what is needed. Fits go first; attacks get what fits leave.
 
+Before all that go the cells that are brought forward for a first comparison (order.py), by their
+rank: an attack before the fits of a higher rank. Once the first comparison has begun and until its
+fits have ended, nothing of a higher rank waits for room.
+
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
 idle at the end. It is handed out in parts, each with some of its examples; a part that fails or
 dies is handed out once more. When they have ended, successfully or not, so is the cell itself: it
@@ -20,15 +24,18 @@ attack will be divided ends with its fit.
 
 import heapq
 import math
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from orchestrator.run.deaths import Verdict
+from orchestrator.run.order import FIRST
 from orchestrator.run.slots import PHASES, Shape, Slots, on_gpus, shape
 from search_spaces.cell import Cell
 from trainables.cell import Part
@@ -49,12 +56,16 @@ class TrialTask:
     cost: float
 
 
+AT_ONCE, LAST = -1, sys.maxsize  # ranks: before all others, and of what is not brought forward
+
+
 class Queue:
-    """Tasks of one phase, the one of the highest cost first; of equal ones the earliest."""
+    """Tasks of one phase, the one of the lowest rank first; of equal ones that of the highest
+    cost, and of these the earliest."""
 
     def __init__(self) -> None:
         self.cost = 0.0  # of all of them
-        self._heap: list[tuple[float, int, TrialTask]] = []
+        self._heap: list[tuple[int, float, int, TrialTask]] = []
         self._count = 0
 
     def __len__(self) -> int:
@@ -72,12 +83,12 @@ class Queue:
             return False
         self._heap.remove(entry)
         heapq.heapify(self._heap)
-        heapq.heappush(self._heap, (-math.inf, *entry[1:]))
+        heapq.heappush(self._heap, (AT_ONCE, -math.inf, *entry[2:]))
         return True
 
-    def push(self, task: TrialTask, at_once: bool = False) -> None:
-        """at_once: before all others, whatever they cost."""
-        heapq.heappush(self._heap, (-math.inf if at_once else -task.cost, self._count, task))
+    def push(self, task: TrialTask, rank: int = LAST) -> None:
+        cost = math.inf if rank == AT_ONCE else task.cost
+        heapq.heappush(self._heap, (rank, -cost, self._count, task))
         self._count += 1
         self.cost += task.cost
 
@@ -95,7 +106,7 @@ class FitFirst(Searcher):
     with each that is given up. pending: how many tasks of a phase may wait for room; if more than
     one, as many may as run, so that a cluster can double. max_concurrent: never more tasks out than
     this. stopped: when true, no more are handed out. in_time: whether a task would end in time;
-    others are not handed out.
+    others are not handed out. ranks: of the cells that are brought forward (order.py).
     """
 
     def __init__(
@@ -112,6 +123,7 @@ class FitFirst(Searcher):
         max_concurrent: int | None = None,
         stopped: Callable[[], object] = lambda: False,
         in_time: Callable[[TrialTask], bool] = lambda task: True,
+        ranks: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         super().__init__(metric=None, mode=None)
         self.config_of = config_of
@@ -123,12 +135,15 @@ class FitFirst(Searcher):
         self.max_concurrent = max_concurrent
         self.stopped = stopped
         self.in_time = in_time
+        self.ranks = ranks
         self.slots = Slots()
         self.queues = {phase: Queue() for phase in PHASES}
-        self.waiting: dict[str, list[Cell]] = {}  # by fit, the longest attack last
+        self.waiting: dict[str, list[Cell]] = {}  # by fit, the one that goes first last
         self.out: dict[str, TrialTask] = {}  # by trial
         self.out_in = Counter[str]()  # how many, by phase
         self.attacking: dict[str, float] = {}  # by trial that attacks: the attack's cost
+        self.first: set[str] = set()  # trials of the first comparison, ...
+        self.fitting_first: set[str] = set()  # ... and those of them that have to fit
         self.ended_badly: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
         self.parts_again: set[tuple[str, Part | None]] = set()  # handed out a second time
@@ -139,7 +154,8 @@ class FitFirst(Searcher):
             else:
                 self.waiting.setdefault(cell.fit.key, []).append(cell)
         for fit, siblings in list(self.waiting.items()):
-            self.waiting[fit] = sorted(reversed(siblings), key=attack_cost)
+            siblings.sort(key=lambda cell: (self._rank(cell), -attack_cost(cell)))
+            siblings.reverse()
             self._next_leads(fit)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
@@ -151,18 +167,21 @@ class FitFirst(Searcher):
             return None
         self.slots.resize(self.nodes())
         phases = [phase for phase in PHASES if self.queues[phase].bring_forward(self.in_time)]
-        for phase in phases:
-            queue = self.queues[phase]
-            if self.slots.place(trial_id, shape(queue.first().cell, phase)):
+        phases.sort(key=lambda phase: self._rank(self.queues[phase].first().cell))  # Fits if equal.
+        want_the_same = len(phases) == 2 and self._fits_want(self.queues["attack"].first().cell)
+        # What goes first waits before the other is handed out, so that slots keep room for it, and
+        # the other never: Ray would not know which goes first.
+        those_that_wait = phases[:1] if want_the_same else phases
+        for phase in those_that_wait if self._first_is_to_come() else phases:
+            needed = shape(self.queues[phase].first().cell, phase)
+            if self.slots.place(trial_id, needed):
                 return self._hand_out(trial_id, phase)
-            if phase == "fit" and self._attacks_want_it(phases) and self._may_wait(phase):
-                # It waits before attacks are handed out, so that slots keep room for it.
-                self.slots.wait(trial_id, shape(queue.first().cell, phase))
+            if want_the_same and phase in those_that_wait and self._may_wait(phase):
+                self.slots.wait(trial_id, needed)
                 return self._hand_out(trial_id, phase)
-        for phase in phases:
-            queue = self.queues[phase]
+        for phase in those_that_wait:
             if self._may_wait(phase):
-                self.slots.wait(trial_id, shape(queue.first().cell, phase))
+                self.slots.wait(trial_id, shape(self.queues[phase].first().cell, phase))
                 return self._hand_out(trial_id, phase)
         # Cells that wait for a fit wait in vain if the fit itself is no longer handed out.
         if self.out or self.ended_badly:
@@ -193,6 +212,7 @@ class FitFirst(Searcher):
         if result.get("fit_done") and trial_id in self.out:
             cell = self.out[trial_id].cell
             self.attacking[trial_id] = self.cost_of["attack"](cell)
+            self.fitting_first.discard(trial_id)
             self._release(cell.fit.key)
 
     def on_trial_complete(
@@ -201,6 +221,8 @@ class FitFirst(Searcher):
         self.slots.give_back(trial_id)
         task = self.out.pop(trial_id)
         self.attacking.pop(trial_id, None)
+        self.first.discard(trial_id)
+        self.fitting_first.discard(trial_id)
         self.out_in[task.phase] -= 1
         if task.part is not None:
             self._part_ended(task, error or bool(result and result.get("error")))
@@ -229,8 +251,8 @@ class FitFirst(Searcher):
 
     def _may_wait(self, phase: str) -> bool:
         """Whether one more task of a phase may be handed out that there is no room for."""
-        if phase == "attack" and self._fits_want(self.queues["attack"].first().cell):
-            return False  # Ray would not know that the fits waiting go first.
+        if self._first_is_to_come() and self._rank(self.queues[phase].first().cell) > FIRST:
+            return False  # It would get the room that the first comparison will want.
         pending = sum(self.out[trial_id].phase == phase for trial_id in self.slots.pending)
         if self.pending == 1:
             return pending < 1
@@ -244,6 +266,10 @@ class FitFirst(Searcher):
         self.out_in[phase] += 1
         if phase == "attack":
             self.attacking[trial_id] = task.cost
+        if self._rank(task.cell) == FIRST:
+            self.first.add(trial_id)
+            if phase == "fit":
+                self.fitting_first.add(trial_id)
         return {**self.config_of(task)}
 
     def _divide_first(self) -> None:
@@ -257,7 +283,7 @@ class FitFirst(Searcher):
             for number in range(count):
                 # At once: a cell that was begun should end, and this trial is one of them.
                 part = TrialTask(task.cell, "attack", Part(number, count), task.cost / count)
-                queue.push(part, at_once=True)
+                queue.push(part, AT_ONCE)
 
     def _parts_of(self, cell: Cell) -> int:
         """Into how many parts a cell's attack is to be divided; 1: it is not."""
@@ -273,9 +299,12 @@ class FitFirst(Searcher):
             return 1
         return min(math.ceil(PARTS_PER_SLOT * cost / share), most)
 
-    def _attacks_want_it(self, phases: Sequence[str]) -> bool:
-        """Whether the first of the attacks that may be handed out wants what fits want."""
-        return "attack" in phases and self._fits_want(self.queues["attack"].first().cell)
+    def _rank(self, cell: Cell) -> int:
+        return self.ranks.get(cell.key, LAST)
+
+    def _first_is_to_come(self) -> bool:
+        """Whether the first comparison has begun, and not all its fits have ended."""
+        return bool(self.fitting_first) and any(trial in self.slots.placed for trial in self.first)
 
     def _fits_want(self, cell: Cell) -> bool:
         """Whether fits are queued that want what a cell's attack would hold."""
@@ -297,7 +326,7 @@ class FitFirst(Searcher):
         cell, again = task.cell, (task.cell.key, task.part)
         if badly and again not in self.parts_again:
             self.parts_again.add(again)
-            self.queues["attack"].push(task, at_once=True)
+            self.queues["attack"].push(task, AT_ONCE)
             return
         self.parts_left[cell.key] -= 1
         if self.parts_left[cell.key] == 0:
@@ -307,7 +336,8 @@ class FitFirst(Searcher):
         """Queue a cell; at once and without cost if its parts have done the work."""
         divided = cell.key in self.parts_left
         cost = 0.0 if divided else self.cost_of[phase](cell)
-        self.queues[phase].push(TrialTask(cell, phase, None, cost), at_once=divided)
+        rank = AT_ONCE if divided else self._rank(cell)
+        self.queues[phase].push(TrialTask(cell, phase, None, cost), rank)
 
     def _release(self, fit: str) -> None:
         self.stored.add(fit)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from orchestrator.cli.command import called, how_to_go_on, stopped
 from orchestrator.cli.damage import set_aside
+from orchestrator.follow.comparison import compared_before
 from orchestrator.follow.live import View
 from orchestrator.follow.progress import Progress
 from orchestrator.follow.time_spent import Times, TimeSpent
@@ -109,7 +110,7 @@ def drive(
             last = plan
             trusted = {cell.key for cell in finished}  # not those that finish in this sweep
             if plan.todo:
-                progress = Progress(plan)
+                progress = Progress(plan, comparison=compared_before(plan, store))
                 lease.progress = lambda: progress.snapshot().to_json()
                 stop = Stop(store, lease)
                 view = View(progress, console)

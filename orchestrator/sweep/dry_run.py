@@ -31,7 +31,7 @@ def describe(plan: Plan, prices: Mapping[str, float] | None = None) -> str:
 
 def _overrides(plan: Plan) -> Iterator[str]:
     """What the space's overrides set, and for how many cells."""
-    cells = plan.with_status("todo", "failed", "done")
+    cells = plan.applicable
     if plan.space.overrides:
         yield from ("", "overrides (of two for the same setting, the later one applies):")
     for override in plan.space.overrides:

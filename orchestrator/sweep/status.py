@@ -12,8 +12,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from orchestrator.follow.comparison import Comparison
 from orchestrator.follow.live import overview, pace, packed
 from orchestrator.follow.progress import RunningCell, Snapshot
+from orchestrator.plan.compared import pairs
 from orchestrator.plan.plan import Plan
 from orchestrator.report import devices
 from orchestrator.report.comparison import as_markdown
@@ -156,6 +158,7 @@ class Status:
             f"space {self.plan.space.name} in {self.store.local_folder or self.store.url}",
             *packed(facts, width),
             *self._of_the_sweep(width),
+            *self._compared(),
             *self._of_running_cells(),
             *self._of_nodes(),
         ]
@@ -187,6 +190,14 @@ class Status:
                 "--only, --set or --seeds"
             ]
         return lines
+
+    def _compared(self) -> list[str]:
+        comparison = Comparison(pairs(self.plan.applicable))
+        for each in self.results.cells:
+            if each.final:
+                comparison.note(each.cell.key, each.metrics["accuracy_under_attack"])
+        compared = comparison.so_far()
+        return [] if compared is None else [f"compared so far: {compared}"]
 
     def _of_nodes(self) -> list[str]:
         """A line of each node on which something ended badly in the last sweep."""
