@@ -75,8 +75,8 @@ class Cell(BaseModel):
 
     `log` names the attack log. It is the same for every number of examples, so asking for
     more of them attacks only the new ones. `identity`: everything that the log's name is a hash of.
-    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once`: see
-    AttackSettings.
+    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once` and `attack_dtype`:
+    see AttackSettings.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -91,6 +91,7 @@ class Cell(BaseModel):
     precision: float | None = None
     seconds_per_example: float | None = None
     at_once: int = 1
+    attack_dtype: str = "fp32"
     resources: Resources
     identity: dict[str, Any]
 

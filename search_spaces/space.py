@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import (
     Field,
@@ -47,6 +47,9 @@ HERE = Path(__file__).parent
 MOST_CELLS = 200_000
 
 
+Dtype = Literal["fp32", "tf32", "bf16"]
+
+
 class FitSettings(Written):
     """How a model is fine-tuned. Defaults are the paper's (AdamW)."""
 
@@ -65,9 +68,15 @@ class FitSettings(Written):
         True, description="on a GPU, use algorithms that give the same bits each time, if slower"
     )
 
+    dtype: Dtype = Field(
+        "fp32", description="that products are computed in, weights are float32; tf32: on a GPU"
+    )
+
     def identity(self) -> dict[str, Any]:
-        """The settings that a fit depends on; `deterministic` only where it is false."""
-        return self.model_dump(exclude={"deterministic"} if self.deterministic else None)
+        """The settings that a fit depends on; these only where they are not the default."""
+        optional = {"deterministic": True, "dtype": "fp32"}
+        default = {name for name, value in optional.items() if getattr(self, name) == value}
+        return self.model_dump(exclude=default)
 
 
 class AttackSettings(Written):
@@ -90,6 +99,9 @@ class AttackSettings(Written):
     )
     at_once: int = Field(
         64, ge=1, description="examples that a process attacks at the same time; changes no result"
+    )
+    dtype: Dtype = Field(
+        "fp32", description="that the fit's products are computed in; as fit.dtype"
     )
 
 
@@ -287,6 +299,7 @@ def load(
     )
     narrowed._catalog = loaded.catalog
     _check_size(narrowed)
+    _check_dtypes(narrowed)
     return narrowed
 
 
@@ -359,6 +372,16 @@ def _check_size(space: Space) -> None:
         raise BadInput(
             f"{space.name}: {cells:,} cells, more than {MOST_CELLS:,}; give fewer seeds, or --only"
         )
+
+
+def _check_dtypes(space: Space) -> None:
+    for here in space.all_settings():
+        for phase, settings in (("fit", here.fit), ("attack", here.attack)):
+            if settings.dtype == "tf32" and not getattr(here.resources, phase).gpus:
+                raise BadInput(
+                    f"{space.name}: {phase}.dtype tf32 where resources.{phase}.gpus is 0: a CPU "
+                    "has no tf32; use fp32 or bf16"
+                )
 
 
 def _find(space: str) -> Path:

@@ -3,7 +3,7 @@
 cell.py       one cell, start to end              trial.py     the same as a Ray Tune trial
 fit.py        fine-tuning                         probe.py     linear probing before it
 snapshot.py   a fit in mid-training, as bytes     memory.py    when a GPU's is too small
-deterministic.py  algorithms on a GPU
+deterministic.py  algorithms on a GPU             dtype.py     what products are computed in
 heads/        text in, class scores out           training/    the loss
 attacks/      TextAttack's recipes and engine     precision.py when an attack may stop early
 transfer.py   adversarial examples on other fits  metrics.py   names and meanings of metrics

@@ -181,8 +181,11 @@ class Worker:
                 of: Any = {"fit": fit.key, "weights": stored.weights}
                 self.store.write_evaluation(fit.key, name, {**of, **record})
 
-    def _head(self, fit: Fit) -> "StoredHead":
-        """The fit's head with the weights that the store has now, on the phase's device."""
+    def _head(self, fit: Fit, dtype: str | None = None) -> "StoredHead":
+        """The fit's head with the weights that the store has now, on the phase's device.
+
+        dtype: that it is to compute in; None: the fit's.
+        """
         stored = self.store.sound(self.store.read_fit, fit.key)
         here = self._fitted
         if not (here and stored and (here.key, here.weights) == (fit.key, weights_name(stored))):
@@ -195,6 +198,7 @@ class Worker:
                 self._check_may_fit(fit, "has no weights in the store that can be used")
                 self._fitted = here = stored_head(fit, self.store, self.assets, self._fits_on)
         here.head.to(self.device)
+        here.head.compute_in(dtype or fit.settings.dtype)
         return here
 
     def _check_may_fit(self, fit: Fit, why: str) -> None:
@@ -291,7 +295,7 @@ class Worker:
     ) -> Iterator[TrialReport]:
         """Attack what is missing of a sample, and add it to `finished` and to the store."""
         self.device = device_of(cell.resources.attack.gpus)
-        victim = self._head(cell.fit)
+        victim = self._head(cell.fit, cell.attack_dtype)
         if victim.weights != weights:
             raise RuntimeError(f"{cell.fit.key} was made again meanwhile; run the sweep again")
         prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))

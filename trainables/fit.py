@@ -27,6 +27,7 @@ from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
 from trainables.data import Example, Splits, load_splits, load_test, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
+from trainables.dtype import forward_pass, products
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
@@ -88,7 +89,9 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
-    return moved(head, device)
+    head = moved(head, device)
+    head.compute_in(fit.settings.dtype)
+    return head
 
 
 def fine_tune(
@@ -229,8 +232,10 @@ def _backward(
     """
     labels = torch.tensor([example.label for example in part], device=head.device)
     encoded = head.encode([example.texts for example in part]).to(head.device)
-    loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
-    loss.backward()
+    with products(head.dtype):
+        with forward_pass(head.dtype, head.device):
+            loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
+        loss.backward()
     return loss.item()
 
 

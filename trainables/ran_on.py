@@ -18,10 +18,11 @@ PROC = Path("/proc")
 CPU = "cpu"
 
 
-def ran_on(device: Any, dtype: Any = None) -> RanOn:
+def ran_on(device: Any, dtype: Any = None, tf32: bool = False) -> RanOn:
     """What computes on a device of torch, in this process as it is set now.
 
-    device: a torch.device or its name. dtype: of the weights; None: torch's default.
+    device: a torch.device or its name. dtype: that products are computed in; None: torch's default.
+    tf32: whether those of float32 are in tf32, even if this process is not set so now.
     """
     import torch
 
@@ -33,7 +34,7 @@ def ran_on(device: Any, dtype: Any = None) -> RanOn:
         "threads": None if on_gpu else torch.get_num_threads(),
         "torch": torch.__version__,
         "dtype": str(dtype or torch.get_default_dtype()).removeprefix("torch."),
-        "tf32": _tf32(),
+        "tf32": tf32 or _tf32(),
         "driver": driver_version() if on_gpu else None,
     }
 
@@ -41,7 +42,8 @@ def ran_on(device: Any, dtype: Any = None) -> RanOn:
 def where_runs(head: Any) -> RanOn:
     """Where a head computes."""
     weight = next(head.parameters())
-    return ran_on(weight.device, weight.dtype)
+    dtype = "bfloat16" if head.dtype == "bf16" else weight.dtype
+    return ran_on(weight.device, dtype, head.dtype == "tf32")
 
 
 def short(made: RanOn) -> str:

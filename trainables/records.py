@@ -83,7 +83,7 @@ class RanOn(TypedDict):
     """Where something was computed (ran_on.py).
 
     device: `cpu`, or the GPU's name. cpu: the processor's model. threads: of torch, on a CPU.
-    torch: its version with its build, as 2.13.0+cu130. dtype: of the weights. tf32: whether
+    torch: its version with its build, as 2.13.0+cu130. dtype: of products. tf32: whether
     products of matrices may be computed in TF32. driver: NVIDIA's, of a GPU.
     """
 

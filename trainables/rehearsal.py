@@ -166,6 +166,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     fit = cell.fit
     rows = attacked_examples(load_test_rows(fit, assets), ATTACKED)
     head = fresh_head(fit, assets, device)
+    head.compute_in(cell.attack_dtype)
     classes = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()
     examples = [Example(r.id, r.texts, label) for r, label in zip(rows, classes, strict=True)]
     attack = build_attack(

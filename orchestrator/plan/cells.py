@@ -151,6 +151,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 code[attack],
                 here.attack.seconds_per_example,
                 by_column[dataset],
+                here.attack.dtype,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -165,6 +166,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 precision=here.attack.precision,
                 seconds_per_example=here.attack.seconds_per_example,
                 at_once=here.attack.at_once,
+                attack_dtype=here.attack.dtype,
                 resources=here.resources,
                 identity=log_identity,
             )

@@ -58,6 +58,7 @@ def attack_identity(
     code: str | None,
     seconds_per_example: float | None = None,
     by_column: bool = False,
+    dtype: str = "fp32",
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON: not how many are attacked.
 
@@ -71,6 +72,8 @@ def attack_identity(
         attack["seconds_per_example"] = seconds_per_example
     if by_column:
         attack["split_into_words"] = "by column"
+    if dtype != "fp32":
+        attack["dtype"] = dtype
     return {
         "fit": fit,
         "attack": attack,

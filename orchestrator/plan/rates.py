@@ -99,6 +99,7 @@ def attack_task(cell: Cell) -> AttackTask:
         "max_length": fit.settings.max_length,
         "cpus": holds.cpus,
         "gpus": float(holds.gpus),
+        "dtype": cell.attack_dtype,
     }
     names = cell.attack, fit.dataset, fit.model, fit.head, fit.training
     return *names, json.dumps(settings, sort_keys=True)

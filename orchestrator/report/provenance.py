@@ -82,6 +82,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
         "attack.examples": cell.examples,
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
+        **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
         "attack.resources": cell.attack_resources,
         **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
         **{

@@ -15,6 +15,7 @@ from transformers import AutoConfig
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
+from trainables.dtype import check, forward_pass, products
 from trainables.heads.buckets import by_bucket, filled_up, rows_of
 from trainables.memory import in_halves
 
@@ -133,6 +134,7 @@ class Head(nn.Module):
     """
 
     model: Any
+    dtype = "fp32"  # that products are computed in (trainables/dtype.py)
     halvings = 0  # of the batches of `predict`, for the GPU's memory was too small
     _divided: bool | None = None
 
@@ -151,6 +153,11 @@ class Head(nn.Module):
     def forward(self, texts: Texts) -> Tensor:
         return self.score(self.encode(texts).to(self.device))
 
+    def compute_in(self, dtype: str) -> None:
+        """Compute in this dtype from now on. Raises BadInput if the head's device has it not."""
+        check(dtype, self.device)
+        self.dtype = dtype
+
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
@@ -168,6 +175,8 @@ class Head(nn.Module):
     def predict(self, texts: Texts) -> Tensor:
         """Logits [len(texts), classes] on the CPU, in evaluation mode and in the order given.
 
+        They are float32, whatever the head computes in.
+
         A text's logits depend on that text alone, to the last bit, if batches from `encode` have a
         layout (buckets.py). If the GPU's memory is too small for a batch, it and all later ones are
         halved.
@@ -175,12 +184,13 @@ class Head(nn.Module):
         self.eval()
         by_length = sorted(range(len(texts)), key=lambda i: sum(map(len, texts[i])))
         made, order = list[Tensor](), list[int]()
-        for start in range(0, len(texts), ENCODED_AT_ONCE):
-            chunk = by_length[start : start + ENCODED_AT_ONCE]
-            for rows, logits in self._scored([texts[number] for number in chunk]):
-                made.append(logits)
-                order += [chunk[row] for row in rows]
-        together = torch.cat(made).cpu()  # only here a GPU is waited for
+        with products(self.dtype), forward_pass(self.dtype, self.device):
+            for start in range(0, len(texts), ENCODED_AT_ONCE):
+                chunk = by_length[start : start + ENCODED_AT_ONCE]
+                for rows, logits in self._scored([texts[number] for number in chunk]):
+                    made.append(logits)
+                    order += [chunk[row] for row in rows]
+        together = torch.cat(made).float().cpu()  # only here a GPU is waited for
         logits = torch.empty_like(together)
         logits[torch.tensor(order)] = together
         return logits

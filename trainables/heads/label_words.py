@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedT
 
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
+from trainables.dtype import whole
 from trainables.heads.base import Batch, Head, HeadSpec, load_model
 from trainables.heads.inputs import load_tokenizer
 from trainables.heads.masks import model_inputs
@@ -31,7 +32,9 @@ class LabelWordProjection(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         rows = F.embedding(self.word_ids, self.weight, sparse=self.sparse)
-        return linear(hidden, rows, None if self.bias is None else self.bias[self.word_ids])
+        bias = None if self.bias is None else self.bias[self.word_ids]
+        with whole(hidden.device):
+            return linear(hidden.float(), rows, bias)
 
 
 class LabelWordHead(Head):

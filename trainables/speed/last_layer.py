@@ -155,7 +155,7 @@ def attend(
     looking = products(split, key.view(heads, by_head, -1))  # [heads, sequences * k, hidden]
     looking = looking.transpose(0, 1).reshape(sequences, k * heads, -1)
     scores = pairwise(looking, hidden.transpose(1, 2)).view(sequences, k, heads, -1)
-    scores = scores / by_head**0.5
+    scores = scores.float() / by_head**0.5  # products may be of fewer bits
     if mask.dtype == torch.bool:
         scores = scores.masked_fill(~mask[:, :, None], torch.finfo(scores.dtype).min)
     else:
