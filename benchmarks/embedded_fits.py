@@ -5,9 +5,9 @@
 
 Each fit of a space of packaged data sets and models is made whole, from building the head to the
 record, in one process with one thread. Its CPU time is counted, so other load on the machine does
-not. Per data set and head, and in all: the mean test accuracy over models and seeds in %, with the
-lowest, and the CPU seconds of one seed's fits. `--against` shows those of an earlier `--json` beside
-them, over the fits that both have.
+not. By model, data set and head, and in all: the mean test accuracy in %, with the lowest, and the
+CPU seconds of one seed's fits. `--against` shows those of an earlier `--json` beside them, over the
+fits that both have.
 """
 
 import argparse
@@ -107,7 +107,9 @@ def read(file: Path) -> list[Made]:
     return [Made(*each) for each in json.loads(file.read_text())["fits"]]
 
 
-def fits_of(space: str, only: Iterable[str], sets: Iterable[str], seeds: Sequence[int]) -> list[Fit]:
+def fits_of(
+    space: str, only: Iterable[str], sets: Iterable[str], seeds: Sequence[int]
+) -> list[Fit]:
     plan = make_plan(load(space, only, sets, seeds), ASSETS, Store("no_such_store"))
     return [cells[0].fit for cells in plan.fits.values()]
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import (
     Field,
@@ -47,12 +47,24 @@ HERE = Path(__file__).parent
 MOST_CELLS = 200_000
 
 
+Schedule = Literal["constant", "linear"]
+
+
 class FitSettings(Written):
     """How a model is fine-tuned. Defaults are the paper's (AdamW)."""
 
     train_examples: int | None = Field(None, ge=1)
+    validation_examples: int | None = Field(
+        4000, ge=1, description="a sample to choose the best weights by; null: all"
+    )
+    probe_examples: int | None = Field(
+        50_000, ge=1, description="training examples of a linear probe, a sample; null: all"
+    )
     max_length: int = Field(512, ge=8, description="in tokens")
     learning_rate: float = Field(1e-5, gt=0)
+    schedule: Schedule = Field(
+        "constant", description="of the learning rate; linear: to 0 at the end of all epochs"
+    )
     weight_decay: float = Field(0.01, ge=0)
     batch_size: int = Field(8, ge=1)
     max_epochs: int = Field(20, ge=1)
