@@ -66,6 +66,9 @@ class FitSettings(Written):
         "constant", description="of the learning rate; linear: to 0 at the end of all epochs"
     )
     weight_decay: float = Field(0.01, ge=0)
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="null: what the model's config says"
+    )
     batch_size: int = Field(8, ge=1)
     max_epochs: int = Field(20, ge=1)
     group_by_length: bool = Field(

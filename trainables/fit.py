@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
@@ -90,7 +90,18 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
+    if fit.settings.dropout is not None:
+        set_dropout(head, fit.settings.dropout)
     return moved(head, device)
+
+
+def set_dropout(head: nn.Module, rate: float) -> None:
+    """Drop out this share everywhere, in place of what the model's config says."""
+    for module in head.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif hasattr(module, "dropout_prob"):  # a copy that BERT's and RoBERTa's attention reads
+            module.dropout_prob = rate
 
 
 def fine_tune(

@@ -56,7 +56,7 @@ class Training:
         self.steps += 1
         self.seen += examples
         self.unread.append(loss)
-        if loss.device.type == "cpu" or len(self.unread) >= UNREAD_AT_MOST:
+        if is_read_at_once(loss) or len(self.unread) >= UNREAD_AT_MOST:
             self.read_losses()
 
     def read_losses(self) -> None:
@@ -86,6 +86,11 @@ class Training:
     def rest(self) -> dict[str, Any]:
         """All but the weights, as JSON."""
         return {name: value for name, value in vars(self).items() if name not in ("best", "unread")}
+
+
+def is_read_at_once(loss: Tensor) -> bool:
+    """Whether reading it waits for nothing."""
+    return loss.device.type == "cpu"
 
 
 def taken(key: str, training: Training, head: Head, optimizer: torch.optim.Optimizer) -> bytes:
