@@ -55,7 +55,7 @@ class FitSettings(Written):
 
     train_examples: int | None = Field(None, ge=1)
     validation_examples: int | None = Field(
-        4000, ge=1, description="a sample to choose the best weights by; null: all"
+        4000, ge=1, description="a sample that the best weights are chosen by; null: all"
     )
     probe_examples: int | None = Field(
         50_000, ge=1, description="training examples of a linear probe, a sample; null: all"

@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -133,6 +134,30 @@ def test_validation_and_probe_are_on_samples_and_the_test_set_is_whole(
     train, validation = probed[:2]
     assert probed == [train, validation] * 2
     assert len(set(train)) == 9 and max(train) < 20 and validation == first
+
+
+def test_a_probes_features_are_each_rows_own_and_batches_of_like_length(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = tiny(tiny_bert)
+    linear = head.last_linear()
+    assert linear is not None
+    lengths = [9, 1, 5, 9, 2, 1]
+    rows = [Example(n, (" ".join(WORDS[:length]),), 0) for n, length in enumerate(lengths)]
+    alone = [probe_module._features(head, linear, [row])[0] for row in rows]
+    padded, encode = [], head.encode
+
+    def seen(texts: Any) -> Any:
+        batch = encode(texts)
+        padded.append(tuple(batch.attention_mask.shape))
+        return batch
+
+    monkeypatch.setattr(head, "encode", seen)
+    monkeypatch.setattr(probe_module, "BATCH", 2)
+    together = probe_module._features(head, linear, rows)
+    assert [rows for rows, _ in padded] == [2, 2, 2]
+    assert len({length for _, length in padded}) == 3
+    np.testing.assert_allclose(together, np.stack(alone), atol=1e-5)
 
 
 @pytest.mark.parametrize("plain", [False, True])
