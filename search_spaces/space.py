@@ -47,7 +47,7 @@ HERE = Path(__file__).parent
 MOST_CELLS = 200_000
 
 
-Schedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear", "cooldown"]
 
 
 class FitSettings(Written):
@@ -63,7 +63,9 @@ class FitSettings(Written):
     max_length: int = Field(512, ge=8, description="in tokens")
     learning_rate: float = Field(1e-5, gt=0)
     schedule: Schedule = Field(
-        "constant", description="of the learning rate; linear: to 0 at the end of all epochs"
+        "constant",
+        description="of the learning rate. linear: down to 0 over all epochs; cooldown: constant, "
+        "then linear to 0 over the last 30 % of the steps",
     )
     weight_decay: float = Field(0.01, ge=0)
     dropout: float | None = Field(

@@ -52,9 +52,11 @@ def tiny(folder: Path, kind: str = "mlp_ft") -> Head:
     return build_head(kind, HeadSpec(folder, False, 2, None, 24))
 
 
-def test_linear_falls_from_all_to_almost_nothing_and_constant_stays() -> None:
+def test_linear_falls_from_all_to_almost_nothing_constant_stays_and_cooldown_falls_late() -> None:
     assert [share_of_rate("linear", step, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
     assert {share_of_rate("constant", step, 4) for step in range(4)} == {1.0}
+    cooldown = [share_of_rate("cooldown", step, 10) for step in range(10)]
+    assert cooldown == pytest.approx([1] * 8 + [2 / 3, 1 / 3])
 
 
 def rates_of(fit: Fit, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:

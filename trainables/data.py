@@ -87,8 +87,9 @@ def training_rows(train: list[Row], count: int | None, share: float) -> list[Row
 
 def sampled(rows: list[Row], most: int | None) -> list[Row]:
     """At most so many of the rows, the same for every cell; all if `most` is None."""
-    few = most is None or most >= len(rows)
-    return rows if few else random.Random(SPLIT_SEED).sample(rows, most)
+    if most is None or most >= len(rows):
+        return rows
+    return random.Random(SPLIT_SEED).sample(rows, most)
 
 
 Versions = tuple[tuple[str, Path, tuple[int, ...]], ...]

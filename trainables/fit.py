@@ -97,6 +97,7 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
 
 def set_dropout(head: nn.Module, rate: float) -> None:
     """Drop out this share everywhere, in place of what the model's config says."""
+    module: Any
     for module in head.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
