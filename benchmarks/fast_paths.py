@@ -1,6 +1,6 @@
 """What each fast path of trainables/speed saves alone: fits and attacks with it and without.
 
-    python -m benchmarks.fast_paths [--paths optimizer] [--rounds N] [--json FILE]
+    python -m benchmarks.fast_paths [--paths linear] [--rounds N] [--json FILE]
 
 Whole fits of the embedded space (sst2, packaged models), from building the head to the record of
 the fit, and attacks on the last of them. Sides take turns in one process with one thread, and its
@@ -38,7 +38,7 @@ from trainables.data import attacked_examples
 from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 from trainables.store import Store
 
-OF_FITS = ("linear", "optimizer", "last_layer", "templates")
+OF_FITS = ("linear", "last_layer", "templates")
 OF_ATTACKS = ("linear", "last_layer", "templates", "texts", "bert_attack", "sentences", "pieces")
 ONLY = ("dataset=sst2", "head=mlp_ft,mvp")
 FEWER = {"bert_attack": {"max_candidates": 3}}

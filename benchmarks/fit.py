@@ -136,13 +136,13 @@ def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     from trainables.fit import gradients
     from trainables.heads import build_head
     from trainables.heads.base import HeadSpec
-    from trainables.speed.optimizer import AdamW
+    from trainables.optimizer import adamw
     from trainables.training.standard import standard_loss
 
     prompts = Catalog().dataset(DATASET).prompts
     head = build_head(kind, HeadSpec(folder, False, 4, prompts, MAX_LENGTH, pretrained=False))
     head.train()
-    optimizer = AdamW(head, LEARNING_RATE, WEIGHT_DECAY)
+    optimizer = adamw(head, LEARNING_RATE, WEIGHT_DECAY)
 
     def step(batch: list[Any]) -> None:
         gradients(head, optimizer, batch, standard_loss, {}, BATCH)

@@ -34,7 +34,7 @@ from trainables.data import Example, Splits, load_splits
 from trainables.fit import gradients
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
-from trainables.speed.optimizer import AdamW
+from trainables.optimizer import adamw
 from trainables.training.standard import standard_loss
 
 MODELS, HEADS, DATASET, LONG = ("bert", "roberta", "gpt2"), ("mlp_ft", "mvp"), "ag_news", "boolq"
@@ -130,7 +130,7 @@ def tf32() -> Iterator[None]:
         torch.set_float32_matmul_precision("highest")
 
 
-def step(head: Head, optimizer: AdamW, batch: list[Example]) -> None:
+def step(head: Head, optimizer: torch.optim.Optimizer, batch: list[Example]) -> None:
     head.train()
     gradients(head, optimizer, batch, standard_loss, {}, BATCH)
     optimizer.step()
@@ -156,7 +156,7 @@ def look_at_equal_fits(bench: Bench, rows: Splits, model: str, name: str) -> Non
             ends, milliseconds = [], 0.0
             for _ in range(2):
                 head = bench.head(model, name, dataset=LONG)
-                optimizer = AdamW(head, 1e-4, 0.01)
+                optimizer = adamw(head, 1e-4, 0.01)
                 torch.manual_seed(1)
                 bench.wait()
                 began = time.perf_counter()
@@ -164,7 +164,6 @@ def look_at_equal_fits(bench: Bench, rows: Splits, model: str, name: str) -> Non
                     step(head, optimizer, list(rows.train[BATCH * number : BATCH * (number + 1)]))
                 bench.wait()
                 milliseconds = 1e3 * (time.perf_counter() - began) / STEPS
-                optimizer.settle()
                 ends.append(head.snapshot())
         different = [
             weight for weight in ends[0] if not torch.equal(ends[0][weight], ends[1][weight])
@@ -196,7 +195,7 @@ def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
     for precision, within in precisions(bench.device).items():
         with within():
             head = bench.head(model, name)
-            optimizer = AdamW(head, 1e-5, 0.01)
+            optimizer = adamw(head, 1e-5, 0.01)
             batch = list(rows.train[:BATCH])
             if bench.device == "cuda":
                 torch.cuda.reset_peak_memory_stats()

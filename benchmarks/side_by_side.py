@@ -160,7 +160,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def machine() -> dict[str, Any]:
     """The machine of a measurement, as plain JSON."""
-    return {**environment(), "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d")}
+    return {**environment([]), "load": os.getloadavg(), "date": time.strftime("%Y-%m-%d")}
 
 
 def described(machine: Mapping[str, Any]) -> str:

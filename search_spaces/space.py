@@ -48,15 +48,30 @@ MOST_CELLS = 200_000
 
 
 Dtype = Literal["fp32", "tf32", "bf16"]
+Schedule = Literal["constant", "linear", "cooldown"]
 
 
 class FitSettings(Written):
     """How a model is fine-tuned. Defaults are the paper's (AdamW)."""
 
     train_examples: int | None = Field(None, ge=1)
+    validation_examples: int | None = Field(
+        4000, ge=1, description="a sample that the best weights are chosen by; null: all"
+    )
+    probe_examples: int | None = Field(
+        50_000, ge=1, description="training examples of a linear probe, a sample; null: all"
+    )
     max_length: int = Field(512, ge=8, description="in tokens")
     learning_rate: float = Field(1e-5, gt=0)
+    schedule: Schedule = Field(
+        "constant",
+        description="of the learning rate. linear: down to 0 over all epochs; cooldown: constant, "
+        "then linear to 0 over the last 30 % of the steps",
+    )
     weight_decay: float = Field(0.01, ge=0)
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="null: what the model's config says"
+    )
     batch_size: int = Field(8, ge=1)
     max_epochs: int = Field(20, ge=1)
     group_by_length: bool = Field(

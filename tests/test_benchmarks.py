@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.grid import MODEL, Slice
 from benchmarks.one_cell import HEADS
-from benchmarks.side_by_side import measure, spread
+from benchmarks.side_by_side import described, machine, measure, spread
 from trainables.assets import Assets
 from trainables.data import load_splits
 from trainables.fit import fresh_head
@@ -64,3 +64,7 @@ def test_a_command_that_fails_is_not_measured(tmp_path: Path) -> None:
 def test_a_figure_is_the_median_with_lowest_and_highest() -> None:
     assert spread([3.0, 1.0, 2.0]) == "2.0 (1.0–3.0)"
     assert spread([1.25], 2) == "1.25"
+
+
+def test_a_measurement_says_on_which_machine() -> None:
+    assert "cores of" in described(machine())

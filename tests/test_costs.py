@@ -116,6 +116,26 @@ def test_misspellings_are_the_dearest_attack_and_long_texts_dearer_than_short_on
     assert min(long) > max(short)
 
 
+@pytest.mark.parametrize(
+    ("head", "fewer", "more"),
+    [
+        ("mlp_ft", "fit.validation_examples=1000", "fit.validation_examples=null"),
+        ("lpft_dense", "fit.probe_examples=1000", "fit.probe_examples=null"),
+        ("mlp_ft", "fit.batch_size=32", "fit.batch_size=2"),
+    ],
+)
+def test_a_fit_costs_what_its_samples_and_steps_are(head: str, fewer: str, more: str) -> None:
+    def seconds(setting: str) -> float:
+        plan = paper(setting)
+        return sum(
+            plan.fit_cost(cell)
+            for cell in plan.todo
+            if (cell.fit.dataset, cell.fit.head) == ("dbpedia_14", head)
+        )
+
+    assert seconds(fewer) < seconds("fit.patience=10") <= seconds(more)
+
+
 def test_nothing_of_another_model_or_of_a_cpu_is_taken_for_a_gpus(tmp_path: Path) -> None:
     """A store of the embedded sweep says nothing of the paper's space."""
     store = Store(str(tmp_path))
@@ -133,8 +153,10 @@ def test_nothing_of_another_model_or_of_a_cpu_is_taken_for_a_gpus(tmp_path: Path
     [
         ((), True),
         (("fit.learning_rate=1e-3",), True),
+        (("fit.schedule=constant",), True),
         (("attack.examples=9",), True),
         (("fit.max_length=64",), False),
+        (("fit.validation_examples=64",), False),
         (("fit.train_examples=64",), False),
         (("fit.max_epochs=2",), False),
         (("fit.batch_size=4",), False),

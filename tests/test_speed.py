@@ -18,10 +18,8 @@ from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.cell import Worker
-from trainables.data import Example
-from trainables.fit import fresh_head, gradients
+from trainables.fit import fresh_head
 from trainables.store import Store
-from trainables.training.standard import standard_loss
 
 prepare_textattack("embedded")
 
@@ -31,7 +29,6 @@ from trainables.attacks import offline, recipes  # noqa: E402
 from trainables.attacks.rules import text_of  # noqa: E402
 from trainables.speed.bert_attack import BertAttackSwap  # noqa: E402
 from trainables.speed.linear import Linear, TransposedLinear, linear  # noqa: E402
-from trainables.speed.optimizer import AdamW  # noqa: E402
 from trainables.speed.sentences import SimilarSentences  # noqa: E402
 from trainables.speed.texts import Text  # noqa: E402
 
@@ -85,17 +82,6 @@ def test_linear_layers_multiply_by_onednn(mvp: Any, monkeypatch: pytest.MonkeyPa
             linear(x, weight)
     called = [event.name for event in profile.events()]
     assert called.count("mkldnn::_linear_pointwise") == called.count("aten::linear") == 1
-
-
-def test_the_optimizer_follows_the_embedding_table(mvp: Any) -> None:
-    def tables() -> int:
-        optimizer = AdamW(mvp.train(), 1e-3, 0.01)
-        batch = [Example(0, ("a good film",), 1), Example(1, ("a dull one",), 0)]
-        gradients(mvp, optimizer, batch, standard_loss, {}, 8)
-        optimizer.step()
-        return len(optimizer.tables)
-
-    assert tables() == 1
 
 
 def last_layers_rows(head: Any) -> int:

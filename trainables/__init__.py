@@ -2,6 +2,7 @@
 
 cell.py       one cell, start to end              trial.py     the same as a Ray Tune trial
 fit.py        fine-tuning                         probe.py     linear probing before it
+optimizer.py  AdamW, and its state                schedule.py  the learning rate of each step
 snapshot.py   a fit in mid-training, as bytes     memory.py    when a GPU's is too small
 deterministic.py  algorithms on a GPU             dtype.py     what products are computed in
 heads/        text in, class scores out           training/    the loss

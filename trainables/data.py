@@ -82,8 +82,14 @@ def survey(name: str, dataset: Dataset, files: Files) -> Survey:
 def training_rows(train: list[Row], count: int | None, share: float) -> list[Row]:
     """The training rows that are used: at most `count`, and a share of these."""
     size = min(count or len(train), len(train))
-    size = max(round(size * share), 1)
-    return train if size == len(train) else random.Random(SPLIT_SEED).sample(train, size)
+    return sampled(train, max(round(size * share), 1))
+
+
+def sampled(rows: list[Row], most: int | None) -> list[Row]:
+    """At most so many of the rows, the same for every cell; all if `most` is None."""
+    if most is None or most >= len(rows):
+        return rows
+    return random.Random(SPLIT_SEED).sample(rows, most)
 
 
 Versions = tuple[tuple[str, Path, tuple[int, ...]], ...]

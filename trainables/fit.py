@@ -19,23 +19,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
-from trainables.data import Example, Splits, load_splits, load_test, training_rows
+from trainables.data import Example, Splits, load_splits, load_test, sampled, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.dtype import forward_pass, products
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.kinds import load_kind
 from trainables.memory import free, is_out_of_memory, moved
+from trainables.optimizer import adamw, set_rate
 from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
+from trainables.schedule import share_of_rate
 from trainables.snapshot import Training, resumed, taken
-from trainables.speed.optimizer import AdamW
 from trainables.training import KINDS as TRAININGS
 
 SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
@@ -89,9 +90,21 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
         pretrained=fit.head_entry.pretrained,
     )
     head = build_head(fit.head_entry.kind, spec)
+    if fit.settings.dropout is not None:
+        set_dropout(head, fit.settings.dropout)
     head = moved(head, device)
     head.compute_in(fit.settings.dtype)
     return head
+
+
+def set_dropout(head: nn.Module, rate: float) -> None:
+    """Drop out this share everywhere, in place of what the model's config says."""
+    module: Any
+    for module in head.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = rate
+        elif hasattr(module, "dropout_prob"):  # a copy that BERT's and RoBERTa's attention reads
+            module.dropout_prob = rate
 
 
 def fine_tune(
@@ -113,7 +126,7 @@ def fine_tune(
     without: an operation that has no deterministic algorithm, which raises NotDeterministic as long
     as it is not named here.
     """
-    optimizer = AdamW(head, fit.settings.learning_rate, fit.settings.weight_decay)
+    optimizer = adamw(head, fit.settings.learning_rate, fit.settings.weight_decay)
     training = resumed(resume, fit.key, head, optimizer) if resume is not None else None
     del resume  # as large as the weights, three times
     if training is None:
@@ -130,7 +143,7 @@ def _train(
     fit: Fit,
     head: Head,
     splits: Splits,
-    optimizer: AdamW,
+    optimizer: torch.optim.Optimizer,
     training: Training,
     keep: Callable[[bytes], None] | None,
 ) -> Iterator[TrialReport | Fitted]:
@@ -140,14 +153,16 @@ def _train(
     kept = time.perf_counter()
     started = kept - training.seconds
     train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
+    validation = sampled(splits.validation, settings.validation_examples)
     total = settings.max_epochs * len(train)
+    steps = settings.max_epochs * math.ceil(len(train) / settings.batch_size)
     loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
     if training.steps:
         yield {**_report(training, total), "found": training.seen}
     elif fit.head_entry.probe_first:
         from trainables.probe import probe
 
-        probe(head, train, splits.validation)
+        probe(head, sampled(train, settings.probe_examples), validation)
         training.best = head.snapshot()
 
     every_batch = batches(train, settings, random.Random(fit.seed))
@@ -158,14 +173,16 @@ def _train(
         loss, training.at_once = gradients(
             head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once
         )
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} after {training.seen} examples")
+        set_rate(
+            optimizer,
+            settings.learning_rate * share_of_rate(settings.schedule, training.steps, steps),
+        )
         optimizer.step()
         due = training.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every
         training.trained(loss, len(batch))
         if due or training.seen >= total:
-            optimizer.settle()
-            training.evaluated(_accuracy(head, splits.validation), head)
+            training.read_losses()
+            training.evaluated(_accuracy(head, validation), head)
             yield _report(training, total)
         if keep is not None and time.perf_counter() - kept >= SNAPSHOT_EVERY:
             training.seconds = time.perf_counter() - started
@@ -198,13 +215,14 @@ def _report(training: Training, total: int) -> TrialReport:
 
 def gradients(
     head: Head,
-    optimizer: AdamW,
+    optimizer: torch.optim.Optimizer,
     batch: list[Example],
     loss_of: Loss,
     settings: dict[str, Any],
     at_once: int,
-) -> tuple[float, int]:
-    """The gradients of the mean loss over a batch; returns that loss, and the examples per pass.
+) -> tuple[Tensor, int]:
+    """The gradients of the mean loss over a batch; returns that loss [], on the head's device, and
+    the examples per pass.
 
     When the GPU's memory does not hold `at_once` examples, that number is halved and the gradients
     of the parts are added up: the same step, in less memory.
@@ -214,7 +232,7 @@ def gradients(
         try:
             parts = (batch[start : start + at_once] for start in range(0, len(batch), at_once))
             losses = [_backward(head, part, len(batch), loss_of, settings) for part in parts]
-            return sum(losses), at_once
+            return torch.stack(losses).sum(), at_once
         except RuntimeError as error:
             if at_once == 1 or not is_out_of_memory(error):
                 raise
@@ -225,8 +243,8 @@ def gradients(
 
 def _backward(
     head: Head, part: list[Example], whole: int, loss_of: Loss, settings: dict[str, Any]
-) -> float:
-    """Add the gradients of a part of a batch; returns its share of the mean loss.
+) -> Tensor:
+    """Add the gradients of a part of a batch; returns its share of the mean loss [].
 
     A function of its own: what it computed is freed when it fails.
     """
@@ -236,7 +254,7 @@ def _backward(
         with forward_pass(head.dtype, head.device):
             loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
         loss.backward()
-    return loss.item()
+    return loss.detach()
 
 
 def batches(

@@ -67,9 +67,11 @@ def _features(head: Head, linear: torch.nn.Linear, examples: list[Example]) -> n
     seen: list[torch.Tensor] = []
     hook = linear.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
 
+    by_length = sorted(range(len(examples)), key=lambda i: sum(map(len, examples[i].texts)))
+
     def of(rows: range) -> torch.Tensor:
         seen.clear()
-        batch = head.encode([examples[row].texts for row in rows]).to(head.device)
+        batch = head.encode([examples[by_length[row]].texts for row in rows]).to(head.device)
         head.score(batch)
         seen[0] = _at_the_last_token(seen[0], batch.attention_mask)
         return torch.cat(seen).cpu()
@@ -77,11 +79,13 @@ def _features(head: Head, linear: torch.nn.Linear, examples: list[Example]) -> n
     head.eval()
     try:
         with torch.no_grad():
-            # In the given order, so that features match their labels.
             parts = head.in_batches(len(examples), BATCH, of)
     finally:
         hook.remove()
-    return torch.cat(parts).double().numpy()
+    features = torch.cat(parts).double()
+    back = torch.empty_like(features)
+    back[torch.tensor(by_length)] = features
+    return back.numpy()
 
 
 def _at_the_last_token(features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

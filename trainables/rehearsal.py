@@ -135,11 +135,11 @@ def _steps_made(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> float:
     import torch
 
     from trainables.fit import gradients
-    from trainables.speed.optimizer import AdamW
+    from trainables.optimizer import adamw
     from trainables.training import KINDS
 
     loss_of = load_kind("training", fit.training_entry.kind, KINDS)
-    optimizer = AdamW(head, fit.settings.learning_rate, fit.settings.weight_decay)
+    optimizer = adamw(head, fit.settings.learning_rate, fit.settings.weight_decay)
     taken, at_once = [], fit.settings.batch_size
     for batch in batches:
         began = time.perf_counter()

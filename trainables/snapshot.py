@@ -6,6 +6,7 @@ knows where the bytes are kept.
 """
 
 import json
+import math
 import random
 import struct
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ import torch
 from torch import Tensor
 
 from trainables.heads.base import Head
+from trainables.optimizer import put_back, state_of
 from trainables.records import CurvePoint
-from trainables.speed.optimizer import AdamW
 
 FORMAT = 2  # raise it when a snapshot of the version before cannot be continued
 WEIGHTS, BEST, OPTIMIZER, RANDOM = "weights.", "best.", "optimizer.", "random."
+UNREAD_AT_MOST = 50  # losses on a GPU: to read one is to wait until all that was asked is done
 
 
 @dataclass
@@ -30,8 +32,9 @@ class Training:
 
     best: the best weights. at_once: examples in one pass. deterministic: see FitMeasured.
     since_best: evaluations without a better accuracy. steps: batches trained on, which is the place
-    in the data. seen: examples trained on. losses: since the last evaluation. seconds: before the
-    snapshot that it goes on from. made_on: the devices that it was trained on (ran_on.py, `short`).
+    in the data. seen: examples trained on. losses: since the last evaluation; unread: the last of
+    them, still on the device. seconds: before the snapshot that it goes on from. made_on: the
+    devices that it was trained on (ran_on.py, `short`).
     """
 
     best: dict[str, Tensor]
@@ -42,18 +45,34 @@ class Training:
     steps: int = 0
     seen: int = 0
     losses: list[float] = field(default_factory=list)
+    unread: list[Tensor] = field(default_factory=list)
     curve: list[CurvePoint] = field(default_factory=list)
     seconds: float = 0.0
     made_on: list[str] = field(default_factory=list)
 
-    def trained(self, loss: float, examples: int) -> None:
-        """Note a step."""
+    def trained(self, loss: Tensor, examples: int) -> None:
+        """Note a step and its loss []. Raises FloatingPointError when that is not a number; on a
+        GPU within UNREAD_AT_MOST steps, and before any evaluation or snapshot."""
         self.steps += 1
         self.seen += examples
-        self.losses.append(loss)
+        self.unread.append(loss)
+        if is_read_at_once(loss) or len(self.unread) >= UNREAD_AT_MOST:
+            self.read_losses()
+
+    def read_losses(self) -> None:
+        """Raises FloatingPointError when one is not a number."""
+        if self.unread:
+            found = torch.stack(self.unread).tolist()
+            if bad := [loss for loss in found if not math.isfinite(loss)]:
+                raise FloatingPointError(
+                    f"the loss became {bad[0]} within {self.seen} examples; a lower "
+                    "fit.learning_rate may help"
+                )
+            self.losses += found
+            self.unread = []
 
     def evaluated(self, accuracy: float, head: Head) -> None:
-        """Note an evaluation, and the head's weights if they are the best."""
+        """Note an evaluation, and the head's weights if they are the best; losses are read."""
         loss = sum(self.losses) / len(self.losses)
         self.curve.append(
             {"examples_seen": self.seen, "train_loss": loss, "validation_accuracy": accuracy}
@@ -66,15 +85,21 @@ class Training:
 
     def rest(self) -> dict[str, Any]:
         """All but the weights, as JSON."""
-        return {name: value for name, value in vars(self).items() if name != "best"}
+        return {name: value for name, value in vars(self).items() if name not in ("best", "unread")}
 
 
-def taken(key: str, training: Training, head: Head, optimizer: AdamW) -> bytes:
-    """A snapshot of the fit with this key."""
+def is_read_at_once(loss: Tensor) -> bool:
+    """Whether reading it waits for nothing."""
+    return loss.device.type == "cpu"
+
+
+def taken(key: str, training: Training, head: Head, optimizer: torch.optim.Optimizer) -> bytes:
+    """A snapshot of the fit with this key; its losses are read."""
+    training.read_losses()
     tensors = {
         WEIGHTS: head.weights(),
         BEST: training.best,
-        OPTIMIZER: optimizer.state(),
+        OPTIMIZER: state_of(optimizer),
         RANDOM: _random_states(head.device),
     }
     rest = {
@@ -92,7 +117,9 @@ def taken(key: str, training: Training, head: Head, optimizer: AdamW) -> bytes:
     )
 
 
-def resumed(content: bytes, key: str, head: Head, optimizer: AdamW) -> Training | None:
+def resumed(
+    content: bytes, key: str, head: Head, optimizer: torch.optim.Optimizer
+) -> Training | None:
     """Put a snapshot back into a fresh head, its optimizer and the random states.
 
     None, with nothing changed, if it is of another fit, format, version of torch or kind of
@@ -111,7 +138,7 @@ def resumed(content: bytes, key: str, head: Head, optimizer: AdamW) -> Training 
     rest = json.loads(header["rest"])
     head.restore(weights)
     head.halvings = rest["halvings"]
-    optimizer.restore(state)
+    put_back(optimizer, state)
     _set_python_and_numpy(rest["random"])
     _set_random_states(states, head.device)
     best = {name: tensor.to(head.device) for name, tensor in best.items()}

@@ -95,9 +95,11 @@ def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
     padded = PADDED if causal and not settings.group_by_length else 1.0
     steps = seen / settings.batch_size
     seconds = steps * _step(fit, network, settings.batch_size, length * padded, on)
-    queried = evaluations * texts.validation + texts.test
+    validation = min(settings.validation_examples or texts.validation, texts.validation)
+    queried = evaluations * validation + texts.test
     if fit.head_entry.probe_first:
-        queried += rows
+        rows = min(settings.probe_examples or rows, rows)
+        queried += rows + validation
         classes = len(fit.data.labels) if len(fit.data.labels) > 2 else 1
         iteration = 4 * rows * network.width * classes / PROBE_OPERATIONS
         seconds += STRENGTHS * ITERATIONS * iteration / min(threads(fit), 2.8)

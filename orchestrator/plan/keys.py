@@ -20,7 +20,7 @@ from typing import Any
 
 from search_spaces.space import AttackSettings
 
-FORMAT = 3
+FORMAT = 4
 
 
 def fit_identity(

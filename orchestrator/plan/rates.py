@@ -20,7 +20,8 @@ from search_spaces.space import FitSettings
 from trainables import ran_on
 from trainables.records import FitRecord, Rehearsed, Result
 
-NO_TIME = {"learning_rate", "weight_decay"}  # settings that do not decide how long a fit takes
+# Settings that do not decide how long a fit takes.
+NO_TIME = {"learning_rate", "schedule", "weight_decay"}
 
 FitTask = tuple[str, str, str, str, str, int]  # names, settings, threads
 AttackTask = tuple[str, str, str, str, str, str]  # names, settings

@@ -26,12 +26,11 @@ class LabelWordProjection(nn.Module):
         super().__init__()
         self.weight = decoder.weight
         self.bias = decoder.bias
-        self.sparse = False  # gradients, as in nn.Embedding
         self.word_ids: Tensor
         self.register_buffer("word_ids", word_ids, persistent=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        rows = F.embedding(self.word_ids, self.weight, sparse=self.sparse)
+        rows = F.embedding(self.word_ids, self.weight)
         bias = None if self.bias is None else self.bias[self.word_ids]
         with whole(hidden.device):
             return linear(hidden.float(), rows, bias)

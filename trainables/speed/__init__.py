@@ -11,8 +11,6 @@ the time of a fit or an attack without it, divided by that with all of them (on 
 
 linear       linear.py: torch.nn.functional.linear.
              torch 2.13; tests/test_linear.py; 0.8 to 1.0 (Zen 5: benchmarks.products)
-optimizer    optimizer.py: torch.optim.AdamW(fused=True).
-             torch 2.13; tests/test_optimizer.py; fits 0.9 to 1.1
 last_layer   last_layer.py, real_tokens.py: the forward of transformers' BERT, RoBERTa and GPT-2.
              transformers 4.57; tests/test_heads.py; fits 1.5 to 1.9, attacks 1.0 to 1.5
 templates    in heads/mvp.py, heads/shared_text.py: all templates of a text in one padded batch.
@@ -32,7 +30,7 @@ first_layer  first_layer.py: the first layer's projections, under last_layer.
 lockstep     attacks/lockstep.py: examples attacked one after another.
              textattack 0.3.11; tests/test_lockstep.py; see RESULTS
 
-Without linear, optimizer, last_layer, templates or sentences the last bits of numbers differ, and
+Without linear, last_layer, templates or sentences the last bits of numbers differ, and
 so may a fit's weights and what an attack then finds. The others give the same to the bit; but
 TextAttack's own texts have two faults with pairs that `texts` has not (see there), look at the time
 limit of an example in queries and constraints only, and its own BERT-Attack tries all combinations
@@ -46,7 +44,6 @@ from contextlib import contextmanager
 NAMES = frozenset(
     {
         "linear",
-        "optimizer",
         "last_layer",
         "templates",
         "imports",
