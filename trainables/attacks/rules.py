@@ -16,9 +16,7 @@ from trainables.heads.base import Head
 from trainables.records import Attacked
 from trainables.speed.texts import Text
 
-SAME_SCORE = (
-    1e-4  # where a head's last bits depend on a batch's other texts; ours do not
-)
+SAME_SCORE = 1e-4  # where a head's last bits depend on a batch's other texts; ours do not
 
 
 class BrokenRule(Exception):
