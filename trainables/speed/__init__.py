@@ -15,7 +15,7 @@ optimizer    optimizer.py: torch.optim.AdamW(fused=True).
              torch 2.13; tests/test_optimizer.py; fits 0.9 to 1.1
 last_layer   last_layer.py, real_tokens.py: the forward of transformers' BERT, RoBERTa and GPT-2.
              transformers 4.57; tests/test_heads.py; fits 1.5 to 1.9, attacks 1.0 to 1.5
-templates    heads/shared_text.py, for causal models: one sequence a text and template (heads/mvp.py).
+templates    heads/shared_text.py: a causal model's sequence for each template (heads/mvp.py).
              transformers 4.57; tests/test_heads.py; gpt2 1.5 to 2.6
 imports      imports.py: imports under Python's garbage collector.
              Python 3.11; tests/test_imports.py; a fifth of imports (not in fast_paths)
