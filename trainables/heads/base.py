@@ -160,7 +160,7 @@ class Head(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     @property
     def fixed_shapes(self) -> bool:
