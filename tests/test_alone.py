@@ -16,7 +16,8 @@ from search_spaces.catalog import Catalog, prompts_of
 from trainables.assets import Assets
 from trainables.data import load_test
 from trainables.heads import build_head
-from trainables.heads.base import Head, HeadSpec
+from trainables.heads.base import Batch, Head, HeadSpec
+from trainables.heads.buckets import bucket, rows_of
 
 ASSETS, CATALOG = Assets("embedded"), Catalog()
 MODELS = ("bert", "roberta", "gpt2")
@@ -56,11 +57,11 @@ def texts_of(*datasets: str, count: int) -> list[tuple[str, ...]]:
 TEXTS = texts_of("mrpc", "boolq", "sst2", count=5)
 
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(before)
 
 
@@ -81,8 +82,14 @@ def check_alone(head: Head, texts: list[tuple[str, ...]]) -> Tensor:
 
 
 @every_head
-def test_company_order_and_number_change_no_bit(kind: str, model: str, threads: int) -> None:
+def test_company_order_and_number_change_no_bit(kind: str, model: str) -> None:
     check_alone(head_of(kind, model), TEXTS)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nor_do_they_with_several_threads(model: str) -> None:
+    torch.set_num_threads(2)
+    check_alone(head_of("mlp_ft", model), TEXTS[::2])
 
 
 @every_head
@@ -93,5 +100,57 @@ def test_nor_do_they_with_fixed_shapes(
     texts = TEXTS[::8]
     usual = head.predict(texts)
     monkeypatch.setattr(Head, "fixed_shapes", True)
-    monkeypatch.setattr("trainables.heads.buckets.FIXED_TOKENS", 512)
+    monkeypatch.setattr("trainables.heads.buckets.TOKENS", 512)
     torch.testing.assert_close(check_alone(head, texts), usual, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("mlp_ft", "roberta"), ("mvp", "bert"), ("mvp", "gpt2")]
+)
+def test_a_fixed_shape_is_that_of_the_text_alone(
+    kind: str, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = head_of(kind, model)
+    shapes = list[tuple[int, ...]]()
+
+    def score(batch: Batch) -> Tensor:
+        shapes.append(tuple(batch.inputs["input_ids"].shape))
+        assert batch.tokens is None, "padding is computed as well"
+        assert batch.layout is not None
+        return torch.zeros(shapes[-1][0] // batch.layout.per_text, 2)
+
+    monkeypatch.setattr(Head, "fixed_shapes", True)
+    monkeypatch.setattr(head, "score", score)
+    for text in TEXTS:
+        assert head.predict([text]).shape == (1, 2)
+    alone = set(shapes)
+    shapes.clear()
+    assert head.predict(TEXTS * 3).shape == (3 * len(TEXTS), 2)
+    assert set(shapes) == alone and len({length for _, length in alone}) == len(alone)
+    assert len(shapes) < len(TEXTS)
+
+
+def test_a_bucket_is_little_longer_than_its_texts() -> None:
+    assert [bucket(n) for n in (0, 1, 8, 9, 64, 65, 128, 129, 500)] == [
+        8, 8, 8, 16, 64, 80, 128, 160, 512,
+    ]  # fmt: skip
+    lengths = range(1, 2000)
+    assert all(n <= bucket(n) <= max(n + 7, n * 1.25) for n in lengths)
+    assert all(bucket(bucket(n)) == bucket(n) <= bucket(n + 1) for n in lengths)
+    assert [bucket(n, limit=77) for n in (70, 77, 78)] == [77, 77, 80]
+    assert [rows_of(n, 1) for n in (8, 40, 100, 9000)] == [512, 64, 32, 1]
+    assert rows_of(40, 4) == 16
+
+
+def test_a_taken_batch_is_that_of_its_texts_alone() -> None:
+    for kind, model in (("mlp_ft", "roberta"), ("mvp", "bert"), ("mvp", "gpt2")):
+        head = head_of(kind, model)
+        whole, rows = head.encode(TEXTS), [7, 2, 11]
+        alone = head.encode([TEXTS[row] for row in rows])
+        length = max(each.shape[1] for each in alone.inputs.values()) + 5
+        for taken in (whole.take(rows, length), alone.take([0, 1, 2], length)):
+            assert all(each.shape[1] == length for each in taken.inputs.values())
+        one, other = whole.take(rows, length), alone.take([0, 1, 2], length)
+        assert all(torch.equal(one.inputs[name], other.inputs[name]) for name in other.inputs)
+        assert torch.equal(one.positions, other.positions)
+        assert torch.equal(one.attention_mask, other.attention_mask)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from trainables import speed
-from trainables.speed.linear import linear, use_onednn
+from trainables.speed.linear import linear, pairwise, products, use_onednn
 
 IN, OUT = 48, 32
 
@@ -60,6 +60,22 @@ def test_neither_company_nor_threads_change_a_row() -> None:
     torch.set_num_threads(1)
     for start, end in ((0, 1), (7, 8), (5, 38), (100, 300)):
         assert torch.equal(linear(x[start:end], weight), many[start:end])
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_products_of_several_matrices_depend_on_no_others() -> None:
+    x, weights, many = drawn(6, 70, IN), drawn(6, IN, OUT), drawn(70, IN, 8)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        whole = products(x, weights)
+        torch.testing.assert_close(whole, torch.bmm(x, weights), atol=1e-4, rtol=1e-4)
+        for count in (1, 2, 3, 5, 17, 64):
+            assert torch.equal(products(x[:, :count], weights), whole[:, :count])
+        left = drawn(70, 6, IN)
+        pairs = pairwise(left, many)
+        torch.testing.assert_close(pairs, torch.bmm(left, many), atol=1e-4, rtol=1e-4)
+        for count in (1, 2, 3, 69):
+            assert torch.equal(pairwise(left[:count], many[:count]), pairs[:count])
 
 
 def test_layers_of_a_model_keep_their_weights_and_names() -> None:

@@ -9,7 +9,7 @@ says before a sweep what order of cost to expect. Knows nothing of plans, stores
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.plan.sizes import Network, Texts
 from search_spaces.cell import Cell, Fit
@@ -58,6 +58,9 @@ GPUS = {
     "H200": Device(35e12, ON_A_GPU, 3.5e12),
 }
 TYPICAL_GPU = "A10G"  # of the shipped cluster.yaml
+WITHOUT = ("T4", "V100")  # GPUs that have neither tf32 nor bf16
+FASTER = {"fp32": 1.0, "tf32": 1.7, "bf16": 3.2}  # products on a TYPICAL_GPU; a guess
+FASTEST = {"fp32": 1.0, "tf32": 4.5, "bf16": 8.75}  # on an H100 or H200; a guess
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,8 @@ TEXTATTACK_SLOWER = 1.2  # its sentence encoder and tagger, against the embedded
 
 def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
     """Of a fit, alone on a device (torch's name of it, or `cpu`)."""
-    settings, on = fit.settings, _device(device, threads(fit))
+    settings = fit.settings
+    on = _device(device, threads(fit), settings.dtype)
     rows = min(settings.train_examples or texts.train, texts.train)
     rows = max(round(rows * fit.training_entry.train_share), 1)
     best_after = min(BEST_AFTER_EPOCHS * rows, BEST_AFTER_ROWS)
@@ -108,7 +112,7 @@ def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
 
 def step_seconds(fit: Fit, network: Network, count: int, length: float, device: str) -> float:
     """Of one step of training on `count` texts of `length` tokens each."""
-    return _step(fit, network, count, length, _device(device, threads(fit)))
+    return _step(fit, network, count, length, _device(device, threads(fit), fit.settings.dtype))
 
 
 def query_seconds(fit: Fit, network: Network, at_once: float, length: float, device: str) -> float:
@@ -120,7 +124,7 @@ def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> 
     """Of one attacked example, on the share of a device that the cell's attack holds."""
     fit, holds = cell.fit, cell.resources.attack
     cores = _device(CPU, holds.cpus)
-    on = _device(device, holds.cpus)
+    on = _device(device, holds.cpus, cell.attack_dtype)
     queries, queried = _queries(cell), example_queries(cell, texts)
     length = tokens_of(fit, texts.test_words)
     at_once = min(queries.texts_a_call, MOST_A_CALL)
@@ -185,10 +189,12 @@ def _query(
     return least + products, SHARE_OF_LAYER_ON_GPU * least + products
 
 
-def _device(name: str, cores: int) -> Device:
+def _device(name: str, cores: int, dtype: str = "fp32") -> Device:
     if name == CPU:
         return Device(CORE.operations * cores**0.8, CORE.layer, CORE.memory * cores**0.5)
-    return GPUS[gpu_kind(name) or TYPICAL_GPU]
+    kind = gpu_kind(name) or TYPICAL_GPU
+    faster = 1.0 if kind in WITHOUT else (FASTEST if kind in ("H100", "H200") else FASTER)[dtype]
+    return replace(GPUS[kind], operations=GPUS[kind].operations * faster)
 
 
 def is_known(device: str) -> bool:

@@ -160,7 +160,7 @@ class Head(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
 
     @property
     def fixed_shapes(self) -> bool:
@@ -208,7 +208,7 @@ class Head(nn.Module):
         assert layout is not None
         fixed = self.fixed_shapes
         for length, rows in by_bucket(layout.longest(), layout.limit):
-            at_once = rows_of(length, layout.per_text, fixed)
+            at_once = rows_of(length, layout.per_text)
             filled = filled_up(rows, self._halved(at_once)) if fixed else rows
 
             def score(some: range) -> Tensor:

@@ -1,13 +1,13 @@
 """Which texts share a batch of `Head.predict`: a text's place depends on its own length alone.
 
 A text belongs to the bucket of its length, and is padded to the bucket's: so the shape of what is
-computed never depends on the texts beside it. With `fixed` each bucket also has one number of rows.
+computed never depends on the texts beside it. Where the number of rows must not either, each bucket
+has one, and batches are filled up.
 """
 
 from collections.abc import Iterator, Sequence
 
-FIXED_TOKENS = 4096  # in a batch of fixed shape: enough to keep a GPU busy
-TOKENS = 2048  # at most in another: what it computes stays in a CPU's caches
+TOKENS = 4096  # in a batch at most, enough to keep a GPU busy; on a CPU half of it is slower
 
 
 def bucket(length: int, limit: int | None = None) -> int:
@@ -22,9 +22,9 @@ def bucket(length: int, limit: int | None = None) -> int:
     return padded if limit is None or length > limit else min(padded, limit)
 
 
-def rows_of(length: int, per_text: int, fixed: bool) -> int:
+def rows_of(length: int, per_text: int) -> int:
     """Texts in a batch of sequences of this length, `per_text` of them a text: a power of two."""
-    fit = (FIXED_TOKENS if fixed else TOKENS) // (length * per_text)
+    fit = TOKENS // (length * per_text)
     return 1 << max(fit.bit_length() - 1, 0)
 
 

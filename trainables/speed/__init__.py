@@ -13,8 +13,8 @@ linear       linear.py: torch.nn.functional.linear.
              torch 2.13; tests/test_linear.py; 0.8 to 1.0 (Zen 5: benchmarks.products)
 last_layer   last_layer.py, real_tokens.py: the forward of transformers' BERT, RoBERTa and GPT-2.
              transformers 4.57; tests/test_heads.py; fits 1.5 to 1.9, attacks 1.0 to 1.5
-templates    in heads/mvp.py, heads/shared_text.py: all templates of a text in one padded batch.
-             transformers 4.57; tests/test_heads.py; gpt2 1.5 to 2.6, attacks on bert 0.7
+templates    heads/shared_text.py: a causal model's sequence for each template (heads/mvp.py).
+             transformers 4.57; tests/test_heads.py; gpt2 1.5 to 2.6
 imports      imports.py: imports under Python's garbage collector.
              Python 3.11; tests/test_imports.py; a fifth of imports (not in fast_paths)
 texts        texts.py: textattack.shared.AttackedText.
