@@ -55,7 +55,7 @@ def changed(*sets: str) -> set[str]:
         ("attack.examples=30", {"cell"}),
         ("attack.precision=0.05", {"cell"}),
         ("attack.precision=null", set()),
-        ("fit.learning_rate=0.0003", set()),
+        ("fit.learning_rate=0.0004", set()),
         ("fit.weight_decay=0.01", set()),
         ("resources.attack.gpus=0.25", set()),
         ("about=something else", set()),

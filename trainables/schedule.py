@@ -12,8 +12,8 @@ def share_of_rate(schedule: Schedule, step: int, steps: int) -> float:
     """Of step number `step`, from 0, of `steps` in all epochs.
 
     constant: 1. linear: from 1 down to 0, which would be reached at the step after the last (as the
-    Trainer of transformers does without warm-up). cooldown: 1, and linear to 0 over the last COOLDOWN
-    of the steps, for fits of few steps: they make most of their way at the full rate.
+    Trainer of transformers does without warm-up). cooldown: 1, and linear to 0 over the last
+    COOLDOWN of the steps, for fits of few steps: they make most of their way at the full rate.
     """
     match schedule:
         case "constant":
