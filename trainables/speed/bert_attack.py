@@ -39,7 +39,7 @@ class Guesses:
         found: dict[int, Tensor] = {}
         fixed = self.model.device.type != "cpu"
         for length, numbers in by_bucket([len(ids) for ids in asked], self.limit):
-            at_once = rows_of(length, 1, fixed)
+            at_once = rows_of(length, 1)
             for start in range(0, len(numbers), at_once):
                 some = numbers[start : start + at_once]
                 filled = filled_up(some, at_once) if fixed else some
