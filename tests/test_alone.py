@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from search_spaces.catalog import Catalog, prompts_of
+from trainables import speed
 from trainables.assets import Assets
 from trainables.data import load_test
 from trainables.heads import build_head
@@ -84,6 +85,22 @@ def check_alone(head: Head, texts: list[tuple[str, ...]]) -> Tensor:
 @every_head
 def test_company_order_and_number_change_no_bit(kind: str, model: str) -> None:
     check_alone(head_of(kind, model), TEXTS)
+
+
+@every_head
+def test_what_alike_texts_share_is_computed_once_to_the_same_bits(kind: str, model: str) -> None:
+    """As an attack asks: texts that differ in a word, longer or shorter, and texts cut short."""
+    head = head_of(kind, model)
+    texts = []
+    for first, second in (TEXTS[5], TEXTS[9], ("film " * 30, "word " * 60)):
+        words = second.split()
+        for place in range(0, len(words), 3):
+            for new in ("x", "unbelievableness", ""):
+                texts.append((first, " ".join([*words[:place], new, *words[place + 1 :]])))
+    found = head.predict(texts)
+    with speed.off("first_layer", "beginnings"):
+        plain = head.predict(texts)
+    assert torch.equal(found, plain)
 
 
 @pytest.mark.parametrize("model", MODELS)

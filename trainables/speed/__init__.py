@@ -29,6 +29,8 @@ gelu         gelu.py: transformers' NewGELUActivation.
              transformers 4.57; tests/test_heads.py; gpt2 1.1
 first_layer  first_layer.py: the first layer's projections, under last_layer.
              transformers 4.57; tests/test_alone.py; attacks 1.0 to 1.3
+beginnings   beginnings.py: transformers' GPT2Block on each place, under last_layer.
+             transformers 4.57; tests/test_alone.py; gpt2, attacks 1.3 to 1.6
 lockstep     attacks/lockstep.py: examples attacked one after another.
              textattack 0.3.11; tests/test_lockstep.py; see RESULTS
 
@@ -56,6 +58,7 @@ NAMES = frozenset(
         "lockstep",
         "first_layer",
         "gelu",
+        "beginnings",
     }
 )
 log = logging.getLogger(__name__)

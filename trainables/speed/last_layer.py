@@ -10,7 +10,6 @@ This saves nearly half of the arithmetic in a model of two layers, a twelfth in 
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from transformers.models.roberta.modeling_roberta import RobertaEncoder
 
 from trainables import speed
 from trainables.heads.base import Batch
+from trainables.speed.beginnings import Beginnings, beginnings, block_once
 from trainables.speed.first_layer import repeats
 from trainables.speed.linear import linear, pairwise, products
 from trainables.speed.real_tokens import encode_real_tokens
@@ -46,16 +46,20 @@ def _forwards_at(
     """Modules of a model whose forward can be replaced, each with its replacement."""
     modules = list(model.modules())
     blocks = [m for m in modules if isinstance(m, GPT2Block)]
-    for block in filter(_is_plain_block, blocks[-1:]):
-        yield block, _block_at(block, at)
-        if repeated := repeats(model, batch, None):
-            first = blocks[0].attn.c_attn
-            yield first, partial(repeated.once, type(first).forward.__get__(first))
+    plain = [block for block in blocks if _is_plain_block(block)]
+    found = beginnings(model, batch) if len(plain) == len(blocks) > 1 else None
+    for block in plain[-1:]:
+        last = _block_at(block, at)
+        yield block, last if found is None else _unpacked(found, last)
+    if found is not None:
+        for number, block in enumerate(plain[:-1]):
+            repeated = repeats(model, batch, found.first) if number == 0 else None
+            yield block, block_once(block, found, number == 0, repeated)
     for encoder in modules:
         if isinstance(encoder, BertEncoder | RobertaEncoder) and _is_plain(encoder):
-            last = _layer_at(encoder.layer[-1], at)
             repeated = repeats(model, batch, batch.tokens)
-            yield encoder, encode_real_tokens(encoder, batch, repeated, last)
+            layer = _layer_at(encoder.layer[-1], at)
+            yield encoder, encode_real_tokens(encoder, batch, repeated, layer)
 
 
 class Places:
@@ -131,6 +135,11 @@ def _block_at(block: Any, at: Places) -> Callable[..., tuple[Tensor]]:
         return (at.back(here + block.mlp(block.ln_2(here)), hidden),)
 
     return forward
+
+
+def _unpacked(found: Beginnings, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A block's forward on [beginnings, width]."""
+    return lambda rows, *arguments, **named: forward(found.unpack(rows), *arguments, **named)
 
 
 def attend(
