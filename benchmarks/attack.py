@@ -4,8 +4,8 @@
 
 The same victims, attack settings, resources and examples (the embedded AG News). Sides:
 
-engine    trainables/attacks; on several cores as in a sweep: one worker per core, each with a part
-          of the examples
+engine    trainables/attacks, many examples at once (attack.at_once); on several cores as in a
+          sweep: one worker per core, each with a part of the examples
 attacker  textattack.Attacker with its own HuggingFaceModelWrapper, which pads to the victim's
           maximum length (96), its own classes wherever we have faster ones, and transformers'
           models as they are
@@ -50,6 +50,7 @@ import torch
 from transformers import BertConfig
 
 from search_spaces.catalog import Catalog, attack_settings
+from search_spaces.space import AttackSettings
 from trainables import speed
 from trainables.assets import EMBEDDED, Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
@@ -176,8 +177,12 @@ def as_predicted(head: Head, examples: Sequence[Example]) -> list[Example]:
 
 def run_engine(name: str, head: Head, examples: Sequence[Example]) -> int:
     """Attack all; returns the number of queries."""
-    attack = make_attack(name, Victim(head), **CHANGED.get(name, {}))
-    records = attack_examples(lambda: attack, examples, ["text"], SEED, DATASET, name)
+
+    def attack() -> Any:
+        return make_attack(name, Victim(head), **CHANGED.get(name, {}))
+
+    at_once = AttackSettings().at_once
+    records = attack_examples(attack, examples, ["text"], SEED, DATASET, name, at_once=at_once)
     return sum(record["queries"] for record in records)
 
 
