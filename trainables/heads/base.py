@@ -186,7 +186,8 @@ class Head(nn.Module):
         made, order = list[Tensor](), list[int]()
         with products(self.dtype), forward_pass(self.dtype, self.device):
             for start in range(0, len(texts), ENCODED_AT_ONCE):
-                chunk = by_length[start : start + ENCODED_AT_ONCE]
+                # In the given order: texts that are alike and share a batch take less (speed/).
+                chunk = sorted(by_length[start : start + ENCODED_AT_ONCE])
                 for rows, logits in self._scored([texts[number] for number in chunk]):
                     made.append(logits)
                     order += [chunk[row] for row in rows]
