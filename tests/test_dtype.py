@@ -115,7 +115,7 @@ def test_a_step_in_bf16_is_near_and_its_weights_are_float32(
         assert all(weight.dtype == torch.float32 for weight in head.parameters())
         dense = [g.to_dense() if g.is_sparse else g for g in last]
         assert all(g.dtype == torch.float32 and g.isfinite().all() for g in dense)
-        found.append((loss, torch.cat([g.flatten() for g in dense])))
+        found.append((float(loss), torch.cat([g.flatten() for g in dense])))
     (loss, gradient), (near, like) = found
     assert near != loss and near == pytest.approx(loss, abs=0.05)
     assert float(torch.cosine_similarity(gradient, like, dim=0)) > 0.98
