@@ -303,8 +303,7 @@ def test_what_a_query_took_corrects_an_attack_not_how_many_one_example_had(
         costs.sizes.texts(fit.dataset, fit.data),
     )
     was, many = costs.of(cell, "attack", A10G), cost_model.example_queries(cell, texts)
-    alone = cell.model_copy(update={"at_once": 1})
-    seconds = 3 * cost_model.example_seconds(alone, network, texts, A10G) * queries / many
+    seconds = 3 * cost_model.lone_example_seconds(cell, network, texts, A10G) * queries / many
     figures: Rehearsed = {
         "dataset": fit.dataset,
         "model": fit.model,
@@ -320,6 +319,23 @@ def test_what_a_query_took_corrects_an_attack_not_how_many_one_example_had(
     store.write_rehearsal(before.space.name, {"figures": [figures]})
     now = plan_of(store, *ON_GPUS).costs.of(cell, "attack")
     assert (now.basis, now.seconds) == ("rehearsed", pytest.approx(3 * was.seconds))
+
+
+def test_a_rehearsal_has_the_gpu_that_attacks_share_and_attacks_no_other_example() -> None:
+    def seconds(*sets: str) -> tuple[float, float]:
+        plan = paper(*sets)
+        cell = next(c for c in plan.todo if c.attack == "misspellings")
+        network = plan.costs.sizes.network(cell.fit.model, cell.fit.language_model)
+        texts = plan.costs.sizes.texts(cell.fit.dataset, cell.fit.data)
+        return (
+            cost_model.lone_example_seconds(cell, network, texts, A10G),
+            cost_model.example_seconds(cell, network, texts, A10G),
+        )
+
+    one, shared = seconds("attack.at_once=1", "resources.attack.gpus=0.1")
+    assert one < shared / 2
+    assert seconds("attack.at_once=64", "resources.attack.gpus=0.1")[0] == one
+    assert seconds("attack.at_once=1", "resources.attack.gpus=1") == (one, one)
 
 
 @pytest.mark.parametrize("counts", [{"rehearsed": 1}, {"rehearsed": 1, "measured": 3}])

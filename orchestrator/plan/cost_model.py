@@ -123,19 +123,16 @@ def query_seconds(fit: Fit, network: Network, at_once: float, length: float, dev
 
 def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
     """Of one attacked example, on the share of a device that the cell's attack holds."""
-    fit, holds = cell.fit, cell.resources.attack
-    cores = _device(CPU, holds.cpus)
-    on = _device(device, holds.cpus, cell.attack_dtype)
-    queries, queried = _queries(cell), example_queries(cell, texts)
-    length = tokens_of(fit, texts.test_words)
-    at_once = queries.texts_a_call * min(cell.at_once, cell.examples)
-    query, busy = _query(fit, network, at_once, length, on)
-    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
-    other = queries.seconds_a_word * texts.attacked_words * slower
-    alone = queried * query + other
-    if on == cores or not 0 < holds.gpus < 1:
+    alone, busy = _example(cell, network, texts, device, min(cell.at_once, cell.examples))
+    gpus = cell.resources.attack.gpus
+    if device == CPU or not 0 < gpus < 1:
         return alone
-    return max(alone, queried * busy / holds.gpus)  # its neighbours on the GPU want it too
+    return max(alone, busy / gpus)  # its neighbours on the GPU want it too
+
+
+def lone_example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
+    """Of an example that is attacked without others and alone on a device, as in a rehearsal."""
+    return _example(cell, network, texts, device, 1)[0]
 
 
 def example_queries(cell: Cell, texts: Texts) -> float:
@@ -177,6 +174,19 @@ def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> 
     inner = fit.training_entry.settings.get("steps", 0)
     inner = inner if fit.training_entry.kind == "adversarial" else 0
     return seconds * (1 + inner) + network.weights * BYTES_A_WEIGHT / on.memory
+
+
+def _example(
+    cell: Cell, network: Network, texts: Texts, device: str, at_once: int
+) -> tuple[float, float]:
+    """Seconds of an example, attacked with others at once; and those that a GPU is busy."""
+    queries, queried = _queries(cell), example_queries(cell, texts)
+    on = _device(device, cell.resources.attack.cpus, cell.attack_dtype)
+    length = tokens_of(cell.fit, texts.test_words)
+    query, busy = _query(cell.fit, network, queries.texts_a_call * at_once, length, on)
+    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
+    other = queries.seconds_a_word * texts.attacked_words * slower
+    return queried * query + other, queried * busy
 
 
 def _query(

@@ -116,12 +116,11 @@ class Costs:
         if seconds is not None:
             return Cost(seconds * count, "measured")
         seconds = cost_model.example_seconds(cell, network, texts, device) * count
-        one_by_one = cell.model_copy(update={"at_once": 1})  # as a rehearsal attacks
 
         def was_off(record: Rehearsed) -> float:
             of = record["attacks"][attack]
             same = replace(texts, test_words=of["words"], attacked_words=of["words"])
-            expected = cost_model.example_seconds(one_by_one, network, same, device)
+            expected = cost_model.lone_example_seconds(cell, network, same, device)
             if queries := of.get("queries"):
                 # How often one example was queried says little of others: what a query took counts.
                 expected *= queries / cost_model.example_queries(cell, same)
