@@ -59,12 +59,13 @@ SIGMA = 0.3
 
 @dataclass(frozen=True)
 class Case:
-    """A cluster and a grid. lifetime: mean hours until a node is lost, back after `away` hours."""
+    """A cluster and a grid. attack_gpus: of an attack; None: what the space says. lifetime: mean
+    hours until a node is lost, back after `away` hours."""
 
     name: str
     nodes: Sequence[Shape]
     seeds: int
-    attack_gpus: float = 0.25
+    attack_gpus: float | None = None
     lifetime: float | None = None
     away: float = 0.1
     space: str = "paper"
@@ -141,8 +142,9 @@ def plan_of(case: Case) -> tuple[Plan, Costs, float]:
     """The case's grid, planned for an empty store with known rates; what each cell costs in the
     mean; and how long planning took."""
     started = time.perf_counter()
-    gpus = [f"resources.attack.gpus={case.attack_gpus}"] if any(g for _, g in case.nodes) else []
-    space = load(case.space, sets=gpus, seeds=list(range(case.seeds)))
+    share = case.attack_gpus
+    sets = [] if share is None else [f"resources.attack.gpus={share}"]
+    space = load(case.space, sets=sets, seeds=list(range(case.seeds)))
     assets = Assets(space.assets, local_only=True)
     with tempfile.TemporaryDirectory() as store:
         plan = make_plan(space, assets, Store(store), provisional=True)

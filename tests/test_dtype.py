@@ -17,8 +17,8 @@ from trainables.assets import Assets
 from trainables.cell import Worker
 from trainables.data import Example
 from trainables.fit import gradients
+from trainables.optimizer import adamw
 from trainables.ran_on import short, where_runs
-from trainables.speed.optimizer import AdamW
 from trainables.store import Store
 from trainables.training.adversarial import adversarial_loss
 from trainables.training.standard import standard_loss
@@ -110,12 +110,12 @@ def test_a_step_in_bf16_is_near_and_its_weights_are_float32(
         head = head_of(kind, model)
         head.compute_in(of)
         torch.manual_seed(0)
-        loss, _ = gradients(head.eval(), AdamW(head, 0.1, 0.0), batch, loss_of, settings, 8)
+        loss, _ = gradients(head.eval(), adamw(head, 0.1, 0.0), batch, loss_of, settings, 8)
         last = [weight.grad for weight in head.parameters() if weight.grad is not None]
         assert all(weight.dtype == torch.float32 for weight in head.parameters())
         dense = [g.to_dense() if g.is_sparse else g for g in last]
         assert all(g.dtype == torch.float32 and g.isfinite().all() for g in dense)
-        found.append((loss, torch.cat([g.flatten() for g in dense])))
+        found.append((float(loss), torch.cat([g.flatten() for g in dense])))
     (loss, gradient), (near, like) = found
     assert near != loss and near == pytest.approx(loss, abs=0.05)
     assert float(torch.cosine_similarity(gradient, like, dim=0)) > 0.98

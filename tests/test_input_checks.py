@@ -1037,3 +1037,26 @@ def test_a_tokenizer_that_gives_what_the_model_does_not_take_is_refused(
     change(project.model_from(tiny_bert), model_type="distilbert")
     project.axes |= {"head": ["untrained_mlp_ft"]}
     assert "a BertTokenizer, which gives token types that a distilbert does not" in refused(project)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("attack.at_once=0", "greater than or equal to 1 (got 0)"),
+        ("attack.at_once=many", "expected a whole number (got 'many')"),
+        ("attack.dtype=half", "'fp32', 'tf32' or 'bf16' (got 'half')"),
+        ("fit.dtype=fp64", "'fp32', 'tf32' or 'bf16' (got 'fp64')"),
+        ("fit.schedule=cosine", "'constant', 'linear' or 'cooldown' (got 'cosine')"),
+        ("fit.dropout=1", "less than 1 (got 1)"),
+        ("fit.validation_examples=0", "greater than or equal to 1 (got 0)"),
+        ("fit.probe_examples=0", "greater than or equal to 1 (got 0)"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(
+    setting: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--store", str(tmp_path / "store"), "--set", setting]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    name = setting.partition("=")[0]
+    assert line.startswith(f"error: --set {setting}: {name}: ") and said in line
+    assert not (tmp_path / "store").exists()

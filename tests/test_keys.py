@@ -55,6 +55,7 @@ def changed(*sets: str) -> set[str]:
         ("attack.examples=30", {"cell"}),
         ("attack.precision=0.05", {"cell"}),
         ("attack.precision=null", set()),
+        ("attack.at_once=1", set()),
         ("fit.learning_rate=0.0004", set()),
         ("fit.weight_decay=0.01", set()),
         ("resources.attack.gpus=0.25", set()),

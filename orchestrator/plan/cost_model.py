@@ -20,7 +20,7 @@ UNCERTAINTY = 2  # a factor, up and down
 TOKENS_A_WORD = 1.35  # BERT's vocabulary on the five data sets (benchmarks/queries.py)
 SPECIAL_TOKENS = 2
 PADDED = 1.5  # tokens of a batch of texts of mixed length, where padding is computed too
-EVALUATION_BATCH, MOST_A_CALL = 64, 32  # texts; trainables/fit.py, trainables/attacks/engine.py
+BATCH = 4096  # tokens that are queried at once, at most; trainables/heads/buckets.py
 STEP_PASSES = 3  # a step's operations: a pass forward, and two backward
 STEP_LAYER = 3.5  # a step's least time: so many forward passes'
 BYTES_A_WEIGHT = 28  # that an AdamW step reads and writes
@@ -36,16 +36,17 @@ class Device:
 
     operations: of float32 products of many tokens, a second: about half of what its maker says.
     layer: seconds that one layer's forward pass takes at least. memory: bytes a second.
-    On a CPU all are of one core.
+    On a CPU all are of one core. fixed_shapes: whether a batch that is not full is filled up.
     """
 
     operations: float
     layer: float
     memory: float
+    fixed_shapes: bool = True
 
 
 ON_A_GPU = 0.0009  # seconds a layer: 11 ms for 12 layers, measured on an H200
-CORE = Device(1e11, 0.0001, 1.5e10)
+CORE = Device(1e11, 0.0001, 1.5e10, fixed_shapes=False)
 GPUS = {
     "T4": Device(4e12, ON_A_GPU, 2.4e11),
     "V100": Device(10e12, ON_A_GPU, 7e11),
@@ -66,7 +67,7 @@ FASTEST = {"fp32": 1.0, "tf32": 4.5, "bf16": 8.75}  # on an H100 or H200; a gues
 @dataclass(frozen=True)
 class Queries:
     """Of an attack, by word of the text that it may change: texts queried, and CPU seconds of
-    search and constraints. texts_a_call: how many of them are queried at once."""
+    search and constraints. texts_a_call: how many of one example are queried at once."""
 
     texts_a_word: float
     texts_a_call: float
@@ -107,7 +108,7 @@ def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
         classes = len(fit.data.labels) if len(fit.data.labels) > 2 else 1
         iteration = 4 * rows * network.width * classes / PROBE_OPERATIONS
         seconds += STRENGTHS * ITERATIONS * iteration / min(threads(fit), 2.8)
-    return seconds + queried * _query(fit, network, EVALUATION_BATCH, length, on)[0]
+    return seconds + queried * _query(fit, network, queried, length, on)[0]
 
 
 def step_seconds(fit: Fit, network: Network, count: int, length: float, device: str) -> float:
@@ -122,19 +123,16 @@ def query_seconds(fit: Fit, network: Network, at_once: float, length: float, dev
 
 def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
     """Of one attacked example, on the share of a device that the cell's attack holds."""
-    fit, holds = cell.fit, cell.resources.attack
-    cores = _device(CPU, holds.cpus)
-    on = _device(device, holds.cpus, cell.attack_dtype)
-    queries, queried = _queries(cell), example_queries(cell, texts)
-    length = tokens_of(fit, texts.test_words)
-    at_once = min(queries.texts_a_call, MOST_A_CALL)
-    query, busy = _query(fit, network, at_once, length, on)
-    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
-    other = queries.seconds_a_word * texts.attacked_words * slower
-    alone = queried * query + other
-    if on == cores or not 0 < holds.gpus < 1:
+    alone, busy = _example(cell, network, texts, device, min(cell.at_once, cell.examples))
+    gpus = cell.resources.attack.gpus
+    if device == CPU or not 0 < gpus < 1:
         return alone
-    return max(alone, queried * busy / holds.gpus)  # its neighbours on the GPU want it too
+    return max(alone, busy / gpus)  # its neighbours on the GPU want it too
+
+
+def lone_example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
+    """Of an example that is attacked without others and alone on a device, as in a rehearsal."""
+    return _example(cell, network, texts, device, 1)[0]
 
 
 def example_queries(cell: Cell, texts: Texts) -> float:
@@ -178,20 +176,40 @@ def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> 
     return seconds * (1 + inner) + network.weights * BYTES_A_WEIGHT / on.memory
 
 
+def _example(
+    cell: Cell, network: Network, texts: Texts, device: str, at_once: int
+) -> tuple[float, float]:
+    """Seconds of an example, attacked with others at once; and those that a GPU is busy."""
+    queries, queried = _queries(cell), example_queries(cell, texts)
+    on = _device(device, cell.resources.attack.cpus, cell.attack_dtype)
+    length = tokens_of(cell.fit, texts.test_words)
+    query, busy = _query(cell.fit, network, queries.texts_a_call * at_once, length, on)
+    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
+    other = queries.seconds_a_word * texts.attacked_words * slower
+    return queried * query + other, queried * busy
+
+
 def _query(
     fit: Fit, network: Network, at_once: float, length: float, on: Device
 ) -> tuple[float, float]:
-    """Seconds a text that is queried, with others at once; and those that a GPU is busy."""
-    count, _ = templates_of(fit)
-    passes = 1 if fit.language_model.kind == "causal" else count
-    least = passes * network.layers * on.layer / at_once
-    products = network.operations(_tokens_read(fit, length), length) / on.operations
+    """Seconds a text that is queried, with others at once; and those that a GPU is busy.
+
+    A batch holds all templates of its texts. On a GPU it is computed whole, however few they are.
+    """
+    tokens = _tokens_read(fit, length)
+    room = max(BATCH / tokens, 1)
+    at_once = min(at_once, room)
+    least = network.layers * on.layer / at_once
+    products = network.operations(tokens, length) / on.operations
+    if on.fixed_shapes:
+        products *= room / at_once
     return least + products, SHARE_OF_LAYER_ON_GPU * least + products
 
 
 def _device(name: str, cores: int, dtype: str = "fp32") -> Device:
     if name == CPU:
-        return Device(CORE.operations * cores**0.8, CORE.layer, CORE.memory * cores**0.5)
+        operations, memory = CORE.operations * cores**0.8, CORE.memory * cores**0.5
+        return replace(CORE, operations=operations, memory=memory)
     kind = gpu_kind(name) or TYPICAL_GPU
     faster = 1.0 if kind in WITHOUT else (FASTEST if kind in ("H100", "H200") else FASTER)[dtype]
     return replace(GPUS[kind], operations=GPUS[kind].operations * faster)

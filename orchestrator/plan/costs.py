@@ -120,7 +120,7 @@ class Costs:
         def was_off(record: Rehearsed) -> float:
             of = record["attacks"][attack]
             same = replace(texts, test_words=of["words"], attacked_words=of["words"])
-            expected = cost_model.example_seconds(cell, network, same, device)
+            expected = cost_model.lone_example_seconds(cell, network, same, device)
             if queries := of.get("queries"):
                 # How often one example was queried says little of others: what a query took counts.
                 expected *= queries / cost_model.example_queries(cell, same)

@@ -34,8 +34,8 @@ beginnings   beginnings.py: transformers' GPT2Block on each place, under last_la
 lockstep     attacks/lockstep.py: examples attacked one after another.
              textattack 0.3.11; tests/test_lockstep.py; see RESULTS
 
-Without linear, last_layer, templates or sentences the last bits of numbers differ, and
-so may a fit's weights and what an attack then finds. The others give the same to the bit; but
+Without linear, last_layer, templates, sentences or gelu the last bits of numbers differ, and so may
+a fit's weights and what an attack then finds. The others give the same to the bit; but
 TextAttack's own texts have two faults with pairs that `texts` has not (see there), look at the time
 limit of an example in queries and constraints only, and its own BERT-Attack tries all combinations
 of a word's pieces: 8 candidates and 6 pieces are 262,144 of them.
