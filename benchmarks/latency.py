@@ -97,6 +97,9 @@ class Words(Head):
         super().__init__()
         self.gpu = gpu
 
+    def reads_alone(self, texts: Texts) -> bool:
+        return True
+
     def predict(self, texts: Texts) -> torch.Tensor:
         self.gpu.read(texts)
         return torch.tensor([scores(text[0]) for text in texts])

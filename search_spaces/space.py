@@ -87,11 +87,14 @@ class FitSettings(Written):
         "fp32", description="that products are computed in, weights are float32; tf32: on a GPU"
     )
 
-    def identity(self) -> dict[str, Any]:
-        """The settings that a fit depends on; these only where they are not the default."""
+    def identity(self, probed: bool = True) -> dict[str, Any]:
+        """The settings that a fit depends on; some only where they are not the default.
+
+        probed: whether its head begins with a linear probe.
+        """
         optional = {"deterministic": True, "dtype": "fp32"}
-        default = {name for name, value in optional.items() if getattr(self, name) == value}
-        return self.model_dump(exclude=default)
+        left_out = {name for name, value in optional.items() if getattr(self, name) == value}
+        return self.model_dump(exclude=left_out | (set() if probed else {"probe_examples"}))
 
 
 class AttackSettings(Written):
@@ -113,7 +116,7 @@ class AttackSettings(Written):
         description="an example whose attack takes longer counts as failed",
     )
     at_once: int = Field(
-        64, ge=1, description="examples that a process attacks at the same time; changes no result"
+        32, ge=1, description="examples that a process attacks at the same time; changes no result"
     )
     dtype: Dtype = Field(
         "fp32", description="that the fit's products are computed in; as fit.dtype"

@@ -18,7 +18,6 @@ prepare_textattack("embedded")
 
 from test_same_results import FEWER, WordsHead, attacked_alike, labelled  # noqa: E402
 from textattack import Attack  # noqa: E402
-from textattack.goal_functions import UntargetedClassification  # noqa: E402
 from textattack.search_methods import GreedySearch  # noqa: E402
 from textattack.shared import AttackedText  # noqa: E402
 
@@ -127,6 +126,21 @@ def test_an_error_of_the_gpu_and_one_that_a_job_raises_end_all() -> None:
     assert len(ended) == 3
 
 
+def test_what_ended_before_an_error_is_given_first() -> None:
+    doubled = Doubled()
+
+    def job(number: int) -> int:
+        ask(doubled, [number])
+        if number == 2:
+            raise MemoryError
+        return number
+
+    running = run(given_out([lambda n=n: job(n) for n in range(4)]), 4)
+    assert next(running) == [0, 1]
+    with pytest.raises(MemoryError):
+        next(running)
+
+
 def test_who_stops_listening_ends_the_jobs() -> None:
     ended = []
 
@@ -216,6 +230,9 @@ def test_however_many_are_attacked_at_once_each_ends_as_it_does_alone(name: str)
 
 
 class Counting(WordsHead):
+    def reads_alone(self, texts: Texts) -> bool:
+        return True
+
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[int] = []
@@ -245,6 +262,29 @@ def test_the_victim_is_called_less_often_with_more_texts() -> None:
     alone, together = calls
     assert len(together) < len(alone) / 4
     assert sum(together) <= sum(alone)  # a text that two examples ask about is read once
+
+
+def test_a_head_whose_scores_depend_on_company_reads_each_examples_texts_by_themselves() -> None:
+    class ByCompany(WordsHead):
+        def forward(self, texts: Texts) -> torch.Tensor:
+            longest = max(len(text[0]) for text in texts)
+            return super().forward(texts) + torch.tensor([longest % 7, longest % 5, 0, 0])
+
+    examples = [Example(e.id, e.texts, 0) for e in labelled(WordsHead(), 8, start=200)]
+    found = []
+    for at_once in (1, 8):
+        head = ByCompany()
+        records = attack_examples(
+            lambda head=head: make_attack("textfooler", Victim(head)),
+            examples,
+            ["text"],
+            0,
+            "ag_news",
+            "textfooler",
+            at_once=at_once,
+        )
+        found.append({record["id"]: attacked_alike(record) for record in records})
+    assert found[0] == found[1]
 
 
 def test_an_example_whose_attack_fails_or_takes_too_long_leaves_the_others_as_they_are() -> None:
@@ -306,11 +346,11 @@ def test_the_time_limit_is_of_the_examples_own_time() -> None:
 
 def test_an_attack_that_gives_the_same_search_each_time_runs_one_example_at_a_time() -> None:
     search = GreedySearch()
-    parts = make_attack("misspellings", Victim(WordsHead()))
 
     def made() -> Attack:
-        goal = UntargetedClassification(Victim(WordsHead()))
-        return Attack(goal, parts.constraints, parts.transformation, search)
+        parts = make_attack("misspellings", Victim(WordsHead()))
+        constraints = [*parts.constraints, *parts.pre_transformation_constraints]
+        return Attack(parts.goal_function, constraints, parts.transformation, search)
 
     examples = [e for e in labelled(WordsHead(), 3, start=200)]
     together, alone = (

@@ -176,16 +176,14 @@ class Worker:
         for other in fit.evaluate_also:
             name = other.stored_as
             if name not in done:
-                stored = self._head(fit)
+                stored = self._head(fit, "fp32")
                 record = evaluate_on(stored.head, other, self.assets)
                 of: Any = {"fit": fit.key, "weights": stored.weights}
                 self.store.write_evaluation(fit.key, name, {**of, **record})
 
-    def _head(self, fit: Fit, dtype: str | None = None) -> "StoredHead":
-        """The fit's head with the weights that the store has now, on the phase's device.
-
-        dtype: that it is to compute in; None: the fit's.
-        """
+    def _head(self, fit: Fit, dtype: str) -> "StoredHead":
+        """The fit's head with the weights that the store has now, on the phase's device, to compute
+        in this dtype."""
         stored = self.store.sound(self.store.read_fit, fit.key)
         here = self._fitted
         if not (here and stored and (here.key, here.weights) == (fit.key, weights_name(stored))):
@@ -198,7 +196,7 @@ class Worker:
                 self._check_may_fit(fit, "has no weights in the store that can be used")
                 self._fitted = here = stored_head(fit, self.store, self.assets, self._fits_on)
         here.head.to(self.device)
-        here.head.compute_in(dtype or fit.settings.dtype)
+        here.head.compute_in(dtype)
         return here
 
     def _check_may_fit(self, fit: Fit, why: str) -> None:
@@ -272,7 +270,7 @@ class Worker:
         finished = attacked_on(fit)
         wanted = until_narrow(sample, finished, cell.precision)
         if any(_is_missing(example.id, finished) for example in wanted):
-            stored = self._head(cell.fit)
+            stored = self._head(cell.fit, cell.attack_dtype)
             if stored.weights != weights_name(fit):
                 finished = attacked_on(stored.record)
                 self._evaluate_also(cell.fit)

@@ -77,7 +77,7 @@ def evaluate_on(head: Head, other: OtherDataset, assets: Assets) -> Evaluation:
 
 
 def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
-    """The fit's head before any training, on a device (device.py)."""
+    """The fit's head before any training, on a device (device.py); it computes in fp32."""
     folder = assets.model_folder(fit.model, fit.language_model, fit.model_digest)
     _same(fit.model_digest, digest(model_files(folder)), f"model {fit.model}")
     torch.manual_seed(fit.seed)
@@ -92,19 +92,18 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
     head = build_head(fit.head_entry.kind, spec)
     if fit.settings.dropout is not None:
         set_dropout(head, fit.settings.dropout)
-    head = moved(head, device)
-    head.compute_in(fit.settings.dtype)
-    return head
+    return moved(head, device)
 
 
 def set_dropout(head: nn.Module, rate: float) -> None:
     """Drop out this share everywhere, in place of what the model's config says."""
-    module: Any
     for module in head.modules():
         if isinstance(module, nn.Dropout):
             module.p = rate
-        elif hasattr(module, "dropout_prob"):  # a copy that BERT's and RoBERTa's attention reads
-            module.dropout_prob = rate
+        # Copies of it that a model's own forward reads, such as BERT's `dropout_prob`.
+        for name, value in vars(module).items():
+            if "dropout" in name and isinstance(value, float):
+                setattr(module, name, rate)
 
 
 def fine_tune(
@@ -126,6 +125,7 @@ def fine_tune(
     without: an operation that has no deterministic algorithm, which raises NotDeterministic as long
     as it is not named here.
     """
+    head.compute_in(fit.settings.dtype)
     optimizer = adamw(head, fit.settings.learning_rate, fit.settings.weight_decay)
     training = resumed(resume, fit.key, head, optimizer) if resume is not None else None
     del resume  # as large as the weights, three times

@@ -83,8 +83,8 @@ def released(
     """Examples that `until_narrow` needs whatever the outcomes of those before them; None where
     the next one may not be needed, as far as `finished` tells by now.
 
-    So several can be attacked at once, and none is attacked in vain, except where others end in
-    errors.
+    So several can be attacked at once, and hardly one is attacked in vain: where others end in
+    errors, or where a mixed outcome is the narrowest by a rounding.
     """
     if precision is None:
         yield from order

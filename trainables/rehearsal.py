@@ -97,6 +97,7 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     splits = load_data(fit, assets)
     train = training_rows(splits.train, fit.settings.train_examples, fit.training_entry.train_share)
     head = fresh_head(fit, assets, device)
+    head.compute_in(fit.settings.dtype)
     _, without = _seconds_of_steps(head, fit, [_longest(train, size)] * STEPS)
     longest = _longest(splits.validation, PREDICTED)
     head.predict([example.texts for example in longest])

@@ -79,6 +79,7 @@ def replay(
     if not examples:
         return
     stored = stored_head(fit, store, assets, device)
+    stored.head.compute_in("fp32")
     # Its weights may have been gone, and the new ones be others.
     record = store.transfer(fit.key)
     examples = missing(sources, record)

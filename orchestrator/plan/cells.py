@@ -228,7 +228,7 @@ def _fit(
             **training_entry.model_dump(exclude={"about"}),
             "code": machine.code("training", training_entry.kind, TRAININGS),
         },
-        settings=here.fit.identity(),
+        settings=here.fit.identity(head_entry.probe_first),
         seed=seed,
         cpus=here.resources.fit.cpus,
     )

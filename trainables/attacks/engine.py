@@ -48,7 +48,12 @@ class Queries:
     head: Head
 
     def __call__(self, asked: Sequence[Sequence[tuple[str, ...]]]) -> list[torch.Tensor]:
-        """Logits [texts, classes] of each of `asked`. A text that occurs twice is read once."""
+        """Logits [texts, classes] of each of `asked`. A text that occurs twice is read once.
+
+        A head whose logits depend on a text's company reads each example's texts by themselves.
+        """
+        if not self.head.reads_alone(asked[0]):
+            return [self.head.predict(each) for each in asked]
         texts = list(dict.fromkeys(text for each in asked for text in each))
         row = {text: number for number, text in enumerate(texts)}
         logits = self.head.predict(texts)
@@ -107,6 +112,7 @@ def attack_together(
         attack = free.pop() if free else make_attack()
         seed_example(seed, dataset, example.id, attack_name)
         record = _record(attack, example, columns, column, seconds_per_example, similarity)
+        attack.clear_cache()  # of all texts that were tried
         free.append(attack)
         return record
 
@@ -123,16 +129,23 @@ def attack_examples(*arguments: Any, **named: Any) -> Iterator[ExampleRecord]:
 
 
 def _attacks(make_attack: Callable[[], textattack.Attack], at_once: int) -> list[Any]:
-    """The first attacks: two if several can run at once, which they cannot with one search."""
+    """The first attacks: two if several can run at once, which they cannot if they share a part
+    that may have a state."""
     first = make_attack()
     if at_once == 1:
         return [first]
     second = make_attack()  # which a search that both share now belongs to
-    if first.search_method is second.search_method or first.goal_function is second.goal_function:
-        why = "the attack's kind gives the same search or goal each time it is called"
+    if shared := {id(part) for part in _parts(first)} & {id(part) for part in _parts(second)}:
+        names = sorted(type(part).__name__ for part in _parts(first) if id(part) in shared)
+        why = f"the attack's kind gives the same {', '.join(names)} each time it is called"
         speed.not_taken("lockstep", why)
         return [second]
     return [first, second]
+
+
+def _parts(attack: textattack.Attack) -> list[Any]:
+    constraints = [*attack.constraints, *attack.pre_transformation_constraints]
+    return [attack.goal_function, attack.search_method, attack.transformation, *constraints]
 
 
 def _record(
@@ -150,7 +163,6 @@ def _record(
     victim.stopwatch.seconds = 0.0
     text = text_of(columns, example.texts)
     record: ExampleRecord
-    attack.clear_cache()
     try:
         with _watched(attack, constraints):
             record = _attack(attack, example, text, limit)

@@ -45,7 +45,8 @@ def run(begin: Callable[[], Callable[[], Result] | None], at_once: int) -> Itera
 
     begin: the next job, or None if none may begin now: it is asked again when one has ended, and
     no job is left once it is None while none runs. at_once: how many run at most. Raises what a job
-    raises, and the errors of a GPU; the other jobs then end where they are.
+    raises, and the errors of a GPU; the other jobs then end where they are. To be read, and closed,
+    by one thread.
     """
     live: list[Job[Result]] = []
     try:
@@ -53,17 +54,23 @@ def run(begin: Callable[[], Callable[[], Result] | None], at_once: int) -> Itera
             while len(live) < at_once and (job := begin()) is not None:
                 live.append(Job(job))
                 live[-1].go_on()
+            failed: Exception | None = None
             if not any(job.ended for job in live):
                 if not live:
                     return
-                _answer(live)
+                try:
+                    _answer(live)
+                except Exception as error:
+                    failed = error
             ended = [job for job in live if job.ended]
-            live = [job for job in live if not job.ended]
+            live = [job for job in live if not job.dead]
             if ended:
                 yield [job.result for job in ended]
+            if failed is not None:
+                raise failed
     finally:
         for job in live:
-            if not job.ended:
+            if not job.dead:
                 job.throw()
 
 
@@ -83,7 +90,8 @@ class Job(greenlet, Generic[Result]):
 
     @property
     def ended(self) -> bool:
-        return bool(self.dead)
+        """Whether it has a result."""
+        return hasattr(self, "result")
 
     def asks(self, answer: Answer, question: Any, last: bool) -> Any:
         """Called in the job: stops it until it is answered."""
@@ -156,11 +164,15 @@ def _answer_alone(job: "Job[Any]") -> None:
 def _random_states() -> tuple[Any, ...]:
     """What one job must not change for another: the global generators, and whether torch keeps
     gradients, which is the thread's."""
-    return random.getstate(), np.random.get_state(), torch.get_rng_state(), torch.is_grad_enabled()
+    of_gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+    of_cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    return *of_cpu, of_gpu, torch.is_grad_enabled()
 
 
 def _restore(states: tuple[Any, ...]) -> None:
-    of_random, of_numpy, of_torch, gradients = states
+    of_random, of_numpy, of_torch, of_gpu, gradients = states
+    if of_gpu is not None:
+        torch.cuda.set_rng_state(of_gpu)
     random.setstate(of_random)
     np.random.set_state(of_numpy)
     torch.set_rng_state(of_torch)

@@ -55,9 +55,10 @@ def beginnings(model: Any, batch: Batch) -> Beginnings | None:
     ):
         return None
     key = ids.numpy().astype(np.int64)
-    if "position_ids" in batch.inputs:
-        positions = batch.inputs["position_ids"].numpy()
-        key = key * (int(positions.max()) + 1) + positions
+    for name in ("position_ids", "token_type_ids"):
+        if name in batch.inputs:
+            values = batch.inputs[name].numpy()
+            key = key * (int(values.max()) + 1) + values
     lengths = batch.layout.lengths.numpy()
     _, codes = np.unique(key, return_inverse=True)
     codes = codes.reshape(key.shape)

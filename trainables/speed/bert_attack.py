@@ -15,9 +15,11 @@ from torch import Tensor
 
 from trainables.attacks.lockstep import ask
 from trainables.heads.base import Batch
-from trainables.heads.buckets import by_bucket, filled_up, rows_of
+from trainables.heads.buckets import by_bucket, filled_up
 from trainables.heads.masks import model_inputs
 from trainables.speed.combinations import one_word_combinations
+
+TOKENS = 512  # in a batch: each has a score for every word of the vocabulary
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Guesses:
         found: dict[int, Tensor] = {}
         fixed = self.model.device.type != "cpu"
         for length, numbers in by_bucket([len(ids) for ids in asked], self.limit):
-            at_once = rows_of(length, 1)
+            at_once = max(TOKENS // length, 1)
             for start in range(0, len(numbers), at_once):
                 some = numbers[start : start + at_once]
                 filled = filled_up(some, at_once) if fixed else some
