@@ -1,6 +1,6 @@
 """A store of an earlier version is still done: nothing in it is trained or attacked again.
 
-kept_store/ was written at commit f2ae66e (November 2026, without the weights) by
+kept_store/ was written at commit 0314de0 (November 2026, without the weights) by
 
     python -m orchestrator.sweep --store kept_store --only dataset=sst2 --only model=bert-embedded \
       --only head=mlp_ft,mvp --only attack=misspellings,textfooler \
