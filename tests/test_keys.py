@@ -33,6 +33,19 @@ def changed(*sets: str) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
+@pytest.mark.parametrize(("head", "changes"), [("lpft_dense", True), ("mvp", False)])
+def test_the_probes_rows_are_in_the_keys_of_heads_that_begin_with_one(
+    head: str, changes: bool
+) -> None:
+    only = [f"head={head}" if each.startswith("head=") else each for each in ONE]
+    found = set()
+    for rows in (30, 50000):
+        space = load("embedded", only=only, sets=[f"fit.probe_examples={rows}"])
+        (cell,) = make_plan(space, Assets("embedded"), Store("/nonexistent")).todo
+        found.add(cell.fit.key)
+    assert len(found) == 1 + changes
+
+
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
@@ -40,12 +53,10 @@ def changed(*sets: str) -> set[str]:
         ("fit.max_length=64", {"fit", "log", "cell"}),
         ("fit.train_examples=100", {"fit", "log", "cell"}),
         ("fit.patience=5", {"fit", "log", "cell"}),
-        ("fit.schedule=constant", {"fit", "log", "cell"}),
+        ("fit.schedule=linear", {"fit", "log", "cell"}),
         ("fit.dropout=0.5", {"fit", "log", "cell"}),
         ("fit.validation_examples=30", {"fit", "log", "cell"}),
         ("fit.validation_examples=4000", set()),
-        ("fit.probe_examples=30", {"fit", "log", "cell"}),
-        ("fit.probe_examples=50000", set()),
         ("fit.deterministic=false", {"fit", "log", "cell"}),
         ("fit.deterministic=true", set()),
         ("seeds=[1]", {"fit", "log", "cell"}),
@@ -56,7 +67,7 @@ def changed(*sets: str) -> set[str]:
         ("attack.precision=0.05", {"cell"}),
         ("attack.precision=null", set()),
         ("attack.at_once=1", set()),
-        ("fit.learning_rate=0.0004", set()),
+        ("fit.learning_rate=0.0003", set()),
         ("fit.weight_decay=0.01", set()),
         ("resources.attack.gpus=0.25", set()),
         ("about=something else", set()),
