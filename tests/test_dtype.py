@@ -16,7 +16,7 @@ from trainables import dtype
 from trainables.assets import Assets
 from trainables.cell import Worker
 from trainables.data import Example
-from trainables.fit import gradients
+from trainables.fit import fresh_head, gradients
 from trainables.optimizer import adamw
 from trainables.ran_on import short, where_runs
 from trainables.store import Store
@@ -131,3 +131,18 @@ def test_a_record_says_what_its_products_were_computed_in(tmp_path: Path) -> Non
     assert len(places) == 1 and places.pop().endswith(", bfloat16")
     head = head_of("mlp_ft", "bert")
     assert where_runs(head)["dtype"] == "float32"
+
+
+def test_a_fit_in_tf32_is_loaded_where_it_cannot_be_computed() -> None:
+    """Attacks may run on a CPU, in a dtype of their own."""
+    space = load(
+        "embedded",
+        only=["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=misspellings"],
+        sets=["fit.dtype=tf32", "resources.fit.gpus=1"],
+    )
+    (planned,) = make_plan(space, Assets("embedded"), Store("/nonexistent")).todo
+    head = fresh_head(planned.fit, Assets("embedded"))
+    head.compute_in(planned.attack_dtype)
+    assert head.predict([("a film",)]).isfinite().all()
+    with pytest.raises(BadInput, match="a CPU has no tf32"):
+        head.compute_in(planned.fit.settings.dtype)

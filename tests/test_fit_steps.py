@@ -171,7 +171,7 @@ def test_without_dropout_a_model_says_the_same_twice_in_training(model: str, pla
             one, other = (head([("a good film",), ("bad",)]) for _ in range(2))
         return not torch.equal(one, other)
 
-    assert differ(fit_of(model=model))
+    assert differ(fit_of("fit.dropout=null", model=model))
     assert not differ(fit_of("fit.dropout=0", model=model))
 
 
@@ -231,3 +231,28 @@ def test_a_loss_that_is_not_a_number_is_found_before_anything_is_kept(
     assert not reports
     assert len(made) == {"the limit": 3, "an evaluation": 10, "a snapshot": 2}[until]
     assert len(kept) == (1 if until == "a snapshot" else 0)
+
+
+def test_a_rate_of_dropout_that_a_model_keeps_as_a_number_is_set_too() -> None:
+    from transformers import OPTConfig, OPTModel
+
+    model = OPTModel(
+        OPTConfig(
+            vocab_size=50,
+            hidden_size=16,
+            ffn_dim=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            word_embed_proj_dim=16,
+            dropout=0.5,
+        )
+    )
+    model.train()
+    ids = torch.arange(12)[None]
+
+    def twice() -> list[torch.Tensor]:
+        return [model(input_ids=ids).last_hidden_state for _ in range(2)]
+
+    assert not torch.equal(*twice())
+    set_dropout(model, 0.0)
+    assert torch.equal(*twice())
