@@ -432,10 +432,10 @@ def test_guesses_for_a_word_do_not_depend_on_the_texts_beside_it() -> None:
         max_candidates=8,
     )
     asked = [tokenizer(text).input_ids for text in TEXTS]
-    alone = [swap._ask_model([ids])[0] for ids in asked]
+    alone = [swap.guesses([ids])[0] for ids in asked]
     assert [len(each) for each in alone] == [len(ids) for ids in asked]
     for order in ([4, 2, 0, 3, 1], [1, 1, 2, 3]):
-        together = swap._ask_model([asked[number] for number in order])
+        together = swap.guesses([asked[number] for number in order])
         for number, guesses in zip(order, together, strict=True):
             assert torch.equal(guesses, alone[number])
     plain = recipes.MaskedLMSwap(

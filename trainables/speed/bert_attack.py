@@ -76,15 +76,17 @@ class BertAttackSwap(WordSwapMaskedLM):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._guesses = lru_cache(1024)(self._guess)
+
+    @property
+    def guesses(self) -> Guesses:
+        """The model, as it is asked."""
         model = self._language_model
         limit = min(self.max_length, model.config.max_position_embeddings)
-        self._ask_model = Guesses(
-            model, self._lm_tokenizer.pad_token_id, limit, self.max_candidates
-        )
+        return Guesses(model, self._lm_tokenizer.pad_token_id, limit, self.max_candidates)
 
     def _guess(self, text: str) -> Tensor:
         """The most likely tokens at each place [tokens, max_candidates]."""
-        found: Tensor = ask(self._ask_model, self._encode_text(text).input_ids)
+        found: Tensor = ask(self.guesses, self._encode_text(text).input_ids)
         return found
 
     def _get_transformations(
