@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainables import speed
 from trainables.heads.base import Batch
+from trainables.speed.linear import rows_are_alone
 
 WORTH_IT = 0.7  # at most this share of the rows is different
 
@@ -44,7 +45,7 @@ def repeats(model: Any, batch: Batch, tokens: Tensor | None) -> Repeats | None:
         ids.device.type != "cpu"
         or model.training
         or torch.is_grad_enabled()
-        or not speed.is_on("first_layer")
+        or not (speed.is_on("first_layer") and rows_are_alone())
     ):
         return None
     columns = [ids, torch.arange(ids.shape[1]).expand_as(ids)]

@@ -88,6 +88,11 @@ def _filled_up(rows: Tensor) -> Tensor:
     return F.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
+def rows_are_alone() -> bool:
+    """Whether a row's product on the CPU does not depend on the rows beside it."""
+    return _has_onednn() and speed.is_on("linear")
+
+
 def _has_onednn() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
