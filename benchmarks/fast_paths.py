@@ -38,8 +38,11 @@ from trainables.data import attacked_examples
 from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 from trainables.store import Store
 
-OF_FITS = ("linear", "last_layer", "templates")
-OF_ATTACKS = ("linear", "last_layer", "templates", "texts", "bert_attack", "sentences", "pieces")
+OF_FITS = ("linear", "last_layer", "templates", "gelu")
+OF_ATTACKS = (
+    "linear", "last_layer", "templates", "texts", "bert_attack", "sentences", "pieces", "lockstep",
+    "first_layer", "beginnings",
+)  # fmt: skip
 ONLY = ("dataset=sst2", "head=mlp_ft,mvp")
 FEWER = {"bert_attack": {"max_candidates": 3}}
 ASSETS = Assets("embedded")
@@ -68,18 +71,23 @@ def attack_digest(cell: Cell, head: Any) -> str:
     from trainables.attacks.recipes import build_attack
 
     columns, attacked = cell.fit.data.columns, cell.fit.data.attacked
-    attack = build_attack(
-        cell.attack_kind,
-        Victim(head),
-        {**cell.attack_settings, **FEWER.get(cell.attack, {})},
-        cell.attack_resources,
-        masked_language_model(cell.attack_resources, head.device),
-        columns,
-        attacked,
-    )
+
+    def attack() -> Any:
+        return build_attack(
+            cell.attack_kind,
+            Victim(head),
+            {**cell.attack_settings, **FEWER.get(cell.attack, {})},
+            cell.attack_resources,
+            masked_language_model(cell.attack_resources, head.device),
+            columns,
+            attacked,
+        )
+
     sample = attacked_examples(load_data(cell.fit, ASSETS).test, cell.examples)
     place = (columns, cell.fit.seed, cell.fit.dataset, cell.attack)
-    records = attack_examples(lambda: attack, sample, *place, attacked=attacked)
+    at_once = cell.at_once if speed.is_on("lockstep") else 1
+    found = attack_examples(attack, sample, *place, attacked=attacked, at_once=at_once)
+    records = sorted(found, key=lambda record: record["id"])
     said = [{k: v for k, v in record.items() if k not in UNTIMED} for record in records]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -91,7 +99,7 @@ def in_turns(run: Callable[[], str], paths: Sequence[str], rounds: int) -> dict[
     found: dict[str, list[Round]] = {name: [] for name in names}
     for number in range(rounds):
         for name in names if number % 2 == 0 else names[::-1]:
-            with speed.off(name) if name else nullcontext():
+            with speed.off(*name.split("+")) if name else nullcontext():
                 began = time.process_time()
                 digest = run()
                 found[name].append(Round(time.process_time() - began, digest))
@@ -121,7 +129,9 @@ def figures(found: dict[str, dict[str, list[Round]]]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="What each fast path saves.")
     parser.add_argument(
-        "--paths", default=",".join(dict.fromkeys(OF_FITS + OF_ATTACKS)), help="some of them"
+        "--paths",
+        default=",".join(dict.fromkeys(OF_FITS + OF_ATTACKS)),
+        help="some of them; `one+other`: both at once",
     )
     parser.add_argument("--only", action="append", help="AXIS=VALUES, as of a sweep")
     parser.add_argument("--rows", type=int, default=400, help="training examples (default: 400)")
@@ -139,10 +149,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     for cells in make_plan(space, ASSETS, Store("no_such_store")).fits.values():
         fit = cells[0].fit
         name = f"{fit.model} {fit.head}"
-        if of_fits := [path for path in OF_FITS if path in paths]:
+        if of_fits := [path for path in paths if set(path.split("+")) <= set(OF_FITS)]:
             run = partial(fit_digest, fit)
             found[f"fit {name}"] = in_turns(run, of_fits, arguments.rounds)
-        if of_attacks := [path for path in OF_ATTACKS if path in paths]:
+        if of_attacks := [path for path in paths if set(path.split("+")) <= set(OF_ATTACKS)]:
             head = fit_of(fit).head
             for cell in cells:
                 run = partial(attack_digest, cell, head)
