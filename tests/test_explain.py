@@ -25,7 +25,7 @@ def test_a_changed_setting_is_named_with_both_values(tmp_path: Path) -> None:
     (new,) = plan.todo
     text = explain(new.key, plan, store)
     assert f"it differs from {old.key}" in text
-    assert "fit.settings.learning_rate: 0.0004 there, 0.0002 here" in text
+    assert "fit.settings.learning_rate: 0.0003 there, 0.0002 here" in text
     differences = [line for line in text.splitlines() if " there, " in line]
     assert len(differences) == 1
     assert f"this plan has {new.key} (todo)" in explain(old.key, plan, store)
