@@ -499,7 +499,10 @@ def test_a_fit_that_was_lost_gets_a_gpu_while_attacks_are_left() -> None:
     assert len(searcher.queues["attack"]) > 0
 
 
-def test_a_part_that_was_lost_with_its_process_is_handed_out_once_more() -> None:
+@pytest.mark.parametrize(("died", "times"), [(True, 1 + RESTARTS), (False, 2)])
+def test_a_part_that_was_lost_with_its_process_or_failed_is_handed_out_again(
+    died: bool, times: int
+) -> None:
     cell = sixteen_cells()[0].model_copy(update={"examples": 100})
     searcher = fit_first([cell], lambda: [(2, 0)], config_of=vars, fits_done=[cell.fit.key])
     handed = []
@@ -508,9 +511,18 @@ def test_a_part_that_was_lost_with_its_process_is_handed_out_once_more() -> None
         if config == Searcher.FINISHED:
             break
         handed.append(TrialTask(**config).part)
-        died = handed[-1] == Part(0, 4)
-        searcher.on_trial_complete(f"t{count}", {"phase": "part_done"}, error=died)
-    assert Counter(handed) == {Part(0, 4): 2, Part(1, 4): 1, Part(2, 4): 1, Part(3, 4): 1, None: 1}
+        result = {"phase": "part_done"}
+        badly = handed[-1] == Part(0, 4)
+        if badly and not died:
+            result["error"] = "a reason"
+        searcher.on_trial_complete(f"t{count}", result, error=badly and died)
+    assert Counter(handed) == {
+        Part(0, 4): times,
+        Part(1, 4): 1,
+        Part(2, 4): 1,
+        Part(3, 4): 1,
+        None: 1,
+    }
     assert handed[-1] is None, "the cell itself ends it"
 
 
@@ -528,8 +540,8 @@ def test_a_fit_on_a_whole_gpu_holds_as_many_slots_as_attacks_fit_there() -> None
     [
         Case("4 GPUs", gpu_nodes(4), 1),
         Case("4 GPUs and CPUs beside", [*gpu_nodes(4, 8), *[(16, 0)] * 8], 2, attack_gpus=0),
-        Case("8 GPUs, each lost once a day", gpu_nodes(8), 2, lifetime=24),
-        Case("nodes of 8 GPUs, each lost once a day", gpu_nodes(2, 192, 8), 4, lifetime=24),
+        Case("8 GPUs, each lost once a day", gpu_nodes(8), 2, attack_gpus=0.25, lifetime=24),
+        Case("nodes of 8 GPUs, each lost once a day", gpu_nodes(2, 192, 8), 4, 0.25, 24),
     ],
     ids=lambda case: case.name,
 )

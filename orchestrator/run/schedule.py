@@ -16,10 +16,10 @@ rank: an attack before the fits of a higher rank. Once the first comparison has 
 fits have ended, nothing of a higher rank waits for room.
 
 An attack that takes longer than each slot's share of what is left of all attacks would leave slots
-idle at the end. It is handed out in parts, each with some of its examples; a part that fails or
-dies is handed out once more. When they have ended, successfully or not, so is the cell itself: it
-attacks what is missing and has the result. A running attack is not divided, so a leader whose
-attack will be divided ends with its fit.
+idle at the end. It is handed out in parts, each with some of its examples; a part that fails is
+handed out once more, one that dies a few times. When they have ended, successfully or not, so is
+the cell itself: it attacks what is missing and has the result. A running attack is not divided, so
+a leader whose attack will be divided ends with its fit.
 """
 
 import heapq
@@ -34,7 +34,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from orchestrator.run.deaths import Verdict
+from orchestrator.run.deaths import RESTARTS, Verdict
 from orchestrator.run.order import FIRST
 from orchestrator.run.slots import PHASES, Shape, Slots, on_gpus, shape
 from search_spaces.cell import Cell
@@ -146,7 +146,7 @@ class FitFirst(Searcher):
         self.fitting_first: set[str] = set()  # ... and those of them that have to fit
         self.ended_badly: list[TrialTask] = []  # and what becomes of them is not known yet
         self.parts_left: dict[str, int] = {}  # that have not ended, by key of a divided cell
-        self.parts_again: set[tuple[str, Part | None]] = set()  # handed out a second time
+        self.parts_again = Counter[tuple[str, Part | None]]()  # how often handed out once more
         self.stored = set(fits_done)
         for cell in cells:
             if cell.fit.key in self.stored:
@@ -225,7 +225,7 @@ class FitFirst(Searcher):
         self.fitting_first.discard(trial_id)
         self.out_in[task.phase] -= 1
         if task.part is not None:
-            self._part_ended(task, error or bool(result and result.get("error")))
+            self._part_ended(task, error, bool(result and result.get("error")))
         elif error or (result and result.get("phase") == "failed"):
             self.ended_badly.append(task)
         elif result and result.get("fit_done"):
@@ -320,12 +320,13 @@ class FitFirst(Searcher):
         to_come = sum(map(self.cost_of["attack"], chain(fitting, siblings)))
         return self.queues["attack"].cost + to_come + sum(self.attacking.values()) / 2
 
-    def _part_ended(self, task: TrialTask, badly: bool) -> None:
-        """A part that ended badly is handed out once more: it may have been the node. After the
-        last part has ended, successfully or not, the cell itself is handed out."""
+    def _part_ended(self, task: TrialTask, died: bool, failed: bool) -> None:
+        """A part that failed is handed out once more, it may have been the node; one whose process
+        died, a few times: with its node, probably, and all that it attacked is kept. After the last
+        part has ended, successfully or not, the cell itself is handed out."""
         cell, again = task.cell, (task.cell.key, task.part)
-        if badly and again not in self.parts_again:
-            self.parts_again.add(again)
+        if self.parts_again[again] < (RESTARTS if died else int(failed)):
+            self.parts_again[again] += 1
             self.queues["attack"].push(task, AT_ONCE)
             return
         self.parts_left[cell.key] -= 1
