@@ -33,6 +33,7 @@ from trainables.attacks import downloads, resources
 from trainables.attacks.downloads import ARCHIVES, Archive, here
 from trainables.cell import Worker
 from trainables.heads.base import Head
+from trainables.ran_on import ran_on
 from trainables.store import Store
 
 ENCODER = "universal-sentence-encoder"
@@ -249,13 +250,17 @@ def test_the_masked_language_model_is_on_the_victims_device(
     monkeypatch.setattr(recipes, "build_attack", build)
     worker = Worker(Store(str(tmp_path)), Assets("embedded"))
     victim = SimpleNamespace(weights="these", head=SimpleNamespace(device="meta"))
-    monkeypatch.setattr(worker, "_head", lambda fit: victim)
+    monkeypatch.setattr(worker, "_head", lambda fit, dtype: victim)
+    monkeypatch.setattr("trainables.cell.where_runs", lambda head: ran_on("cpu"))
     with pytest.raises(Enough):
-        next(worker._attack_missing(cell, [], {}, [], "these"))
+        next(worker._attack_missing(cell, [], {}, "these"))
     with nullcontext() if fast else speed.off("bert_attack"):
         swap, _, _ = recipes.bert_attack(cell.attack_settings, "embedded", given[0])
-    encoded = swap._encode_text("a good film")
-    assert swap._language_model.device.type == encoded["input_ids"].device.type == "meta"
+    assert swap._language_model.device.type == "meta"
+    if fast:
+        assert swap.guesses._guessed([[2, 3, 4]], 8).device.type == "meta"
+    else:
+        assert swap._encode_text("a good film")["input_ids"].device.type == "meta"
     assert resources.masked_language_model("embedded")[0].device.type == "cpu"
 
 
