@@ -30,9 +30,9 @@ gelu         gelu.py: transformers' NewGELUActivation.
 first_layer  first_layer.py: the first layer's projections, under last_layer.
              transformers 4.57; tests/test_alone.py; attacks 1.0 to 1.3
 beginnings   beginnings.py: transformers' GPT2Block on each place, under last_layer.
-             transformers 4.57; tests/test_alone.py; gpt2, attacks 1.3 to 1.6
+             transformers 4.57; tests/test_alone.py; gpt2, attacks 1.0 to 1.7
 lockstep     attacks/lockstep.py: examples attacked one after another.
-             textattack 0.3.11; tests/test_lockstep.py; see RESULTS
+             textattack 0.3.11; tests/test_lockstep.py; attacks 1.0 to 1.5
 
 Without linear, last_layer, templates, sentences or gelu the last bits of numbers differ, and so may
 a fit's weights and what an attack then finds. The others give the same to the bit; but
