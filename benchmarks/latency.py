@@ -97,7 +97,7 @@ class Words(Head):
         super().__init__()
         self.gpu = gpu
 
-    def reads_alone(self, texts: Texts) -> bool:
+    def is_batch_invariant(self, texts: Texts) -> bool:
         return True
 
     def predict(self, texts: Texts) -> torch.Tensor:

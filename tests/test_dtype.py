@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_alone import TEXTS, check_alone, every_head, head_of
+from test_batch_invariance import TEXTS, check_alone, every_head, head_of
 
 from orchestrator.plan.plan import make_plan
 from orchestrator.sweep.__main__ import main

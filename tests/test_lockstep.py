@@ -102,6 +102,24 @@ def test_an_error_is_of_the_job_that_asked_for_it() -> None:
     assert results([lambda n=n: job(n) for n in (12, 13, 14)], 3) == ["12", "no 13", "14"]
 
 
+def test_a_single_question_that_cannot_be_answered_is_asked_once() -> None:
+    asked = []
+
+    def answer(questions: list[list[int]]) -> list[list[int]]:
+        asked.append(questions)
+        raise ValueError
+
+    def job() -> str:
+        try:
+            ask(answer, [1])
+        except ValueError:
+            return "no answer"
+        return "an answer"
+
+    assert results([job], 1) == ["no answer"]
+    assert len(asked) == 1
+
+
 def test_an_error_of_the_gpu_and_one_that_a_job_raises_end_all() -> None:
     def lost(questions: list[Any]) -> list[Any]:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -230,7 +248,7 @@ def test_however_many_are_attacked_at_once_each_ends_as_it_does_alone(name: str)
 
 
 class Counting(WordsHead):
-    def reads_alone(self, texts: Texts) -> bool:
+    def is_batch_invariant(self, texts: Texts) -> bool:
         return True
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ class Queries:
 
         A head whose logits depend on a text's company reads each example's texts by themselves.
         """
-        if not self.head.reads_alone(asked[0]):
+        if not self.head.is_batch_invariant(asked[0]):
             return [self.head.predict(each) for each in asked]
         texts = list(dict.fromkeys(text for each in asked for text in each))
         row = {text: number for number, text in enumerate(texts)}

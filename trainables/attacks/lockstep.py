@@ -136,6 +136,10 @@ def _answer(live: Sequence["Job[Any]"]) -> None:
     except Exception as error:
         if is_gpu_error(error):
             raise
+        if len(jobs) == 1:
+            jobs[0].took(time.perf_counter() - began)
+            jobs[0].go_on(error=error)
+            return
         for job in jobs:
             _answer_alone(job)
         return

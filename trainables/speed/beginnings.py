@@ -17,7 +17,7 @@ from torch import Tensor
 from trainables import speed
 from trainables.heads.base import Batch
 from trainables.speed.first_layer import Repeats
-from trainables.speed.linear import rows_are_alone
+from trainables.speed.linear import is_batch_invariant
 
 WORTH_IT = 0.9  # at most this share of the tokens has a beginning of its own
 
@@ -52,7 +52,7 @@ def beginnings(model: Any, batch: Batch) -> Beginnings | None:
         or batch.layout is None
         or model.training
         or torch.is_grad_enabled()
-        or not (speed.is_on("beginnings") and rows_are_alone())
+        or not (speed.is_on("beginnings") and is_batch_invariant())
     ):
         return None
     key = ids.numpy().astype(np.int64)

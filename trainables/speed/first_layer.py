@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables import speed
 from trainables.heads.base import Batch
-from trainables.speed.linear import rows_are_alone
+from trainables.speed.linear import is_batch_invariant
 
 WORTH_IT = 0.7  # at most this share of the rows is different
 
@@ -45,7 +45,7 @@ def repeats(model: Any, batch: Batch, tokens: Tensor | None) -> Repeats | None:
         ids.device.type != "cpu"
         or model.training
         or torch.is_grad_enabled()
-        or not (speed.is_on("first_layer") and rows_are_alone())
+        or not (speed.is_on("first_layer") and is_batch_invariant())
     ):
         return None
     columns = [ids, torch.arange(ids.shape[1]).expand_as(ids)]

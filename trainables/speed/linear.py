@@ -88,7 +88,7 @@ def _filled_up(rows: Tensor) -> Tensor:
     return F.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
-def rows_are_alone() -> bool:
+def is_batch_invariant() -> bool:
     """Whether a row's product on the CPU does not depend on the rows beside it."""
     return _has_onednn() and speed.is_on("linear")
 
