@@ -95,7 +95,7 @@ def test_what_alike_texts_share_is_computed_once_to_the_same_bits(kind: str, mod
     for first, second in (TEXTS[5], TEXTS[9], ("film " * 30, "word " * 60)):
         words = second.split()
         for place in range(0, len(words), 3):
-            for new in ("x", "unbelievableness", ""):
+            for new in ("x", "unbelievableness", "", "[PAD]", "<pad>"):
                 texts.append((first, " ".join([*words[:place], new, *words[place + 1 :]])))
     found = head.predict(texts)
     with speed.off("first_layer", "beginnings"):
