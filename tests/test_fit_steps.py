@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Fit
-from search_spaces.space import load
+from search_spaces.space import FitSettings, load
 from trainables import fit as fit_module
 from trainables import probe as probe_module
 from trainables import snapshot, speed
@@ -53,10 +53,15 @@ def tiny(folder: Path, kind: str = "mlp_ft") -> Head:
 
 
 def test_linear_falls_from_all_to_almost_nothing_constant_stays_and_cooldown_falls_late() -> None:
-    assert [share_of_rate("linear", step, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
-    assert {share_of_rate("constant", step, 4) for step in range(4)} == {1.0}
-    cooldown = [share_of_rate("cooldown", step, 10) for step in range(10)]
-    assert cooldown == pytest.approx([1] * 8 + [2 / 3, 1 / 3])
+    def shares(steps: int, **settings: Any) -> list[float]:
+        return [share_of_rate(FitSettings(**settings), step, steps) for step in range(steps)]
+
+    assert shares(4, schedule="linear") == [1, 0.75, 0.5, 0.25]
+    assert shares(4, schedule="constant") == [1, 1, 1, 1]
+    cooldown = [1] * 8 + [2 / 3, 1 / 3]
+    assert shares(10, schedule="cooldown") == pytest.approx(cooldown)
+    warmed = [0, 0.5, *cooldown[2:]]
+    assert shares(10, schedule="cooldown", warmup=0.2) == pytest.approx(warmed)
 
 
 def rates_of(fit: Fit, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
