@@ -87,6 +87,7 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
         prompts=fit.prompts,
         max_length=fit.settings.max_length,
         pretrained=fit.head_entry.pretrained,
+        one_template=fit.head_entry.templates_in_training == "one",
     )
     head = build_head(fit.head_entry.kind, spec)
     if fit.settings.dropout is not None:

@@ -18,13 +18,10 @@ def adamw(
     """AdamW over all of a head's parameters; a step of all of one group is one kernel."""
     named = dict(head.named_parameters())
     without = set() if decay_norms_and_biases else norms_and_biases(head)
-    groups = [
-        {"params": [weight for name, weight in named.items() if name not in without]},
-        {"params": [weight for name, weight in named.items() if name in without],
-         "weight_decay": 0.0},
-    ]  # fmt: skip
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=learning_rate, weight_decay=weight_decay, fused=True)
+    decays = {weight_decay: [weight for name, weight in named.items() if name not in without]}
+    decays.setdefault(0.0, []).extend(weight for name, weight in named.items() if name in without)
+    groups = [{"params": of, "weight_decay": decay} for decay, of in decays.items() if of]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def norms_and_biases(model: nn.Module) -> set[str]:

@@ -91,8 +91,8 @@ class Inputs:
             what = ("labels", fit.dataset, used, probed)
             yield from self._once(what, partial(self._check_labels, fit))
             steps = (fit.settings.warmup, fit.settings.batch_size, fit.settings.max_epochs)
-            what = ("schedule", fit.dataset, used, steps)
-            yield from self._once(what, partial(self._check_schedule, fit))
+            schedule = ("schedule", fit.dataset, used, steps)
+            yield from self._once(schedule, partial(self._check_schedule, fit))
 
     def _wrong_model(self, fit: Asked) -> Iterator[str]:
         model = ("model", fit.model)
