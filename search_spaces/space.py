@@ -212,6 +212,14 @@ class Override(Written):
         return {"when": self.when.given(), **self.changes()}
 
 
+class Difference(Written):
+    """What a space does not do as the published code that it follows does, and why."""
+
+    here: str
+    paper_code: str
+    reason: str
+
+
 class PlaceSettings(NamedTuple):
     """The settings of one place of the grid."""
 
@@ -237,6 +245,9 @@ class Space(Written):
     exclude: list[Exclusion] = Field([], description="combinations left out, with the reason")
     overrides: list[Override] = Field(
         [], description="settings by data set, model, head, training or attack; later ones win"
+    )
+    differences: dict[Name, Difference] = Field(
+        {}, description="from the published code that the space follows, by a name"
     )
     _catalog: Catalog = PrivateAttr(default_factory=Catalog)
 

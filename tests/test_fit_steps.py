@@ -2,6 +2,8 @@
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from trainables.optimizer import adamw, put_back, state_of
 from trainables.schedule import share_of_rate
 from trainables.snapshot import Training
 from trainables.store import Store
+from trainables.training import adversarial
 
 ASSETS = Assets("embedded")
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
@@ -141,6 +144,31 @@ def test_validation_and_probe_are_on_samples_and_the_test_set_is_whole(
     train, validation = probed[:2]
     assert probed == [train, validation] * 2
     assert len(set(train)) == 9 and max(train) < 20 and validation == first
+
+
+def test_adversarial_training_is_validated_on_clean_text(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy, perturb, perturbing = fit_module._accuracy, adversarial.perturbed, list[bool]()
+
+    @contextmanager
+    def seen(head: Head, delta: Tensor) -> Iterator[None]:
+        perturbing.append(True)
+        with perturb(head, delta):
+            yield
+
+    def evaluated(head: Head, rows: Any) -> float:
+        assert perturbing and not head.model.get_input_embeddings()._forward_hooks
+        before = len(perturbing)
+        found = accuracy(head, rows)
+        assert len(perturbing) == before
+        return found
+
+    monkeypatch.setattr(adversarial, "perturbed", seen)
+    monkeypatch.setattr(fit_module, "_accuracy", evaluated)
+    fit = fit_of("axes.training=[adversarial]")
+    assert fit.training_entry.kind == "adversarial"
+    list(fine_tune(fit, tiny(tiny_bert), splits()))
 
 
 def test_a_probes_features_are_each_rows_own_and_batches_of_like_length(
