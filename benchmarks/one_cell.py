@@ -180,8 +180,8 @@ def fit(
             per_device_eval_batch_size=EVALUATION_BATCH,
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
-            lr_scheduler_type="constant",
-            max_grad_norm=0.0,  # as in trainables/fit.py: no clipping
+            lr_scheduler_type=settings.schedule,  # of the space embedded: one that it has, too
+            max_grad_norm=settings.max_grad_norm or 0.0,
             num_train_epochs=settings.max_epochs,
             group_by_length=settings.group_by_length,
             eval_strategy="steps",

@@ -176,8 +176,7 @@ def _train(
         loss, training.at_once = gradients(
             head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once
         )
-        if settings.max_grad_norm is not None:
-            clip_gradients(head, settings.max_grad_norm)
+        clip_gradients(head, settings.max_grad_norm)
         set_rate(optimizer, settings.learning_rate * share_of_rate(settings, training.steps, steps))
         optimizer.step()
         due = training.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every

@@ -36,12 +36,13 @@ def norms_and_biases(model: nn.Module) -> set[str]:
     return in_norms | by_name
 
 
-def clip_gradients(head: nn.Module, max_norm: float) -> None:
-    """Scale all gradients so that their norm, taken together, is at most this.
+def clip_gradients(head: nn.Module, max_norm: float | None) -> None:
+    """Scale all gradients so that their norm, taken together, is at most this; None: not at all.
 
     A GPU is not waited for; a norm that is not a number makes the next loss one that is not.
     """
-    nn.utils.clip_grad_norm_(head.parameters(), max_norm)
+    if max_norm is not None:
+        nn.utils.clip_grad_norm_(head.parameters(), max_norm)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -136,18 +136,22 @@ def _steps_made(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> float:
     import torch
 
     from trainables.fit import gradients
-    from trainables.optimizer import adamw
+    from trainables.optimizer import adamw, clip_gradients
     from trainables.training import KINDS
 
     loss_of = load_kind("training", fit.training_entry.kind, KINDS)
-    optimizer = adamw(head, fit.settings.learning_rate, fit.settings.weight_decay)
-    taken, at_once = [], fit.settings.batch_size
+    settings = fit.settings
+    optimizer = adamw(
+        head, settings.learning_rate, settings.weight_decay, settings.decay_norms_and_biases
+    )
+    taken, at_once = [], settings.batch_size
     for batch in batches:
         began = time.perf_counter()
         head.train()
         _, at_once = gradients(
             head, optimizer, batch, loss_of, fit.training_entry.settings, at_once
         )
+        clip_gradients(head, settings.max_grad_norm)
         optimizer.step()
         if head.device.type == "cuda":
             torch.cuda.synchronize()
