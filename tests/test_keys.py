@@ -1,5 +1,6 @@
 """Keys change with what determines a result, and with nothing else."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ def test_the_probes_rows_are_in_the_keys_of_heads_that_begin_with_one(
         (cell,) = make_plan(space, Assets("embedded"), Store("/nonexistent")).todo
         found.add(cell.fit.key)
     assert len(found) == 1 + changes
+
+
+def test_a_head_that_trains_on_one_template_has_keys_of_its_own() -> None:
+    heads = "axes.head=[mvp, mvp_random_template]"
+    space = load("embedded", only=[each for each in ONE if "head" not in each], sets=[heads])
+    plan = make_plan(space, Assets("embedded"), Store("/nonexistent"))
+    assert len({cell.fit.identity["head"]["kind"] for cell in plan.todo}) == 1
+    assert len({json.dumps(cell.fit.identity) for cell in plan.todo}) == 2
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,5 @@ def test_the_order_of_an_identity_does_not_count(identity: dict[str, Any]) -> No
 @settings(deadline=None)
 @given(identities, identities)
 def test_different_identities_have_different_keys(one: dict[str, Any], other: Any) -> None:
-    import json
-
     same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
     assert (key("x", one) == key("x", other)) == same

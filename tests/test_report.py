@@ -28,9 +28,13 @@ from trainables.store import Store
 
 
 def plan(
-    store: Store, only: tuple[str, ...] = (), seeds: list[int] | None = None, examples: int = 20
+    store: Store,
+    only: tuple[str, ...] = (),
+    seeds: list[int] | None = None,
+    examples: int = 20,
+    sets: tuple[str, ...] = (),
 ) -> Plan:
-    space = load("embedded", only=only, sets=[f"attack.examples={examples}"], seeds=seeds)
+    space = load("embedded", only=only, sets=[f"attack.examples={examples}", *sets], seeds=seeds)
     return make_plan(space, Assets("embedded"), store)
 
 
@@ -124,13 +128,14 @@ def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> No
     assert verdict(found).startswith("mvp over mlp_ft: +30.0 points")
 
 
-def test_ablations_are_compared_with_what_they_vary(tmp_path: Path) -> None:
-    robust = robust_up_to({"mvp": 0.5, "untrained_mvp": 0.25, "mlp_ft": 0.2})
-    found = results(tmp_path, robust, only=("head=mlp_ft,mvp,untrained_mvp", "dataset=sst2"))
-    table = ablations(found)
+@pytest.mark.parametrize("variant", ["untrained_mvp", "mvp_random_template", "mvp_2_templates"])
+def test_ablations_are_compared_with_what_they_vary(variant: str, tmp_path: Path) -> None:
+    robust = robust_up_to({"mvp": 0.5, variant: 0.25, "mlp_ft": 0.2})
+    heads = f"axes.head=[mlp_ft, mvp, {variant}]"
+    table = ablations(results(tmp_path, robust, only=("dataset=sst2",), sets=(heads,)))
     assert table is not None
     (row,) = table.rows
-    assert row[:2] == ["untrained_mvp", "mvp"]
+    assert row[:2] == [variant, "mvp"]
     assert isinstance(row[3], Figure) and row[3].text().startswith("−25.0 [")
 
 
