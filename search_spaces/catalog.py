@@ -14,13 +14,15 @@ from pydantic import Field, model_validator
 
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
+from search_spaces.query_budget import check_query_budget
 from search_spaces.yaml_file import Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
 NamedAxis = Literal["dataset", "model", "head", "training", "attack"]
 AXES: tuple[NamedAxis, ...] = get_args(NamedAxis)
-Protocol = Literal["textattack", "mvp"]
+Protocol = Literal["textattack", "mvp", "textdefender", "strict"]
+KNOWN_TO_ALL: tuple[Protocol, ...] = ("textattack", "mvp")  # an attack need not name them
 
 
 class Entry(Written):
@@ -190,9 +192,11 @@ class Training(Entry):
 class Attack(Entry):
     """A TextAttack recipe: its kind, its settings as published, and what a variant changes.
 
-    `protocols` holds what a named protocol sets differently, `resources` what a set of attack
-    resources needs set differently (a threshold on one sentence encoder's scale, say). A value of
-    `$dataset.max_words_changed` is taken from the data set's file.
+    `protocols` holds what a named protocol sets differently; `textattack` and `mvp` need not be
+    named where they set nothing. `resources`: values on the scale of a set of attack resources, of
+    another sentence encoder say, by the recipe's value, or one for all. A value of
+    `$dataset.max_words_changed` is taken from the data set's file. Any attack may set a
+    `query_budget`.
     """
 
     kind: str
@@ -277,20 +281,23 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
 
 
 def attack_settings(
-    attack: Attack, dataset: Dataset, protocol: str, resources: str
+    attack: Attack, dataset: Dataset, protocol: Protocol, resources: str
 ) -> dict[str, Any]:
     """An attack's settings, resolved: as published, then the protocol's, then the resources'.
 
-    Raises BadInput where a kind of this package lacks a setting, has no such setting, or has a
-    value of another type.
+    Raises BadInput where the attack does not know the protocol, or a kind of this package lacks a
+    setting, has no such setting, or has a value of another type.
     """
-    by_protocol = {str(name): part for name, part in attack.protocols.items()}
-    by_resources = {str(name): part for name, part in attack.resources.items()}
-    resolved = {
-        **attack.settings,
-        **by_protocol.get(protocol, {}),
-        **by_resources.get(resources, {}),
-    }
+    if protocol not in {*attack.protocols, *KNOWN_TO_ALL}:
+        known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+        raise BadInput(
+            f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known}); leave it out "
+            "with --only attack=..., or choose another attack.protocol"
+        )
+    resolved = {**attack.settings, **attack.protocols.get(protocol, {})}
+    scale: dict[str, Any] = {str(name): part for name, part in attack.resources.items()}
+    for name, value in scale.get(resources, {}).items():
+        resolved[name] = _on_scale(attack, name, resolved.get(name), value)
     settings = {
         name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
         for name, value in resolved.items()
@@ -299,10 +306,28 @@ def attack_settings(
     return settings
 
 
+def _on_scale(attack: Attack, name: str, value: Any, scale: Any) -> Any:
+    """A setting's value where a set of resources has its own scale."""
+    if value is None or not isinstance(scale, dict):
+        return None if value is None else scale
+    if str(value) not in scale:
+        raise BadInput(
+            f"attack kind {attack.kind}: {name} {value} has no value on the scale of these "
+            f"resources; there are values for {', '.join(scale)}"
+        )
+    return scale[str(value)]
+
+
 def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
     file = PACKAGED / "attacks" / f"{attack.kind}.yaml"
     known = _read(file, Attack).settings if file.is_file() else settings
-    for name in {**attack.settings, **settings}.keys() - known.keys():
+    budget = settings.get("query_budget")
+    if budget is not None:
+        try:
+            check_query_budget(budget)
+        except ValueError as error:
+            raise BadInput(f"attack kind {attack.kind}: query_budget: {error}") from None
+    for name in {**attack.settings, **settings}.keys() - known.keys() - {"query_budget"}:
         raise BadInput(f"attack kind {attack.kind} has no setting {name!r}; {nearest(name, known)}")
     for name, value in known.items():
         if name not in settings:

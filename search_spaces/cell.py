@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypedDict
 
 from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
-from search_spaces.space import FitSettings, Resources
+from search_spaces.space import FitSettings, Resources, Scores
 
 
 class Axes(TypedDict):
@@ -75,8 +75,8 @@ class Cell(BaseModel):
 
     `log` names the attack log. It is the same for every number of examples, so asking for
     more of them attacks only the new ones. `identity`: everything that the log's name is a hash of.
-    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once` and `attack_dtype`:
-    see AttackSettings.
+    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once`, `attack_dtype`,
+    `scores` and `query_budget`: see AttackSettings.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +92,8 @@ class Cell(BaseModel):
     seconds_per_example: float | None = None
     at_once: int = 1
     attack_dtype: str = "fp32"
+    scores: Scores = "probability"
+    query_budget: int | str | None = None
     resources: Resources
     identity: dict[str, Any]
 

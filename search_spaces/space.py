@@ -32,6 +32,7 @@ from search_spaces.axes import (
 )
 from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Protocol
 from search_spaces.errors import BadInput, nearest
+from search_spaces.query_budget import QueryBudget
 from search_spaces.yaml_file import (
     Document,
     Place,
@@ -48,6 +49,7 @@ MOST_CELLS = 200_000
 
 
 Dtype = Literal["fp32", "tf32", "bf16"]
+Scores = Literal["probability", "margin", "temperature", "textattack"]
 Schedule = Literal["constant", "linear", "cooldown"]
 
 
@@ -102,6 +104,14 @@ class AttackSettings(Written):
 
     examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
     protocol: Protocol = "mvp"
+    scores: Scores = Field(
+        "probability", description="of the fit, that searches follow (trainables/attacks/goal.py)"
+    )
+    query_budget: QueryBudget | None = Field(
+        None,
+        description="queries an example, a number or `50 per word`; one that has spent it counts "
+        "as failed. null: the protocol's, if it has one",
+    )
     resources: str = "textattack"
     precision: float | None = Field(
         None,

@@ -25,6 +25,7 @@ from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.calibration import calibration
 from trainables.data import Example, Splits, load_splits, load_test, sampled, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.dtype import forward_pass, products
@@ -193,10 +194,12 @@ def _train(
             kept = time.perf_counter()
 
     head.restore(training.best)
+    on_validation, on_test = _predicted(head, validation), _predicted(head, splits.test)
     record: FitMeasured = {
         "key": fit.key,
         "validation_accuracy": training.best_accuracy,
-        "test_accuracy": _accuracy(head, splits.test),
+        "test_accuracy": _share_right(*on_test),
+        "calibration": calibration(*on_validation, *on_test),
         "train_examples": len(train),
         "examples_seen": training.seen,
         "curve": training.curve,
@@ -295,9 +298,17 @@ def _characters(example: Example) -> int:
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:
-    predicted = head.predict([e.texts for e in examples]).argmax(dim=1)
+    return _share_right(*_predicted(head, examples))
+
+
+def _predicted(head: Head, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Logits [examples, classes] and labels [examples]."""
     labels = torch.tensor([e.label for e in examples])
-    return (predicted == labels).double().mean().item()
+    return head.predict([e.texts for e in examples]), labels
+
+
+def _share_right(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(dim=1) == labels).double().mean().item()
 
 
 def _same(planned: str, actual: str, what: str) -> None:

@@ -27,6 +27,8 @@ METRICS = {
     "num_errors": "examples whose attack raised an error; in no other figure",
     "num_timeouts": "examples that took longer than attack.seconds_per_example, counted as failed; "
     "only where there are any",
+    "num_budgets": "examples whose query budget was spent before the attack succeeded, counted as "
+    "failed; only where there are any",
     "examples_per_second": "attacked examples a second of one trial",
     "attack_seconds": "seconds spent attacking, summed over examples",
     "validation_accuracy": "of the fit, on the validation set",
@@ -44,6 +46,7 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
     similarities = [s for r in successful if (s := r.get("similarity")) is not None]
     seconds = sum(r["seconds"] for r in finished)
     timeouts = sum(bool(r.get("timeout")) for r in finished)
+    budgets = sum(bool(r.get("budget")) for r in finished)
     return {
         "clean_accuracy": _ratio(len(attacked), len(finished)),
         "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(finished)),
@@ -57,6 +60,7 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
         "num_skipped": len(finished) - len(attacked),
         "num_errors": len(everything) - len(finished),
         **({"num_timeouts": timeouts} if timeouts else {}),
+        **({"num_budgets": budgets} if budgets else {}),
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(finished), seconds),
     }

@@ -96,6 +96,16 @@ class RanOn(TypedDict):
     driver: NotRequired[SkipValidation[str | None]]
 
 
+class Calibration(TypedDict):
+    """How a fit's scores are scaled (calibration.py)."""
+
+    temperature: Number
+    separated: bool
+    error: Share
+    confidence: Share
+    saturated: Share
+
+
 class FitMeasured(TypedDict):
     """The result of a fit, without its weights. ran_on: older versions did not record it.
 
@@ -115,6 +125,7 @@ class FitMeasured(TypedDict):
     seconds: Number
     ran_on: NotRequired[RanOn]
     begun_on: NotRequired[list[Text]]
+    calibration: NotRequired[Calibration]
 
 
 class FitMade(FitMeasured):
@@ -189,6 +200,7 @@ class Attacked(OfAnExample):
     similarity: NotRequired[Score | None]  # cosine of the texts' embeddings, of successful ones
     words_unread: NotRequired[Count]
     timeout: NotRequired[bool]
+    budget: NotRequired[bool]  # failed with its query budget spent
 
 
 class Errored(OfAnExample):

@@ -14,7 +14,7 @@ from orchestrator.plan import keys
 from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
-from search_spaces.space import Space
+from search_spaces.space import Scores, Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
@@ -142,6 +142,9 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
             settings = attack_settings(
                 recipe, fit.data, here.attack.protocol, here.attack.resources
             )
+            budget = settings.pop("query_budget", None)
+            if here.attack.query_budget is not None:
+                budget = here.attack.query_budget
             log_identity = keys.attack_identity(
                 fit.identity,
                 recipe.kind,
@@ -152,6 +155,8 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 here.attack.seconds_per_example,
                 by_column[dataset],
                 here.attack.dtype,
+                distinct_scores(here.attack.scores, len(fit.data.labels)),
+                budget,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -167,10 +172,17 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 seconds_per_example=here.attack.seconds_per_example,
                 at_once=here.attack.at_once,
                 attack_dtype=here.attack.dtype,
+                scores=here.attack.scores,
+                query_budget=budget,
                 resources=here.resources,
                 identity=log_identity,
             )
             yield cell, space.excluded(cell.axes()) or reason
+
+
+def distinct_scores(scores: Scores, classes: int) -> Scores:
+    """The scores, or the default ones if they order the texts of so many classes alike."""
+    return "probability" if classes == 2 and scores != "textattack" else scores
 
 
 def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:

@@ -59,11 +59,14 @@ def attack_identity(
     seconds_per_example: float | None = None,
     by_column: bool = False,
     dtype: str = "fp32",
+    scores: str = "probability",
+    query_budget: int | str | None = None,
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON: not how many are attacked.
 
     code: digest of a user's own attack's module. by_column: whether the texts are pairs with
-    Chinese in them: the wrong column was attacked before words were split by column.
+    Chinese in them: the wrong column was attacked before words were split by column. scores: those
+    that order texts as the default ones do are to be given as `probability`.
     """
     attack: dict[str, Any] = {
         "kind": kind, "settings": settings, "resources": resources, "code": code,
@@ -74,6 +77,10 @@ def attack_identity(
         attack["split_into_words"] = "by column"
     if dtype != "fp32":
         attack["dtype"] = dtype
+    if scores != "probability":
+        attack["scores"] = scores
+    if query_budget is not None:
+        attack["query_budget"] = query_budget
     return {
         "fit": fit,
         "attack": attack,

@@ -29,6 +29,7 @@ from textattack.shared import AttackedText
 from trainables import speed
 from trainables.attacks import lockstep
 from trainables.attacks.deadline import TimeUp, check_time, time_limit
+from trainables.attacks.goal import probabilities
 from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
 from trainables.attacks.rules import check_success, text_of
@@ -226,6 +227,10 @@ def _attack(
 ) -> Attacked:
     """The record of one example, with a time limit in seconds after the first query."""
     goal = attack.goal_function
+
+    def spent() -> bool:
+        return bool(goal.num_queries >= goal.query_budget)
+
     # The attack repeats this query first, and gets it from the goal function's cache.
     first, _ = goal.init_attack_example(text, example.label)
     try:
@@ -233,10 +238,21 @@ def _attack(
             result = attack.attack(text, example.label)
             if not isinstance(result, SkippedAttackResult):
                 check_time()
-        return record_of(example, result)
+        record = record_of(example, result)
+        return {**record, "budget": True} if record["status"] == "failed" and spent() else record
     except TimeUp:
-        record = record_of(example, FailedAttackResult(first, first))
-        return {**record, "queries": goal.num_queries, "timeout": True}
+        return {**_given_up(example, goal, first), "timeout": True}
+    except Exception as error:
+        # Some searches cannot do with fewer results than they have asked for.
+        if not spent() or is_gpu_error(error):
+            raise
+        return {**_given_up(example, goal, first), "budget": True}
+
+
+def _given_up(example: Example, goal: Any, first: Any) -> Attacked:
+    """The record of a failed attack whose search did not say where it stands."""
+    record = record_of(example, FailedAttackResult(first, first))
+    return {**record, "queries": goal.num_queries}
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
@@ -252,8 +268,9 @@ def record_of(example: Example, result: AttackResult) -> Attacked:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
-    as TextAttack's WordsPerturbed metric does. `timeout` and `words_unread` (words of the attacked
-    column beyond what the model reads) are added only where they apply.
+    as TextAttack's WordsPerturbed metric does. `timeout`, `budget` (its query budget was spent) and
+    `words_unread` (words of the attacked column beyond what the model reads) are added only where
+    they apply.
     """
     before, after = result.original_result, result.perturbed_result
     return {
@@ -264,8 +281,8 @@ def record_of(example: Example, result: AttackResult) -> Attacked:
         "perturbed_text": after.attacked_text.text,
         "original_output": int(before.output),
         "perturbed_output": int(after.output),
-        "original_scores": [round(float(score), 6) for score in before.raw_output],
-        "perturbed_scores": [round(float(score), 6) for score in after.raw_output],
+        "original_scores": [round(float(score), 6) for score in probabilities(before)],
+        "perturbed_scores": [round(float(score), 6) for score in probabilities(after)],
         "queries": int(result.num_queries),
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),
