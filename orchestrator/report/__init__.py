@@ -1,7 +1,7 @@
 """The comparison of a sweep, as text, tables, plots and one HTML page, from a store or MLflow.
 
 results.py       what a report is made of            from_store.py, from_mlflow.py   read it
-statistics.py    intervals and paired tests
+statistics.py    intervals, paired tests, decisions     power.py        what they could have told
 comparison.py    heads × attacks                     claim.py        the paper's claim
 ablations.py     what each part is worth             quality.py      examples, time and cost
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
