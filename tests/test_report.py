@@ -18,10 +18,13 @@ from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict
 from orchestrator.report.comparison import as_markdown, overall_table, place_tables
 from orchestrator.report.contents import files
+from orchestrator.report.forest import forest, parts, ranking
 from orchestrator.report.from_store import read_baseline, read_store
 from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import CLEAN, WORST, Results
+from orchestrator.report.slices import slices
 from orchestrator.report.tables import Figure, Table, as_csv, count, latex, markdown, p_value
+from orchestrator.report.worst_case import worst_case, worst_case_metrics
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -160,6 +163,73 @@ def test_the_worst_case_is_right_under_every_attack(tmp_path: Path) -> None:
     assert gain.gain is not None and gain.gain.mean == pytest.approx(10 / 19)
     assert (gain.pairs.only_first, gain.pairs.only_second) == (10, 0)
     assert "Under the worst of the attacks for each example: +52.6" in verdict(found)
+
+
+def test_what_all_attacks_together_leave_and_what_one_word_breaks(tmp_path: Path) -> None:
+    """textfooler breaks the even examples, misspellings those that 3 divides: a third is left."""
+
+    def status(cell: Cell, id: int) -> str:
+        step = {"textfooler": 2, "misspellings": 3}[cell.attack]
+        return "skipped" if id == 19 else "failed" if id % step else "successful"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "attack=textfooler,misspellings")
+    found = results(tmp_path, status, only=only)
+    table = worst_case(found)
+    assert table is not None and [row[1] for row in table.rows] == ["textfooler"] * 2
+    shown = {name: column(table, name)["mvp"].value for name in table.header[2:]}
+    left = sum(id % 2 and id % 3 and id != 19 for id in range(20)) / 20
+    assert shown["worst case"] == pytest.approx(left) and shown["under it"] == 0.45
+    assert shown["broken by any attack"] == pytest.approx(1 - 20 * left / 19)
+    assert shown["broken by one word"] == shown["broken by any attack"]
+    assert (shown["examples"], shown["data sets × models"]) == (60, 3)
+    logged = worst_case_metrics(found)
+    assert logged["worst_case/mvp"] == pytest.approx(left)
+    assert logged["under_attack/mvp"] == pytest.approx((0.45 + 12 / 20) / 2)
+    assert worst_case(found.only(lambda r: r.cell.attack == "textfooler")) is None
+
+
+def test_slices_are_by_length_and_label(tmp_path: Path) -> None:
+    """Texts of 4 words in one slice of length; label 1, and none without a label."""
+    table = slices(results(tmp_path, ROBUST, only=ONE))
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [["sst2", "short (4 words)"], ["sst2", "label 1"]]
+    assert table.header[3:] == ["mlp_ft", "mvp"]
+    assert all(isinstance(f := row[4], Figure) and f.value == 0.5 for row in table.rows)
+
+
+def test_the_forest_says_where_the_gain_comes_from(tmp_path: Path) -> None:
+    """mvp is better under textfooler alone; of the first 10 examples mlp_ft has none right."""
+
+    def status(cell: Cell, id: int) -> str:
+        if cell.fit.head == "mvp":
+            return "failed" if cell.attack == "textfooler" or id >= 16 else "successful"
+        return "skipped" if id < 10 else "failed" if id >= 16 else "successful"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "attack=textfooler,misspellings")
+    found = results(tmp_path, status, only=only)
+    by_attack = {part.name: part for part in parts(found) if part.by == "attack"}
+    gains_of = {name: part.on_all.gain.mean for name, part in by_attack.items() if part.on_all.gain}
+    assert gains_of == pytest.approx({"textfooler": 0.8, "misspellings": 0.0})
+    textfooler = by_attack["textfooler"]
+    assert textfooler.both_right.gain is not None
+    assert textfooler.both_right.gain.mean == pytest.approx(0.6)
+    assert (textfooler.pairs, textfooler.pairs_both_right) == (60, 30)
+    assert textfooler.p_value == pytest.approx(2 * 2 / 2**16)  # 16 examples, two attacks
+    table = forest(found)
+    assert table is not None and [row[0] for row in table.rows] == [
+        "all", "attack", "attack", "model", "model", "model",
+    ]  # fmt: skip
+    assert forest(found.only(lambda result: result.cell.fit.head == "mvp")) is None
+
+
+def test_the_ranking_says_how_often_a_head_is_first(tmp_path: Path) -> None:
+    shares = {"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.5}
+    only = ("head=mlp_ft,mvp,cls_prompt", "dataset=sst2", "model=bert-embedded")
+    table = ranking(results(tmp_path, robust_up_to(shares), only=only))
+    assert table is not None
+    first = {head: figure.value for head, figure in column(table, "first").items()}
+    assert first["mvp"] == first["cls_prompt"] == pytest.approx(0.5, abs=0.01)
+    assert column(table, "lowest rank")["mlp_ft"].value == 3
 
 
 def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(

@@ -176,7 +176,7 @@ def test_the_page_leads_nowhere_but_to_itself(index: Path) -> None:
 
 
 def test_plots_and_tables_lie_beside_the_page_as_files(index: Path) -> None:
-    names = {"accuracy", "robust-clean", "queries", "time"}
+    names = {"accuracy", "forest", "robust-clean", "queries", "time"}
     assert {path.stem for path in (index.parent / "plots").glob("*.svg")} == names
     assert {path.stem for path in (index.parent / "plots").glob("*.pdf")} == names
     assert (index.parent / "tables" / "summary.csv").exists()
