@@ -1,7 +1,6 @@
 """What a comparison could have told: the least gain, and how many examples a given one needs.
 
-Of measured variances (`statistics.Estimate`) here; before anything is run, of assumed ones, in
-`plan/power.py`.
+Of a variance that was measured, or expected before anything is run (sweep/power.py).
 """
 
 from orchestrator.report.statistics import Estimate
