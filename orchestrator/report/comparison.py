@@ -61,7 +61,8 @@ def values(results: Sequence[CellResult], outcome: str = UNDER_ATTACK) -> Values
 
 
 def _outcomes(cells: Sequence[CellResult], outcome: str) -> dict[int, bool]:
-    """Of a fit's cells, by example."""
+    """Of a fit's cells, by example; where several have one, that of the cell with most examples."""
+    cells = sorted(cells, key=lambda result: len(result.outcomes.ids))
     column = UNDER_ATTACK if outcome == WORST else outcome
     of_cells = [
         dict(zip(r.outcomes.ids.tolist(), getattr(r.outcomes, column).tolist(), strict=True))
@@ -142,9 +143,18 @@ def best(
 def is_final(
     results: Results, method: Method, places: Sequence[Place], outcome: str = UNDER_ATTACK
 ) -> bool:
-    """Whether a method's figure will stay as it is: the worst case waits for all attacks."""
+    """Whether a method's figure will stay as it is: the worst case waits for all attacks, clean
+    accuracy for the one that has attacked most examples."""
+    if outcome == CLEAN:
+        fullest = [max(site, key=lambda place: _count(results.at(method, place)))
+                   for site in sites(places, CLEAN)]  # fmt: skip
+        return results.is_final(method, fullest)
     awaited = results.awaited(method, {place[:2] for place in places}) if outcome == WORST else []
     return results.is_final(method, [*places, *awaited])
+
+
+def _count(at: Sequence[CellResult]) -> int:
+    return sum(len(result.outcomes.ids) for result in at)
 
 
 def common_places(results: Results, methods: Sequence[Method]) -> list[Place]:
