@@ -1,8 +1,10 @@
 """The comparison of a sweep, as text, tables, plots and one HTML page, from a store or MLflow.
 
 results.py       what a report is made of            from_store.py, from_mlflow.py   read it
-statistics.py    intervals and paired tests
+statistics.py    intervals, paired tests, decisions     power.py        what they could have told
 comparison.py    heads × attacks                     claim.py        the paper's claim
+worst_case.py    all attacks together                   slices.py       by length and label
+forest.py        where a gain comes from, stable ranks
 ablations.py     what each part is worth             quality.py      examples, time and cost
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
 reported.py      the paper's figures (reported.yaml)

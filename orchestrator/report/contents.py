@@ -3,12 +3,15 @@
 from orchestrator.report import claim, comparison, devices, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
+from orchestrator.report.forest import forest, ranking
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
 from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
+from orchestrator.report.slices import slices
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
+from orchestrator.report.worst_case import worst_case
 
 Files = dict[str, bytes]
 
@@ -20,11 +23,15 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
     """
     made = [
         comparison.overall_table(results),
+        worst_case(results),
+        ranking(results),
         *(against(results, baseline) if baseline else []),
         claim.claim(results),
+        forest(results),
         reported_and_measured(results) if paper else None,
         *comparison.place_tables(results),
         ablations(results),
+        slices(results),
         quality.quality(results),
         *transfer_tables(results),
         quality.elsewhere(results),

@@ -7,7 +7,7 @@ import numpy as np
 
 from orchestrator.report import devices
 from orchestrator.report.results import CellResult, Results, fits, name_of
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.tables import Entry, Figure, Table, count
 
 HOURS = 3600.0
 
@@ -34,8 +34,8 @@ def quality(results: Results) -> Table:
                     float(np.median(attacked)) if len(attacked) else None,
                     percent=False, digits=0, final=final,
                 ),
-                f"{len(attacked):,}",
-                f"{successful:,}",
+                count(len(attacked)),
+                count(successful),
             ]
         )  # fmt: skip
     header = [
@@ -72,9 +72,9 @@ def _words_unread(results: Results) -> dict[str, float]:
     """The share of attacked examples' words by data set, if it is at least 1 %."""
     counts: dict[str, list[int]] = {}
     for result in results.cells:
-        count = counts.setdefault(result.cell.fit.dataset, [0, 0])
-        count[0] += int(result.outcomes.words_unread[result.outcomes.right_before].sum())
-        count[1] += int(result.outcomes.words[result.outcomes.right_before].sum())
+        counted = counts.setdefault(result.cell.fit.dataset, [0, 0])
+        counted[0] += int(result.outcomes.words_unread[result.outcomes.right_before].sum())
+        counted[1] += int(result.outcomes.words[result.outcomes.right_before].sum())
     shares = {dataset: unread / max(words, 1) for dataset, (unread, words) in counts.items()}
     return {dataset: share for dataset, share in shares.items() if share >= 0.01}
 
@@ -85,16 +85,16 @@ def cost(results: Results) -> Table:
     for method in results.methods:
         cells = [result for result in results.cells if result.method == method]
         fit_seconds = [float(result.fit["seconds"]) for result in fits(cells)]
-        examples = sum(len(result.outcomes.ids) for result in cells)
+        examples = sum(int(result.outcomes.right_before.sum()) for result in cells)
         attack_seconds = sum(float(result.metrics["attack_seconds"] or 0) for result in cells)
         queries = sum(int(r.outcomes.queries[r.outcomes.right_before].sum()) for r in cells)
         rows.append(
             [
                 name_of(method),
-                str(len(fit_seconds)),
+                count(len(fit_seconds)),
                 Figure(median(fit_seconds), percent=False),
                 Figure(sum(fit_seconds) / HOURS, percent=False, digits=2),
-                f"{examples:,}",
+                count(examples),
                 Figure(attack_seconds / examples if examples else None, percent=False, digits=2),
                 Figure(attack_seconds / HOURS, percent=False, digits=2),
                 Figure(queries / attack_seconds if attack_seconds else None, percent=False),
@@ -104,7 +104,11 @@ def cost(results: Results) -> Table:
         "head", "fits", "seconds per fit", "hours of fits", "attacked examples",
         "seconds per example", "hours of attacks", "queries per second",
     ]  # fmt: skip
-    notes = ["Median seconds per fit; hours are of one trial, whatever it held (CPUs, GPUs)."]
+    notes = [
+        "Median seconds per fit; hours are of one trial, whatever it held (CPUs, GPUs). Attacked "
+        "examples are without those the model had wrong before. Queries per second count answers "
+        "from the attack's cache, over all its seconds: not the model's speed."
+    ]
     mixed = devices.warnings(results.cells)
     return Table("cost", "Time and cost", header, rows, notes=notes, warnings=mixed)
 
@@ -119,7 +123,7 @@ def elsewhere(results: Results) -> Table | None:
             str(result.seed),
             record["dataset"],
             Figure(record["accuracy"]),
-            str(record["examples"]),
+            count(record["examples"]),
         ]
         for result in fits(results.cells)
         for record in result.evaluations

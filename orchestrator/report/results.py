@@ -21,18 +21,21 @@ Place = tuple[str, str, str]  # data set, model, attack
 
 UNDER_ATTACK = "right_under_attack"
 CLEAN = "right_before"
+WORST = "right_under_all"  # of all attacks together, so not a column of a cell's Outcomes
 
 
 @dataclass(frozen=True)
 class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
-    words_changed (a share) and similarity (a cosine) are nan except for successful attacks;
-    similarity is nan too if the record has none. words_unread: beyond what the model reads.
-    ran_on: how many were made where; those that do not say so under an empty text.
+    labels: -1 where a record has none. words_changed (a share) and similarity (a cosine) are nan
+    except for successful attacks; similarity is nan too if the record has none. words_unread:
+    beyond what the model reads. ran_on: how many were made where; those that do not say so under
+    an empty text.
     """
 
     ids: np.ndarray
+    labels: np.ndarray
     right_before: np.ndarray
     right_under_attack: np.ndarray
     queries: np.ndarray
@@ -52,6 +55,7 @@ class Outcomes:
         alike = [record.get("similarity") for record in kept]
         return Outcomes(
             ids=np.array([record["id"] for record in kept], dtype=np.int64),
+            labels=np.array([_label(record) for record in kept], dtype=np.int64),
             right_before=np.array([record["status"] != "skipped" for record in kept], dtype=bool),
             right_under_attack=np.array([r["status"] == "failed" for r in kept], dtype=bool),
             queries=np.array([record["queries"] for record in kept], dtype=np.int64),
@@ -62,6 +66,11 @@ class Outcomes:
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
             ran_on=Counter(record.get("ran_on", "") for record in kept),
         )
+
+
+def _label(record: ExampleRecord) -> int:
+    label = record.get("label")
+    return -1 if label is None else label
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,11 @@ class Results:
             (method, place) in self._awaited or not all(r.final for r in self.at(method, place))
             for place in places
         )
+
+    def awaited(self, method: Method, homes: Iterable[tuple[str, str]]) -> list[Place]:
+        """Places of these data sets and models where cells of a method are still to come."""
+        wanted = set(homes)
+        return [at for other, at in self._awaited if other == method and at[:2] in wanted]
 
     def is_complete(self, method: Method) -> bool:
         """Whether all cells of a method are there and final."""

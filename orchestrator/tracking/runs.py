@@ -9,7 +9,7 @@ made without the store. Contacts no server: tracker.py does.
 import getpass
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -57,13 +57,14 @@ class Summary:
     """What the sweep's run shows: a description in Markdown, and files by name.
 
     axes: the names on the space's axes, of which the views are made (views.py). times: where its
-    time went, once that is known.
+    time went, once that is known. metrics: figures over all cells, by name.
     """
 
     note: str
     files: Mapping[str, bytes]
     axes: Mapping[str, Sequence[str]]
     times: Times | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def short(note: str, longest: int = LONGEST_NOTE) -> str:

@@ -27,8 +27,8 @@ HOMES, TRANSFER = "Each data set and model", "Transfer"
 
 # Tables and plots that have a section together: its title, and how their names begin.
 TOGETHER = {
-    "Comparison": ("summary", "accuracy", "robust-clean"),
-    "The claim": ("claim", "reported"),
+    "Comparison": ("summary", "accuracy", "worst-case", "ranking", "robust-clean"),
+    "The claim": ("claim", "forest", "reported"),
     "Quality of the attacks": ("quality", "queries"),
     TRANSFER: ("transfer",),
     "Time and cost": ("cost", "time"),

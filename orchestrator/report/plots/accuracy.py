@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.report.comparison import common_places, values
-from orchestrator.report.plots.ground import Ground, cells_at, title_of
+from orchestrator.report.comparison import columns_of, common_places, level, levels
+from orchestrator.report.plots.ground import Ground, title_of
 from orchestrator.report.plots.style import FAINT, INK, ROW, ROWS, Look, Plot, draw, looks
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Place, Results, name_of
 from orchestrator.report.statistics import estimate
@@ -22,15 +22,17 @@ def accuracy(results: Results, ground: Ground, summary: Table | None) -> Plot:
     data = summary or _with_intervals(results, ground)
     rows = data.rows[:ROWS]
     panels = data.header[2:]  # after the head and its clean accuracy
-    columns = min(len(panels), 5)
-    lines = ceil(len(panels) / columns)
+    lines = ceil(len(panels) / 6)
+    columns = ceil(len(panels) / lines)
 
     def onto(drawing: Drawing) -> None:
         grid = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
-            axes.set_title(panel, weight="bold" if panel == "all attacks" else "normal")
+            axes.set_title(
+                panel, weight="bold" if panel in ("worst case", "all attacks") else "normal"
+            )
             _accuracy_panel(axes, rows, 2 + number)
         drawing.supxlabel("accuracy in %", size=9)
 
@@ -63,29 +65,19 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Sequence[Entry]], column: int) ->
 
 def _with_intervals(results: Results, ground: Ground) -> Table:
     """The figures of `comparison.overall_table`, if there are too few homes for that one."""
-    every = ["all attacks"] if len(results.attacks) > 1 else []
     everywhere = [place for attack in results.attacks for place in ground.places(attack)]
-    columns = [(UNDER_ATTACK, ground.places(attack)) for attack in results.attacks]
-    columns += [(UNDER_ATTACK, everywhere)] * len(every)
+    columns = columns_of(results, everywhere)
     rows: list[list[Entry]] = []
     for method in results.methods:
         there = [place for place in everywhere if results.at(method, place)]
         if there:
-            every_column = [(CLEAN, there), *columns]
-            rows.append(
-                [name_of(method), *(_figure(results, method, *each) for each in every_column)]
-            )
-    header = ["head", "clean", *results.attacks, *every]
+            rows.append([name_of(method)])
+            for name, outcome, places in columns:
+                own = there if name == "clean" else places
+                final = all(result.final for place in own for result in results.at(method, place))
+                rows[-1].append(level(estimate(levels(results, method, own, outcome)), final))
+    header = ["head", *(name for name, _, _ in columns)]
     return Table("accuracy", f"Accuracy in %, {ground.text}", header, rows)
-
-
-def _figure(results: Results, method: Method, outcome: str, places: list[Place]) -> Figure:
-    cells = cells_at(results, method, places)
-    found = estimate([values(at, outcome) for at in cells])
-    if found is None:
-        return Figure(None)
-    final = all(result.final for at in cells for result in at)
-    return Figure(found.mean, low=found.low, high=found.high, final=final)
 
 
 @dataclass(frozen=True)
