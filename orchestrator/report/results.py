@@ -27,8 +27,10 @@ CLEAN = "right_before"
 class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
-    words_changed (a share) and similarity (a cosine) are nan except for successful attacks;
-    similarity is nan too if the record has none. words_unread: beyond what the model reads.
+    words_changed (a share), similarity (a cosine), edit_distance (in characters) and
+    bits_before and bits_after (a character, of the two texts) are nan except for successful
+    attacks; all but the first are nan too if the record has none. words_unread: beyond what the
+    model reads.
     ran_on: how many were made where; those that do not say so under an empty text.
     """
 
@@ -38,6 +40,9 @@ class Outcomes:
     queries: np.ndarray
     words_changed: np.ndarray
     similarity: np.ndarray
+    edit_distance: np.ndarray
+    bits_before: np.ndarray
+    bits_after: np.ndarray
     words: np.ndarray
     words_unread: np.ndarray
     timeout: np.ndarray
@@ -49,19 +54,26 @@ class Outcomes:
         kept = [record for record in records if record["status"] != "error"]
         successful = [record["status"] == "successful" for record in kept]
         changed = [record["words_changed"] / max(record["words"], 1) for record in kept]
-        alike = [record.get("similarity") for record in kept]
+        bits = [record.get("bits_per_character") or (None, None) for record in kept]
         return Outcomes(
             ids=np.array([record["id"] for record in kept], dtype=np.int64),
             right_before=np.array([record["status"] != "skipped" for record in kept], dtype=bool),
             right_under_attack=np.array([r["status"] == "failed" for r in kept], dtype=bool),
             queries=np.array([record["queries"] for record in kept], dtype=np.int64),
             words_changed=np.where(successful, np.array(changed, dtype=float), np.nan),
-            similarity=np.array([np.nan if a is None else a for a in alike], dtype=float),
+            similarity=_measured(record.get("similarity") for record in kept),
+            edit_distance=_measured(record.get("edit_distance") for record in kept),
+            bits_before=_measured(before for before, _ in bits),
+            bits_after=_measured(after for _, after in bits),
             words=np.array([record["words"] for record in kept], dtype=np.int64),
             words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
             ran_on=Counter(record.get("ran_on", "") for record in kept),
         )
+
+
+def _measured(figures: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if figure is None else figure for figure in figures], dtype=float)
 
 
 @dataclass(frozen=True)
