@@ -5,7 +5,7 @@ statistics.py    intervals and paired tests
 comparison.py    heads × attacks                     claim.py        the paper's claim
 ablations.py     what each part is worth             quality.py      examples, time and cost
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
-reported.py      the paper's figures (reported.yaml)
+registry.py      published figures (claims/*.yaml)     reported.py     shown beside ours
 provenance.py    every cell, settings, what is not run
 devices.py       where it was made, warnings
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order

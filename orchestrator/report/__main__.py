@@ -17,7 +17,8 @@ from orchestrator.report.comparison import as_markdown
 from orchestrator.report.folder import folder_of, write
 from orchestrator.report.from_mlflow import read_experiment
 from orchestrator.report.from_store import read_baseline, read_store
-from orchestrator.report.reported import reported_and_measured
+from orchestrator.report.registry import Registry, registry_of
+from orchestrator.report.reported import listed, reported_and_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import markdown
 from orchestrator.tracking.where import where
@@ -35,6 +36,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    if arguments.claims:
+        print(listed(registry_of(load(arguments.space))))
+        return 0
     store = Store(arguments.store)
     if arguments.tracking_uri is None:
         plan, store, _ = open_plan(arguments, reading=True)
@@ -54,8 +58,8 @@ def _report(arguments: argparse.Namespace) -> int:
     print(as_markdown(results))
     if baseline is not None:
         print("\n".join(markdown(table) for table in against(results, baseline)))
-    if arguments.paper:
-        print(markdown(reported_and_measured(results)))
+    if arguments.paper and (published := reported_and_measured(results)):
+        print(markdown(published))
     print(f"\nreport: {shlex.quote(str(folder / 'index.html'))}")
     say_damage(store)
     return 0
@@ -63,9 +67,10 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _logged(arguments: argparse.Namespace) -> Results:
     """The results as MLflow has them, for the values that --only and --seeds keep."""
-    space = arguments.space
+    space, registry = arguments.space, Registry()
     if space in names() or space.endswith((".yaml", ".yml")):
-        space = load(space).name
+        loaded = load(space)
+        space, registry = loaded.name, registry_of(loaded)
     results = read_experiment(space, arguments.tracking_uri)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     places = [result.cell.axes() for result in results.cells]
@@ -83,6 +88,7 @@ def _logged(arguments: argparse.Namespace) -> Results:
         results,
         cells=[result for result in results.cells if kept(result.cell.axes())],
         absent=[absent for absent in results.absent if kept(absent.axes)],
+        registry=registry,
     )
 
 
@@ -114,7 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         help="compare with another sweep: what changed significantly, and why",
     )
     parser.add_argument(
-        "--paper", action="store_true", help="put the paper's figures next to the measured ones"
+        "--paper",
+        action="store_true",
+        help="put all published figures next to the measured ones, also those not measured here",
+    )
+    parser.add_argument(
+        "--claims", action="store_true", help="list the published figures that are known, and stop"
     )
     return parser
 

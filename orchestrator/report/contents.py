@@ -16,13 +16,14 @@ Files = dict[str, bytes]
 def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
     """All tables of a report, the most informative first.
 
-    baseline: another sweep to compare with. paper: put the paper's figures next to ours.
+    baseline: another sweep to compare with. paper: put every published figure next to ours, not
+    only those of cells that were run.
     """
     made = [
         comparison.overall_table(results),
         *(against(results, baseline) if baseline else []),
         claim.claim(results),
-        reported_and_measured(results) if paper else None,
+        reported_and_measured(results, everything=paper),
         *comparison.place_tables(results),
         ablations(results),
         quality.quality(results),

@@ -14,6 +14,7 @@ import numpy as np
 from orchestrator.plan.compared import Method as Method
 from orchestrator.plan.compared import method as method_of
 from orchestrator.plan.compared import name_of as name_of
+from orchestrator.report.registry import Registry
 from search_spaces.cell import Axes, Cell, Fit
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
@@ -131,13 +132,17 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a space's report is made of. `source` says where it was read, for messages."""
+    """All that a space's report is made of. `source` says where it was read, for messages.
+
+    registry: the claims that its figures are shown beside.
+    """
 
     space: str
     source: str
     cells: list[CellResult]
     absent: list[Absent] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    registry: Registry = field(default_factory=Registry)
 
     @cached_property
     def methods(self) -> list[Method]:

@@ -192,7 +192,7 @@ def _record(
     if record["status"] == "error":
         record["similarity"] = None
     else:
-        record.update(measured)
+        record = {**record, **measured}
     return record
 
 
