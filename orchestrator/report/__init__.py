@@ -6,6 +6,7 @@ comparison.py    heads × attacks                     claim.py        the paper'
 ablations.py     what each part is worth             quality.py      examples, time and cost
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
 registry.py      published figures (claims/*.yaml)     reported.py     shown beside ours
+sheet.py         texts for people to label           annotations.py  what they say
 provenance.py    every cell, settings, what is not run
 devices.py       where it was made, warnings
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order

@@ -2,6 +2,7 @@
 
 from orchestrator.report import claim, comparison, devices, provenance, quality
 from orchestrator.report.ablations import ablations
+from orchestrator.report.annotations import Annotations, people
 from orchestrator.report.baseline import against
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
@@ -13,11 +14,16 @@ from orchestrator.report.transfer import transfer_tables
 Files = dict[str, bytes]
 
 
-def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
+def tables(
+    results: Results,
+    baseline: Results | None = None,
+    paper: bool = False,
+    annotations: Annotations | None = None,
+) -> list[Table]:
     """All tables of a report, the most informative first.
 
     baseline: another sweep to compare with. paper: put every published figure next to ours, not
-    only those of cells that were run.
+    only those of cells that were run. annotations: what people say of the examples.
     """
     made = [
         comparison.overall_table(results),
@@ -27,6 +33,7 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
         *comparison.place_tables(results),
         ablations(results),
         quality.quality(results),
+        *(people(results, annotations) if annotations else []),
         *transfer_tables(results),
         quality.elsewhere(results),
         quality.cost(results),
@@ -37,9 +44,14 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
     return [table for table in made if table is not None]
 
 
-def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:
+def files(
+    results: Results,
+    baseline: Results | None = None,
+    paper: bool = False,
+    annotations: Annotations | None = None,
+) -> Files:
     """The report's files by name: index.html, report.md, tables/*.csv and *.tex, plots/*."""
-    shown = tables(results, baseline, paper)
+    shown = tables(results, baseline, paper, annotations)
     drawn = plots(results, next((table for table in shown if table.name == "summary"), None))
     made: dict[str, str] = {"report.md": report_markdown(results, shown)}
     for table in shown:
