@@ -92,11 +92,13 @@ def test_another_protocol_is_said_in_words(space: Path) -> None:
     assert table is not None
     assert "attack.textfooler.max_words_changed None (published: 0.1)" in str(table.rows[0][5])
     file = space.parent / "claims" / "other.yaml"
-    settings = "fit.max_epochs: 20, attack.protocol: mvp"
+    settings = "fit.max_epochs: 20, attack.protocol: textdefender"
     file.write_text(CLAIM.replace("attack.textfooler.max_words_changed: 0.1", settings))
     table = reported_and_measured(measured(space, protocol), everything=False)
     assert table is not None
     assert table.rows[0][5] == (
+        "attack.query_budget None (published: 50 per word); "
+        "attack.textfooler.min_word_cos_sim 0.5 (published: None); "
         "attack.textfooler.max_words_changed None (published: 0.1); "
         "fit.max_epochs 1 (published: 20); attack.examples 20 (published: 100)"
     )

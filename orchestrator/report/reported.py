@@ -157,7 +157,9 @@ def _settings(claim: Claim, result: CellResult) -> Mapping[str, Any]:
         resolved = attack_settings(entry, cell.fit.data, protocol, cell.attack_resources)
     except BadInput:  # an attack of the user's own
         return settings
-    return {**{f"attack.{cell.attack}.{n}": v for n, v in resolved.items()}, **settings}
+    budget = {"attack.query_budget": resolved.pop("query_budget", None)}
+    of_attack = {f"attack.{cell.attack}.{name}": value for name, value in resolved.items()}
+    return {**budget, **of_attack, **settings}
 
 
 def _default(name: str) -> Any:
