@@ -20,7 +20,6 @@ from orchestrator.report.comparison import as_markdown, overall_table, place_tab
 from orchestrator.report.contents import files
 from orchestrator.report.forest import forest, parts, ranking
 from orchestrator.report.from_store import read_baseline, read_store
-from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import CLEAN, WORST, Results
 from orchestrator.report.slices import slices
 from orchestrator.report.tables import Figure, Table, as_csv, count, latex, markdown, p_value
@@ -384,13 +383,6 @@ def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Pa
     assert settings.rows == [["fit.learning_rate", "0.0003", "0.0001", count(2)]]
     same, nothing = against(now, read_baseline(store, now))
     assert same.rows == nothing.rows == [] and "are the same" in nothing.notes[0]
-
-
-def test_the_papers_figures_stand_beside_ours_or_beside_not_run(tmp_path: Path) -> None:
-    table = reported_and_measured(results(tmp_path, ROBUST, only=ONE))
-    assert [figure for row in table.rows for figure in row if figure == "not run"] != []
-    shown = [[entry.text() for entry in row if isinstance(entry, Figure)] for row in table.rows]
-    assert shown == [["80.0", "–"], ["28.0", "–"], ["82.0", "–"], ["42.0", "–"]]
 
 
 report = partial(run, "report")

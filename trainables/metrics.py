@@ -22,6 +22,10 @@ METRICS = {
     "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
     "avg_similarity": "mean cosine of the attacked texts' embeddings, before and after, over "
     "successful; older records lack it and are left out",
+    "avg_edit_distance": "mean number of characters inserted, deleted or replaced, over successful",
+    "avg_original_bits_per_character": "mean bits per character of the attacked texts by the "
+    "packaged GPT-2, before the attack, over successful",
+    "avg_perturbed_bits_per_character": "the same after it: more bits, a less fluent text",
     "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
     "num_errors": "examples whose attack raised an error; in no other figure",
@@ -44,6 +48,8 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
     attacked = [r for r in finished if r["status"] != "skipped"]
     successful = [r for r in attacked if r["status"] == "successful"]
     similarities = [s for r in successful if (s := r.get("similarity")) is not None]
+    edits = [e for r in successful if (e := r.get("edit_distance")) is not None]
+    bits = [b for r in successful if (b := r.get("bits_per_character")) is not None]
     seconds = sum(r["seconds"] for r in finished)
     timeouts = sum(bool(r.get("timeout")) for r in finished)
     budgets = sum(bool(r.get("budget")) for r in finished)
@@ -56,6 +62,9 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
             sum(100 * r["words_changed"] / max(r["words"], 1) for r in successful), len(successful)
         ),
         "avg_similarity": _ratio(sum(similarities), len(similarities)),
+        "avg_edit_distance": _ratio(sum(edits), len(edits)),
+        "avg_original_bits_per_character": _ratio(sum(before for before, _ in bits), len(bits)),
+        "avg_perturbed_bits_per_character": _ratio(sum(after for _, after in bits), len(bits)),
         "num_examples": len(finished),
         "num_skipped": len(finished) - len(attacked),
         "num_errors": len(everything) - len(finished),

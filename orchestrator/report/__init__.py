@@ -7,7 +7,8 @@ worst_case.py    all attacks together                   slices.py       by lengt
 forest.py        where a gain comes from, stable ranks
 ablations.py     what each part is worth             quality.py      examples, time and cost
 transfer.py      examples replayed on other fits     baseline.py     another sweep, compared
-reported.py      the paper's figures (reported.yaml)
+registry.py      published figures (claims/*.yaml)     reported.py     shown beside ours
+sheet.py         texts for people to label           annotations.py  what they say
 provenance.py    every cell, settings, what is not run
 devices.py       where it was made, warnings
 tables.py        Markdown, LaTeX, CSV                contents.py     all of it, in order

@@ -10,6 +10,7 @@ from typing import cast
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
+from orchestrator.report.registry import registry_of
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
 from search_spaces.cell import Cell
 from trainables.files import at_once
@@ -35,7 +36,8 @@ def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Result
     cells = [each for each in every if isinstance(each, CellResult)]
     absent = [each for each in every if isinstance(each, Absent)]
     finished = (each for each in cells if each.final)
-    return Results(plan.space.name, store.url, cells, absent, transfers(finished, store))
+    registry = registry_of(plan.space)
+    return Results(plan.space.name, store.url, cells, absent, transfers(finished, store), registry)
 
 
 def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:

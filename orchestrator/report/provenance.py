@@ -88,6 +88,8 @@ def settings_of(result: CellResult) -> dict[str, Any]:
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
         **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
+        **({"attack.scores": cell.scores} if cell.scores != "probability" else {}),
+        **({"attack.query_budget": cell.query_budget} if cell.query_budget is not None else {}),
         "attack.resources": cell.attack_resources,
         **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
         **{

@@ -11,9 +11,17 @@ from orchestrator.report.tables import Entry, Figure, Table, count
 
 HOURS = 3600.0
 
+Column = Callable[[CellResult], np.ndarray]
+MEASURED: list[tuple[Column, int]] = [  # of successful examples, and digits shown
+    (lambda r: r.outcomes.edit_distance, 1),
+    (lambda r: r.outcomes.similarity, 2),
+    (lambda r: r.outcomes.bits_before, 2),
+    (lambda r: r.outcomes.bits_after, 2),
+]
+
 
 def quality(results: Results) -> Table:
-    """A row per attack: success rate, words changed, similarity, queries, over all its cells."""
+    """A row per attack over all its cells: success rate, how its texts changed, and queries."""
     rows: list[list[Entry]] = []
     for attack in results.attacks:
         cells = [result for result in results.cells if result.cell.attack == attack]
@@ -25,9 +33,9 @@ def quality(results: Results) -> Table:
                 attack,
                 Figure(successful / len(attacked) if len(attacked) else None, final=final),
                 Figure(_mean(_joined(cells, lambda r: r.outcomes.words_changed)), final=final),
-                Figure(
-                    _mean(_joined(cells, lambda r: r.outcomes.similarity)),
-                    percent=False, digits=2, final=final,
+                *(
+                    Figure(_mean(_joined(cells, column)), percent=False, digits=digits, final=final)
+                    for column, digits in MEASURED
                 ),
                 Figure(_mean(attacked), percent=False, digits=0, final=final),
                 Figure(
@@ -39,13 +47,16 @@ def quality(results: Results) -> Table:
             ]
         )  # fmt: skip
     header = [
-        "attack", "success rate", "words changed", "similarity", "queries", "median queries",
-        "attacked", "successful",
+        "attack", "success rate", "words changed", "edit distance", "similarity",
+        "perplexity before", "perplexity after", "queries", "median queries", "attacked",
+        "successful",
     ]  # fmt: skip
     notes = [
-        "Words changed (in %) and similarity are means over successful attacks, queries over all "
-        "attacked examples. Similarity: cosine of the whole texts' embeddings by the sentence "
-        "encoder of the attack's resources; – if the examples were attacked before it was recorded."
+        "Words changed (in %) to perplexity are means over successful attacks, queries over all "
+        "attacked examples. Edit distance: in characters. Similarity: cosine of the whole texts' "
+        "embeddings by the sentence encoder of the attack's resources. Perplexity: bits per "
+        "character that the packaged GPT-2 needs for the text before and after the attack; more "
+        "means less fluent. – if the examples were attacked before it was recorded."
     ]
     return Table("quality", "Quality of adversarial examples", header, rows, notes=notes)
 
@@ -134,7 +145,7 @@ def elsewhere(results: Results) -> Table | None:
     return Table("elsewhere", "Other data sets, clean", header, rows, texts=5)
 
 
-def _joined(cells: Iterable[CellResult], column: Callable[[CellResult], np.ndarray]) -> np.ndarray:
+def _joined(cells: Iterable[CellResult], column: Column) -> np.ndarray:
     columns = [column(result) for result in cells]
     joined = np.concatenate(columns).astype(float) if columns else np.zeros(0)
     return joined[~np.isnan(joined)]

@@ -14,6 +14,7 @@ import numpy as np
 from orchestrator.plan.compared import Method as Method
 from orchestrator.plan.compared import method as method_of
 from orchestrator.plan.compared import name_of as name_of
+from orchestrator.report.registry import Registry
 from search_spaces.cell import Axes, Cell, Fit
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
@@ -28,10 +29,11 @@ WORST = "right_under_all"  # of all attacks together, so not a column of a cell'
 class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
-    labels: -1 where a record has none. words_changed (a share) and similarity (a cosine) are nan
-    except for successful attacks; similarity is nan too if the record has none. words_unread:
-    beyond what the model reads. ran_on: how many were made where; those that do not say so under
-    an empty text.
+    labels: -1 where a record has none. words_changed (a share), similarity (a cosine),
+    edit_distance (in characters) and bits_before and bits_after (a character, of the two texts) are
+    nan except for successful attacks; all but the first are nan too if the record has none.
+    words_unread: beyond what the model reads. ran_on: how many were made where; those that do not
+    say so under an empty text.
     """
 
     ids: np.ndarray
@@ -41,6 +43,9 @@ class Outcomes:
     queries: np.ndarray
     words_changed: np.ndarray
     similarity: np.ndarray
+    edit_distance: np.ndarray
+    bits_before: np.ndarray
+    bits_after: np.ndarray
     words: np.ndarray
     words_unread: np.ndarray
     timeout: np.ndarray
@@ -52,7 +57,7 @@ class Outcomes:
         kept = [record for record in records if record["status"] != "error"]
         successful = [record["status"] == "successful" for record in kept]
         changed = [record["words_changed"] / max(record["words"], 1) for record in kept]
-        alike = [record.get("similarity") for record in kept]
+        bits = [record.get("bits_per_character") or (None, None) for record in kept]
         return Outcomes(
             ids=np.array([record["id"] for record in kept], dtype=np.int64),
             labels=np.array([_label(record) for record in kept], dtype=np.int64),
@@ -60,7 +65,10 @@ class Outcomes:
             right_under_attack=np.array([r["status"] == "failed" for r in kept], dtype=bool),
             queries=np.array([record["queries"] for record in kept], dtype=np.int64),
             words_changed=np.where(successful, np.array(changed, dtype=float), np.nan),
-            similarity=np.array([np.nan if a is None else a for a in alike], dtype=float),
+            similarity=_measured(record.get("similarity") for record in kept),
+            edit_distance=_measured(record.get("edit_distance") for record in kept),
+            bits_before=_measured(before for before, _ in bits),
+            bits_after=_measured(after for _, after in bits),
             words=np.array([record["words"] for record in kept], dtype=np.int64),
             words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
@@ -71,6 +79,10 @@ class Outcomes:
 def _label(record: ExampleRecord) -> int:
     label = record.get("label")
     return -1 if label is None else label
+
+
+def _measured(figures: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if figure is None else figure for figure in figures], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -128,13 +140,17 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a space's report is made of. `source` says where it was read, for messages."""
+    """All that a space's report is made of. `source` says where it was read, for messages.
+
+    registry: the claims that its figures are shown beside.
+    """
 
     space: str
     source: str
     cells: list[CellResult]
     absent: list[Absent] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    registry: Registry = field(default_factory=Registry)
 
     @cached_property
     def methods(self) -> list[Method]:

@@ -5,6 +5,7 @@ lockstep.py    what they ask, answered together   rules.py       checks of every
 resources.py   what attacks need, by named set    offline.py     the embedded ones
 downloads.py   TextAttack's own, and their URLs   patches.py     what we change in TextAttack
 encoder.py     the sentence encoder               similarity.py  similarity of two texts
+fluency.py     perplexity of a text               quality.py     what is measured of a success
 deadline.py    the time limit of an example       stopwatch.py   where the time goes
 unread.py      text beyond what the model reads   goal.py        what an attack maximises
 

@@ -32,14 +32,14 @@ from trainables.attacks.deadline import TimeUp, check_time, time_limit
 from trainables.attacks.goal import probabilities
 from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
+from trainables.attacks.quality import Measures
 from trainables.attacks.rules import check_success, text_of
-from trainables.attacks.similarity import Similarity
 from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.unread import words_unread
 from trainables.data import Example
 from trainables.device import is_gpu_error
 from trainables.heads.base import Head
-from trainables.records import Attacked, Errored, ExampleRecord
+from trainables.records import Attacked, Errored, ExampleRecord, Quality
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def attack_together(
     examples: None among them says that no more may begin before one has finished; they are read
     from again when one has. columns: names of the examples' text columns. seed: the cell's.
     attacked: the attacked column (default: the first). resources: the set whose sentence encoder
-    measures the similarity of original and perturbed text; its time is not in the record's seconds.
+    compares original and perturbed text (quality.py); its time is not in the record's seconds.
     seconds_per_example: an example that takes longer is `failed`, and its record has `timeout`. If
     an attack raises, or its success breaks a rule (rules.py), the record has status `error` and the
     traceback, and the others go on. An error of the GPU is no result of the example: it is raised
@@ -107,12 +107,12 @@ def attack_together(
     free = _attacks(make_attack, at_once)
     column = 0 if attacked is None else columns.index(attacked)
     to_come = iter(examples)
-    similarity = Similarity(resources)
+    measures = Measures(resources)
 
     def attack_one(example: Example) -> ExampleRecord:
         attack = free.pop() if free else make_attack()
         seed_example(seed, dataset, example.id, attack_name)
-        record = _record(attack, example, columns, column, seconds_per_example, similarity)
+        record = _record(attack, example, columns, column, seconds_per_example, measures)
         attack.clear_cache()  # of all texts that were tried
         free.append(attack)
         return record
@@ -155,7 +155,7 @@ def _record(
     columns: Sequence[str],
     column: int,
     limit: float | None,
-    similarity: Similarity,
+    measures: Measures,
 ) -> ExampleRecord:
     """Attack one example."""
     victim: Victim = attack.goal_function.model
@@ -173,11 +173,11 @@ def _record(
         record = _error_record(example, error)
     seconds = round(own_time() - started, 4)
     victim_seconds = round(victim.stopwatch.seconds, 4)
-    alike: float | None = None
+    measured: Quality = {"similarity": None}
     try:
         if record["status"] == "successful":
             perturbed = check_success(record, example, columns, column, victim)
-            alike = similarity(example.texts[column], perturbed[column])
+            measured = measures(example.texts[column], perturbed[column])
         if record["status"] == "successful" or record["status"] == "failed":
             words = text.words_per_input[column]
             if unread := words_unread(victim.model, example.texts, column, words):
@@ -192,7 +192,7 @@ def _record(
     if record["status"] == "error":
         record["similarity"] = None
     else:
-        record["similarity"] = alike
+        record = {**record, **measured}
     return record
 
 

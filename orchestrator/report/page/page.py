@@ -29,7 +29,7 @@ HOMES, TRANSFER = "Each data set and model", "Transfer"
 TOGETHER = {
     "Comparison": ("summary", "accuracy", "worst-case", "ranking", "robust-clean"),
     "The claim": ("claim", "forest", "reported"),
-    "Quality of the attacks": ("quality", "queries"),
+    "Quality of the attacks": ("quality", "people", "agreement", "queries"),
     TRANSFER: ("transfer",),
     "Time and cost": ("cost", "time"),
 }
