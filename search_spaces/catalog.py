@@ -104,8 +104,9 @@ class Splits(Written):
 class Dataset(Entry):
     """A text classification data set: columns, labels, splits, attacked column and prompts.
 
-    missing: what to do with rows that lack a text, `error` or `drop`. drop_rows_without_letters
-    leaves out those that have one, but of punctuation or white space alone.
+    lowercase: whether texts are read in lower case; else as they are written. missing: what to do
+    with rows that lack a text, `error` or `drop`. drop_rows_without_letters leaves out those that
+    have one, but of punctuation or white space alone.
     """
 
     hub: Hub | None = None
@@ -114,6 +115,7 @@ class Dataset(Entry):
     labels: list[str] = Field(min_length=2)
     attacked: str
     splits: Splits
+    lowercase: bool = False
     drop_rows_without_letters: bool = False
     missing: Literal["error", "drop"] = "error"
     prompts: Prompts | None = None
@@ -127,11 +129,13 @@ class Dataset(Entry):
         return self
 
     def rows_identity(self) -> dict[str, str]:
-        """What selects rows besides splits and columns; only what differs from the default.
+        """What determines rows besides splits and columns; only what earlier versions did not do.
 
-        Keys include this, so the keys of data sets with the defaults do not change.
+        Keys include this, so the keys of other data sets do not change.
         """
         identity: dict[str, str] = {}
+        if not self.lowercase:
+            identity["case"] = "as written"  # formerly: always lower
         if self.missing != "error":
             identity["missing"] = self.missing
         if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):

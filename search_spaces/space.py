@@ -49,6 +49,7 @@ MOST_CELLS = 200_000
 
 Dtype = Literal["fp32", "tf32", "bf16"]
 Schedule = Literal["constant", "linear", "cooldown"]
+Sample = Literal["proportional", "balanced"]
 
 
 class FitSettings(Written):
@@ -100,7 +101,11 @@ class FitSettings(Written):
 class AttackSettings(Written):
     """Which examples are attacked, by which protocol, with which resources."""
 
-    examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
+    examples: int = Field(1000, ge=1, description="how many of the test set")
+    sample: Sample = Field(
+        "proportional",
+        description="labels in it: as in the test set, or the same number of each while it lasts",
+    )
     protocol: Protocol = "mvp"
     resources: str = "textattack"
     precision: float | None = Field(
@@ -169,6 +174,11 @@ class Override(Written):
         changes = self.changes()
         if not changes:
             raise ValueError("sets nothing; give fit, attack or resources")
+        if "sample" in changes.get("attack", {}):
+            raise ValueError(
+                "leave `attack.sample` out: all figures of a report are of one sample of a data set; "
+                "set it for the whole space"
+            )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
                 "a fit is shared by all attacks on it: leave `attack` out of `when`, or "

@@ -152,6 +152,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 here.attack.seconds_per_example,
                 by_column[dataset],
                 here.attack.dtype,
+                here.attack.sample,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -163,6 +164,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attack_settings=settings,
                 attack_resources=here.attack.resources,
                 examples=here.attack.examples,
+                sample=here.attack.sample,
                 precision=here.attack.precision,
                 seconds_per_example=here.attack.seconds_per_example,
                 at_once=here.attack.at_once,

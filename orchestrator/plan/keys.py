@@ -18,7 +18,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from search_spaces.space import AttackSettings
+from search_spaces.space import AttackSettings, Sample
 
 FORMAT = 4
 
@@ -59,8 +59,13 @@ def attack_identity(
     seconds_per_example: float | None = None,
     by_column: bool = False,
     dtype: str = "fp32",
+    sample: Sample = "balanced",
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON: not how many are attacked.
+
+    sample: how they are drawn, on which no example's record depends. But whatever reads a log that
+    is not finished takes all of it for the beginning of one sample, so each kind has logs of its
+    own. The balanced one, which earlier versions drew, is not in the identity.
 
     code: digest of a user's own attack's module. by_column: whether the texts are pairs with
     Chinese in them: the wrong column was attacked before words were split by column.
@@ -74,6 +79,8 @@ def attack_identity(
         attack["split_into_words"] = "by column"
     if dtype != "fp32":
         attack["dtype"] = dtype
+    if sample != "balanced":
+        attack["sample"] = sample
     return {
         "fit": fit,
         "attack": attack,

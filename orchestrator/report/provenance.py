@@ -80,6 +80,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             for name, value in fit.training_entry.settings.items()
         },
         "attack.examples": cell.examples,
+        "attack.sample": cell.sample,
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
         **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
