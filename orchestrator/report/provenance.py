@@ -90,6 +90,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             f"resource.{name}": value
             for name, value in cell.identity["attack"]["resources"].items()
         },
+        f"lowercase.{fit.dataset}": fit.data.lowercase,
         f"digest.{fit.dataset}": fit.dataset_digest[:16],
         f"digest.{fit.model}": fit.model_digest[:16],
         **{
