@@ -30,7 +30,8 @@ class Entry(Written):
 
 
 class Hub(Written):
-    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
+    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>.parquet` or
+    `<folder>/<split>-*.parquet`; the folder `.` is the repository's top."""
 
     repository: str
     folder: str = "data"
@@ -65,21 +66,32 @@ class Splits(Written):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
-    Several shares of one split are shares of all of it, and have no row in common.
+    Several shares of one split are shares of all of it, and have no row in common. With `test`
+    alone, fits of other data sets can be evaluated on it, and none can be made.
     """
 
-    train: str
-    validation: str
+    train: str | None = None
+    validation: str | None = None
     test: str
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Splits":
-        for role in ROLES:
+        for role in self.roles:
             if not SPLIT.match(getattr(self, role)):
                 raise ValueError(
                     f"a split is a name or NAME[5%], with 1 to 99 %, not {getattr(self, role)!r}"
                 )
+        if (self.train is None) != (self.validation is None):
+            raise ValueError(
+                "give both train and validation; or neither, for a data set that fits of others "
+                "are evaluated on"
+            )
         return self
+
+    @property
+    def roles(self) -> list[str]:
+        """Those that are given, in the order of ROLES."""
+        return [role for role in ROLES if getattr(self, role) is not None]
 
     def share(self, role: str) -> tuple[str, int | None]:
         """A role's source split, and how many % of it are drawn; None for what is left."""
@@ -89,16 +101,16 @@ class Splits(Written):
 
     def shares(self, split: str) -> list[int]:
         """The % of a source split that are drawn, role by role."""
-        drawn = (self.share(role) for role in ROLES)
+        drawn = map(self.share, self.roles)
         return [percent for name, percent in drawn if name == split and percent is not None]
 
     def rest(self, split: str) -> list[str]:
         """The roles that get what the shares of a source split leave."""
-        return [role for role in ROLES if self.share(role) == (split, None)]
+        return [role for role in self.roles if self.share(role) == (split, None)]
 
     def sources(self) -> list[str]:
         """Names of the source splits that are read, in a fixed order."""
-        return sorted({self.share(role)[0] for role in ROLES})
+        return sorted({self.share(role)[0] for role in self.roles})
 
 
 class Dataset(Entry):
@@ -127,6 +139,15 @@ class Dataset(Entry):
         if self.attacked not in self.columns:
             raise ValueError(f"attacked is {self.attacked!r}, which is not one of columns")
         return self
+
+    def why_no_fit(self) -> str:
+        """Why nothing can be fine-tuned on it; empty if something can."""
+        if self.splits.train is not None:
+            return ""
+        return (
+            "its catalog file names a test split only, so fits of others can be evaluated on it "
+            "(evaluate_also) and none can be made; give its splits train and validation"
+        )
 
     def rows_identity(self) -> dict[str, str]:
         """What determines rows besides splits and columns; only what earlier versions did not do.

@@ -176,8 +176,8 @@ class Override(Written):
             raise ValueError("sets nothing; give fit, attack or resources")
         if "sample" in changes.get("attack", {}):
             raise ValueError(
-                "leave `attack.sample` out: all figures of a report are of one sample of a data set; "
-                "set it for the whole space"
+                "leave `attack.sample` out: a report's figures are of one sample of a data set; set "
+                "it for the whole space"
             )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
@@ -332,15 +332,17 @@ def load(
 
 
 def _check_catalog(space: Space, document: Document) -> None:
-    """Raises BadInput where a name on an axis is not in the catalog."""
+    """Raises BadInput where a name on an axis is not in the catalog, or nothing can be fitted."""
     for axis in AXES:
         for value in getattr(space.axes, axis):
+            listed = document.content["axes"].get(axis)
+            place = ("axes", axis, listed.index(value) if isinstance(listed, list) else 0)
             try:
                 space.catalog.path(axis, value)
             except BadInput as error:
-                listed = document.content["axes"][axis]
-                number = listed.index(value) if isinstance(listed, list) else 0
-                raise document.error(("axes", axis, number), f": {error}") from None
+                raise document.error(place, f": {error}") from None
+            if axis == "dataset" and (why := space.catalog.dataset(value).why_no_fit()):
+                raise document.error(place, f": {value}: {why}")
 
 
 def _check_evaluate_also(space: Space, document: Document) -> None:

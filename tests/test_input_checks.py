@@ -334,6 +334,7 @@ WRONG_SPLITS = {
     "the same rows": (("train", "train[20%]", "train"), "train and test are the same rows"),
     "validation as test": (("train", "test", "test"), "validation and test are the same rows"),
     "more than all": (("train[80%]", "train[20%]", "train[10%]"), "of train are 110 % in all"),
+    "no validation": (("train", None, "test"), "give both train and validation"),
     "nothing": (("train", "train[0%]", "test"), "splits: train[0%] has no rows"),
     "nothing left": (("train", "train[60%]", "train[40%]"), "leave nothing for"),
     "all": (("train[100%]", "train[5%]", "test"), "1 to 99 %, not 'train[100%]'"),

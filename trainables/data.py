@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from search_spaces.catalog import ROLES, Dataset
+from search_spaces.catalog import Dataset
 from search_spaces.errors import BadInput
 from search_spaces.space import Sample
 from trainables.assets import version
@@ -83,6 +83,13 @@ def survey(name: str, dataset: Dataset, files: Files) -> Survey:
     return _survey(name, dataset.model_dump_json(), _versions(files))
 
 
+def common_rows(test: tuple[str, Dataset, Files], train: tuple[str, Dataset, Files]) -> int:
+    """How many test rows of a data set (its name, entry and files) have the texts of a training row
+    of another. Raises BadInput as `load_splits`. Cached."""
+    of = [(name, data.model_dump_json(), _versions(files)) for name, data, files in (test, train)]
+    return _common_rows((of[0], of[1]))
+
+
 def training_rows(train: list[Row], count: int | None, share: float) -> list[Row]:
     """The training rows that are used: at most `count`, and a share of these."""
     size = min(count or len(train), len(train))
@@ -97,6 +104,7 @@ def sampled(rows: list[Row], most: int | None) -> list[Row]:
 
 
 Versions = tuple[tuple[str, Path, tuple[int, ...]], ...]
+Source = tuple[str, str, Versions]  # name, description, files
 
 
 def _versions(files: Files) -> Versions:
@@ -113,6 +121,8 @@ def _files(versions: Versions) -> Files:
 @lru_cache(maxsize=1)  # a large data set takes a gigabyte
 def _load_splits(name: str, description: str, versions: Versions) -> Splits:
     dataset = Dataset.model_validate_json(description)
+    if why := dataset.why_no_fit():
+        raise BadInput(f"data set {name!r}: {why}")
     rows, roles = _read(name, dataset, _files(versions))
     examples = {split: _examples(of_split, dataset.lowercase) for split, of_split in rows.items()}
     return Splits(
@@ -138,15 +148,30 @@ def _survey(name: str, description: str, versions: Versions) -> Survey:
     labels = {
         role: rows[dataset.splits.share(role)[0]].labels[places] for role, places in roles.items()
     }
-    train, test = (
-        _joined(rows[dataset.splits.share(role)[0]], roles[role], dataset.lowercase)
-        for role in ("train", "test")
-    )
+    texts = {
+        role: _joined(rows[dataset.splits.share(role)[0]], roles[role], dataset.lowercase)
+        for role in {"train", "test"}.intersection(roles)
+    }
     return Survey(
         labels,
         {split: of_split.dropped for split, of_split in rows.items()},
-        int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0),
+        _in_both(texts["test"], texts["train"]) if "train" in texts else 0,
     )
+
+
+@lru_cache(maxsize=64)
+def _common_rows(of: tuple[Source, Source]) -> int:
+    texts = []
+    for role, (name, description, versions) in zip(("test", "train"), of, strict=True):
+        dataset = Dataset.model_validate_json(description)
+        split, _ = dataset.splits.share(role)
+        rows, roles = _read(name, dataset, {split: _files(versions)[split]})
+        texts.append(_joined(rows[split], roles[role], dataset.lowercase))
+    return _in_both(*texts)
+
+
+def _in_both(test: pa.Array, train: pa.Array) -> int:
+    return int(pc.sum(pc.is_in(test, value_set=train)).as_py() or 0)
 
 
 def _read(
@@ -177,7 +202,8 @@ def _why_none(split: str, percent: int | None, rows: Rows) -> str:
 
 def _draw(dataset: Dataset, counts: dict[str, int]) -> dict[str, np.ndarray]:
     """The indices of each role's rows in its source split, in order; of splits in `counts` only."""
-    drawn = [role for role in ROLES if dataset.splits.share(role)[0] in counts]
+    splits = dataset.splits
+    drawn = [role for role in splits.roles if splits.share(role)[0] in counts]
     left = {split: np.ones(count, bool) for split, count in counts.items()}
     taken = dict.fromkeys(counts, 0)  # %
     roles = {}

@@ -31,7 +31,8 @@ def _of_one_sample(cells: list[CellResult], planned: Collection[str]) -> list[Ce
     experiment may have both, and no figure is of both."""
     of_the_plan = [result for result in cells if result.cell.key in planned]
     samples = Counter(result.cell.sample for result in of_the_plan or cells)
-    return [result for result in cells if result.cell.sample == max(samples, key=samples.__getitem__)]
+    sample = max(samples, key=samples.__getitem__, default=None)
+    return [result for result in cells if result.cell.sample == sample]
 
 
 def _result(logged: LoggedCell) -> CellResult:
