@@ -176,8 +176,8 @@ class Override(Written):
             raise ValueError("sets nothing; give fit, attack or resources")
         if "sample" in changes.get("attack", {}):
             raise ValueError(
-                "leave `attack.sample` out: a report's figures are of one sample of a data set; set "
-                "it for the whole space"
+                "leave `attack.sample` out: a report's figures are of one sample of a data set; "
+                "set it for the whole space"
             )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
