@@ -32,7 +32,8 @@ class Entry(Written):
 
 
 class Hub(Written):
-    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
+    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>.parquet` or
+    `<folder>/<split>-*.parquet`; the folder `.` is the repository's top."""
 
     repository: str
     folder: str = "data"
@@ -67,21 +68,32 @@ class Splits(Written):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
-    Several shares of one split are shares of all of it, and have no row in common.
+    Several shares of one split are shares of all of it, and have no row in common. With `test`
+    alone, fits of other data sets can be evaluated on it, and none can be made.
     """
 
-    train: str
-    validation: str
+    train: str | None = None
+    validation: str | None = None
     test: str
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Splits":
-        for role in ROLES:
+        for role in self.roles:
             if not SPLIT.match(getattr(self, role)):
                 raise ValueError(
                     f"a split is a name or NAME[5%], with 1 to 99 %, not {getattr(self, role)!r}"
                 )
+        if (self.train is None) != (self.validation is None):
+            raise ValueError(
+                "give both train and validation; or neither, for a data set that fits of others "
+                "are evaluated on"
+            )
         return self
+
+    @property
+    def roles(self) -> list[str]:
+        """Those that are given, in the order of ROLES."""
+        return [role for role in ROLES if getattr(self, role) is not None]
 
     def share(self, role: str) -> tuple[str, int | None]:
         """A role's source split, and how many % of it are drawn; None for what is left."""
@@ -91,23 +103,24 @@ class Splits(Written):
 
     def shares(self, split: str) -> list[int]:
         """The % of a source split that are drawn, role by role."""
-        drawn = (self.share(role) for role in ROLES)
+        drawn = map(self.share, self.roles)
         return [percent for name, percent in drawn if name == split and percent is not None]
 
     def rest(self, split: str) -> list[str]:
         """The roles that get what the shares of a source split leave."""
-        return [role for role in ROLES if self.share(role) == (split, None)]
+        return [role for role in self.roles if self.share(role) == (split, None)]
 
     def sources(self) -> list[str]:
         """Names of the source splits that are read, in a fixed order."""
-        return sorted({self.share(role)[0] for role in ROLES})
+        return sorted({self.share(role)[0] for role in self.roles})
 
 
 class Dataset(Entry):
     """A text classification data set: columns, labels, splits, attacked column and prompts.
 
-    missing: what to do with rows that lack a text, `error` or `drop`. drop_rows_without_letters
-    leaves out those that have one, but of punctuation or white space alone.
+    lowercase: whether texts are read in lower case; else as they are written. missing: what to do
+    with rows that lack a text, `error` or `drop`. drop_rows_without_letters leaves out those that
+    have one, but of punctuation or white space alone.
     """
 
     hub: Hub | None = None
@@ -116,6 +129,7 @@ class Dataset(Entry):
     labels: list[str] = Field(min_length=2)
     attacked: str
     splits: Splits
+    lowercase: bool = False
     drop_rows_without_letters: bool = False
     missing: Literal["error", "drop"] = "error"
     prompts: Prompts | None = None
@@ -128,12 +142,23 @@ class Dataset(Entry):
             raise ValueError(f"attacked is {self.attacked!r}, which is not one of columns")
         return self
 
-    def rows_identity(self) -> dict[str, str]:
-        """What selects rows besides splits and columns; only what differs from the default.
+    def why_no_fit(self) -> str:
+        """Why nothing can be fine-tuned on it; empty if something can."""
+        if self.splits.train is not None:
+            return ""
+        return (
+            "its catalog file names a test split only, so fits of others can be evaluated on it "
+            "(evaluate_also) and none can be made; give its splits train and validation"
+        )
 
-        Keys include this, so the keys of data sets with the defaults do not change.
+    def rows_identity(self) -> dict[str, str]:
+        """What determines rows besides splits and columns; only what earlier versions did not do.
+
+        Keys include this, so the keys of other data sets do not change.
         """
         identity: dict[str, str] = {}
+        if not self.lowercase:
+            identity["case"] = "as written"  # formerly: always lower
         if self.missing != "error":
             identity["missing"] = self.missing
         if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):

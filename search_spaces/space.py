@@ -51,6 +51,7 @@ MOST_CELLS = 200_000
 Dtype = Literal["fp32", "tf32", "bf16"]
 Scores = Literal["probability", "margin", "temperature", "textattack"]
 Schedule = Literal["constant", "linear", "cooldown"]
+Sample = Literal["proportional", "balanced"]
 
 
 class FitSettings(Written):
@@ -102,7 +103,11 @@ class FitSettings(Written):
 class AttackSettings(Written):
     """Which examples are attacked, by which protocol, with which resources."""
 
-    examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
+    examples: int = Field(1000, ge=1, description="how many of the test set")
+    sample: Sample = Field(
+        "proportional",
+        description="labels in it: as in the test set, or the same number of each while it lasts",
+    )
     protocol: Protocol = "mvp"
     scores: Scores = Field(
         "probability", description="of the fit, that searches follow (trainables/attacks/goal.py)"
@@ -179,6 +184,11 @@ class Override(Written):
         changes = self.changes()
         if not changes:
             raise ValueError("sets nothing; give fit, attack or resources")
+        if "sample" in changes.get("attack", {}):
+            raise ValueError(
+                "leave `attack.sample` out: a report's figures are of one sample of a data set; "
+                "set it for the whole space"
+            )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
                 "a fit is shared by all attacks on it: leave `attack` out of `when`, or "
@@ -332,15 +342,17 @@ def load(
 
 
 def _check_catalog(space: Space, document: Document) -> None:
-    """Raises BadInput where a name on an axis is not in the catalog."""
+    """Raises BadInput where a name on an axis is not in the catalog, or nothing can be fitted."""
     for axis in AXES:
         for value in getattr(space.axes, axis):
+            listed = document.content["axes"].get(axis)
+            place = ("axes", axis, listed.index(value) if isinstance(listed, list) else 0)
             try:
                 space.catalog.path(axis, value)
             except BadInput as error:
-                listed = document.content["axes"][axis]
-                number = listed.index(value) if isinstance(listed, list) else 0
-                raise document.error(("axes", axis, number), f": {error}") from None
+                raise document.error(place, f": {error}") from None
+            if axis == "dataset" and (why := space.catalog.dataset(value).why_no_fit()):
+                raise document.error(place, f": {value}: {why}")
 
 
 def _check_evaluate_also(space: Space, document: Document) -> None:

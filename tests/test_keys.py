@@ -64,6 +64,8 @@ def test_the_probes_rows_are_in_the_keys_of_heads_that_begin_with_one(
         ("attack.protocol=textattack", {"log", "cell"}),
         ("attack.resources=textattack", {"log", "cell"}),
         ("attack.examples=30", {"cell"}),
+        ("attack.sample=balanced", {"log", "cell"}),
+        ("attack.sample=proportional", set()),
         ("attack.precision=0.05", {"cell"}),
         ("attack.precision=null", set()),
         ("attack.at_once=1", set()),

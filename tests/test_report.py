@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from commands import options, run
-from stores import A10G, EXAMPLES, Status, write
+from stores import A10G, EXAMPLES, Status, record, write
 
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.report import from_mlflow
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict
@@ -24,9 +25,11 @@ from orchestrator.report.results import CLEAN, WORST, Results
 from orchestrator.report.slices import slices
 from orchestrator.report.tables import Figure, Table, as_csv, count, latex, markdown, p_value
 from orchestrator.report.worst_case import worst_case, worst_case_metrics
+from orchestrator.tracking.read import LoggedCell, LoggedSweep
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 
@@ -324,6 +327,46 @@ def test_a_cell_of_other_versions_is_found_by_what_was_asked_for(tmp_path: Path)
     assert found.cell.key == other.key
     more = plan(store, only=ONE, examples=30)
     assert read_store(more, store, from_elsewhere=True).cells == []
+
+
+def test_a_report_never_shows_another_sample_in_place_of_the_one_asked_for(tmp_path: Path) -> None:
+    """Cells of earlier versions do not say which they drew: the balanced one, in lower case."""
+    store, sets = Store(str(tmp_path)), ["attack.examples=20", "attack.sample=balanced"]
+    balanced = make_plan(load("embedded", ONE, sets), Assets("embedded"), store)
+    for cell in balanced.todo:
+        write(cell, store, ROBUST)
+        file = tmp_path / "cells" / cell.key / "cell.json"
+        written = json.loads(file.read_text())
+        del written["sample"], written["fit"]["data"]["lowercase"]
+        file.write_text(json.dumps(written))
+        read = Cell.model_validate(store.read_cell(cell.key))
+        assert (read.sample, read.fit.data.lowercase) == ("balanced", True)
+    proportional = plan(store, only=ONE)
+    assert {c.key for c in proportional.todo}.isdisjoint(c.key for c in balanced.todo)
+    assert read_store(proportional, store, from_elsewhere=True).cells == []
+    assert len(read_store(balanced, Store(str(tmp_path)), from_elsewhere=True).cells) == 2
+    write(proportional.todo[0], store, ROBUST, finished=5)
+    (unfinished,) = read_store(plan(store, only=ONE), store, from_elsewhere=True).cells
+    assert not unfinished.final and len(unfinished.outcomes.ids) == 5
+
+
+def test_from_mlflow_only_the_sample_of_the_plan_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, sets = Store("/nonexistent"), ["attack.sample=balanced"]
+    cells = plan(store, only=ONE).todo
+    cells += make_plan(load("embedded", ONE, sets), Assets("embedded"), store).todo
+    records = [record(id, "failed") for id in range(3)]
+    fit = {"seconds": 1.0, "validation_accuracy": 0.9, "test_accuracy": 0.8}
+
+    def logged(cell: Cell) -> LoggedCell:
+        made: Any = {"metrics": attack_metrics(records)}
+        return LoggedCell("", json.loads(cell.model_dump_json()), made, fit, {}, lambda: records)
+
+    for wanted in (cells[:2], cells[2:]):
+        planned = [{"key": c.key, "status": "done", "reason": "", **c.axes()} for c in wanted]
+        sweep = LoggedSweep({"cells": planned}, list(map(logged, cells)))
+        monkeypatch.setattr(from_mlflow, "read_runs", lambda *_, found=sweep: found)
+        found = from_mlflow.read_experiment("embedded", "somewhere")
+        assert {result.cell.key for result in found.cells} == {cell.key for cell in wanted}
 
 
 def test_csv_has_every_cell_with_its_keys(tmp_path: Path) -> None:

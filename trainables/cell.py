@@ -59,7 +59,7 @@ FIRST_ERRORS = 3  # if the first few all end in errors, the attack is broken
 class Part(NamedTuple):
     """A part of a cell's examples: the one with this number, from 0, of `of` equal ones.
 
-    Parts are contiguous: labels alternate in the sample, so each part has examples of all.
+    Parts are contiguous: any stretch of the sample has about its shares of labels.
     """
 
     number: int
@@ -283,7 +283,9 @@ class Worker:
         """The examples to attack, in order."""
         from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
+        sample = attacked_examples(
+            load_test_rows(cell.fit, self.assets), cell.examples, cell.sample
+        )
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(

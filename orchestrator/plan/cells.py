@@ -157,6 +157,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 here.attack.dtype,
                 distinct_scores(here.attack.scores, len(fit.data.labels)),
                 budget,
+                here.attack.sample,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -168,6 +169,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attack_settings=settings,
                 attack_resources=here.attack.resources,
                 examples=here.attack.examples,
+                sample=here.attack.sample,
                 precision=here.attack.precision,
                 seconds_per_example=here.attack.seconds_per_example,
                 at_once=here.attack.at_once,

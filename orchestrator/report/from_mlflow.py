@@ -1,5 +1,7 @@
 """Read a space's results from MLflow alone: finished cells, as the sweep logged them."""
 
+from collections import Counter
+from collections.abc import Collection
 from functools import cache
 from typing import cast
 
@@ -19,8 +21,18 @@ def read_experiment(space: str, tracking_uri: str, given_by: str = OPTION) -> Re
     order = {key: number for number, key in enumerate(planned)}
     left_out = {key for key, status in planned.items() if status == "not_applicable"}
     cells = [_result(logged) for logged in sweep.cells if logged.cell["key"] not in left_out]
+    cells = _of_one_sample(cells, planned)
     cells.sort(key=lambda result: (order.get(result.cell.key, len(order)), result.cell.key))
     return Results(space, tracking_uri, cells, _absent(sweep, cells))
+
+
+def _of_one_sample(cells: list[CellResult], planned: Collection[str]) -> list[CellResult]:
+    """Without those whose examples are drawn otherwise than the plan's cells draw them: an
+    experiment may have both, and no figure is of both."""
+    of_the_plan = [result for result in cells if result.cell.key in planned]
+    samples = Counter(result.cell.sample for result in of_the_plan or cells)
+    sample = max(samples, key=samples.__getitem__, default=None)
+    return [result for result in cells if result.cell.sample == sample]
 
 
 def _result(logged: LoggedCell) -> CellResult:

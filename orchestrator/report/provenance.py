@@ -85,6 +85,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             for name, value in fit.training_entry.settings.items()
         },
         "attack.examples": cell.examples,
+        "attack.sample": cell.sample,
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
         **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
@@ -96,6 +97,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             f"resource.{name}": value
             for name, value in cell.identity["attack"]["resources"].items()
         },
+        f"lowercase.{fit.dataset}": fit.data.lowercase,
         f"digest.{fit.dataset}": fit.dataset_digest[:16],
         f"digest.{fit.model}": fit.model_digest[:16],
         **{

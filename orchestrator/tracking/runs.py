@@ -140,8 +140,9 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
 def params(cell: Cell) -> dict[str, Any]:
     settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
+    drawn = {"attack.examples": cell.examples, "attack.sample": cell.sample}
     digest = {"model_digest": cell.fit.model_digest[:16]}
-    return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
+    return {**cell.axes(), **drawn, **settings, **digest}
 
 
 def metrics(
