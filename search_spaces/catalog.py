@@ -44,12 +44,20 @@ class Prompts(Written):
     """Templates with one [MASK] each, and the label words (verbalizer) of each class.
 
     A template that begins with [SEP] follows the input; any other precedes it. A causal model
-    uses `decoder_templates`: they begin with [SEP] and end with the mask.
+    uses `decoder_templates`: they begin with [SEP] and end with the mask. selections: numbers, from
+    1, of the templates that a head of fewer uses, by how many it uses; else they are the first.
     """
 
     templates: list[str] = Field(min_length=1)
     decoder_templates: list[str] | None = None
     label_words: list[list[str]] = Field(min_length=2)
+    selections: dict[int, list[int]] = Field({})
+
+    def selected(self, templates: list[str], count: int | None) -> list[str]:
+        """So many of the templates; None: all."""
+        if count in self.selections:
+            return [templates[number - 1] for number in self.selections[count]]
+        return templates[:count]
 
 
 class PromptSet(Written):
@@ -191,7 +199,9 @@ class Head(Entry):
 
     pretrained: False leaves the language model's weights random. probe_first: linear probing before
     fine-tuning. prompt_set and templates: a variant of the data set's prompts, and how many of its
-    templates are used. not_for: kinds of model that it does not apply to, with the reason.
+    templates are used. templates_in_training: `one` trains on one template a text and step, drawn
+    at random; validation and attacks use all. not_for: kinds of model that it does not apply to,
+    with the reason.
     """
 
     kind: str
@@ -200,6 +210,7 @@ class Head(Entry):
     probe_first: bool = False
     prompt_set: str | None = None
     templates: int | None = Field(None, ge=1)
+    templates_in_training: Literal["all", "one"] = "all"
     not_for: dict[Literal["masked", "causal"], str] = Field({})
 
 
@@ -292,6 +303,8 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
         if head.prompt_set not in data.prompt_sets:
             return f"the data set has no prompt set {head.prompt_set}"
         changed = data.prompt_sets[head.prompt_set].model_dump(exclude_none=True)
+        if "templates" in changed:
+            changed["selections"] = {}  # those are of the templates that it replaces
     prompts = data.prompts.model_copy(update=changed)
     templates = prompts.templates
     if model.kind == "causal":
@@ -302,7 +315,9 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
         templates = prompts.decoder_templates
     if head.templates is not None and head.templates > len(templates):
         return f"the data set has fewer than {head.templates} templates"
-    return Prompts(templates=templates[: head.templates], label_words=prompts.label_words)
+    return Prompts(
+        templates=prompts.selected(templates, head.templates), label_words=prompts.label_words
+    )
 
 
 def attack_settings(
@@ -377,4 +392,11 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     if isinstance(entry, Dataset):
         for place, problem in dataset_problems(entry):
             raise document.error(place, f": {problem}")
+    ours = PACKAGED / "trainings" / f"{getattr(entry, 'kind', '')}.yaml"
+    if isinstance(entry, Training) and path != ours and ours.is_file():
+        known = _read(ours, Training).settings
+        for name in entry.settings.keys() - known.keys():
+            hint = nearest(name, known) if known else "it has none"
+            problem = f": training kind {entry.kind} has no setting {name!r}; {hint}"
+            raise document.error(("settings", name), problem)
     return entry

@@ -35,7 +35,7 @@ def dataset_problems(data: "Dataset") -> Iterator[Problem]:
         yield from _prompts(("prompt_sets", name), prompt_set, len(data.labels))
 
 
-def _twice(place: Place, values: list[str]) -> Iterator[Problem]:
+def _twice(place: Place, values: list[str] | list[int]) -> Iterator[Problem]:
     for number, value in enumerate(values):
         if value in values[:number]:
             yield (*place, number), f"{value!r} appears twice; keep one"
@@ -61,11 +61,25 @@ def _prompts(place: Place, prompts: "Prompts | PromptSet", classes: int) -> Iter
         for template in templates or []:
             for text in _template(template, decoder=name == "decoder_templates"):
                 yield (*place, name), f"{text}: {template!r}"
+    yield from _selections(place, prompts)
     if prompts.label_words is not None:
         for number, words in enumerate(prompts.label_words):
             yield from _twice((*place, "label_words", number), words)
         for text in _label_words(prompts.label_words, classes):
             yield (*place, "label_words"), text
+
+
+def _selections(place: Place, prompts: "Prompts | PromptSet") -> Iterator[Problem]:
+    lists = [each for each in (prompts.templates, prompts.decoder_templates) if each is not None]
+    for count, numbers in getattr(prompts, "selections", {}).items():
+        here = (*place, "selections")
+        yield from _twice(here, numbers)
+        if len(numbers) != count:
+            yield here, f"{count} templates are {numbers}, which are {len(numbers)}"
+        for number in numbers:
+            if not all(1 <= number <= len(templates) for templates in lists):
+                fewest = min(map(len, lists))
+                yield here, f"there is no template {number}; they are numbered from 1 to {fewest}"
 
 
 def _template(template: str, decoder: bool) -> Iterator[str]:

@@ -50,12 +50,16 @@ MOST_CELLS = 200_000
 
 Dtype = Literal["fp32", "tf32", "bf16"]
 Scores = Literal["probability", "margin", "temperature", "textattack"]
-Schedule = Literal["constant", "linear", "cooldown"]
 Sample = Literal["proportional", "balanced"]
+Schedule = Literal["constant", "linear", "cosine", "cooldown"]
 
 
 class FitSettings(Written):
-    """How a model is fine-tuned. Defaults are the paper's (AdamW)."""
+    """How a model is fine-tuned, by AdamW. Defaults are the paper's code's.
+
+    schedule, warmup, max_grad_norm and decay_norms_and_biases are what the Trainer of transformers
+    has (trainables/schedule.py, trainables/optimizer.py).
+    """
 
     train_examples: int | None = Field(None, ge=1)
     validation_examples: int | None = Field(
@@ -67,11 +71,20 @@ class FitSettings(Written):
     max_length: int = Field(512, ge=8, description="in tokens")
     learning_rate: float = Field(1e-5, gt=0)
     schedule: Schedule = Field(
-        "constant",
-        description="of the learning rate. linear: down to 0 over all epochs; cooldown: constant, "
-        "then linear to 0 over the last 30 % of the steps",
+        "linear",
+        description="of the learning rate. linear, cosine: down to 0 over all epochs; cooldown: "
+        "constant, then linear to 0 over the last 30 % of the steps",
+    )
+    warmup: float = Field(
+        0, ge=0, lt=1, description="share of the steps in which the rate rises from 0"
+    )
+    max_grad_norm: float | None = Field(
+        1.0, gt=0, description="gradients of all weights together are scaled down to it; null: not"
     )
     weight_decay: float = Field(0.01, ge=0)
+    decay_norms_and_biases: bool = Field(
+        False, description="whether weight decay applies to layer norms and biases, too"
+    )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="null: what the model's config says"
     )
@@ -219,6 +232,14 @@ class Override(Written):
         return {"when": self.when.given(), **self.changes()}
 
 
+class Difference(Written):
+    """What a space does not do as the published code that it follows does, and why."""
+
+    here: str
+    paper_code: str
+    reason: str
+
+
 class PlaceSettings(NamedTuple):
     """The settings of one place of the grid."""
 
@@ -244,6 +265,9 @@ class Space(Written):
     exclude: list[Exclusion] = Field([], description="combinations left out, with the reason")
     overrides: list[Override] = Field(
         [], description="settings by data set, model, head, training or attack; later ones win"
+    )
+    differences: dict[Name, Difference] = Field(
+        {}, description="from the published code that the space follows, by a name"
     )
     _catalog: Catalog = PrivateAttr(default_factory=Catalog)
 

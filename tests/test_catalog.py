@@ -9,7 +9,8 @@ from commands import run
 
 from orchestrator.catalog import main
 from orchestrator.plan.plan import make_plan
-from search_spaces.catalog import AXES, PACKAGED, Catalog
+from search_spaces.catalog import AXES, PACKAGED, Catalog, Prompts, prompts_of
+from search_spaces.errors import BadInput
 from search_spaces.space import load, names
 from trainables.assets import EMBEDDED, Assets
 from trainables.store import Store
@@ -152,3 +153,42 @@ def test_a_user_adds_a_data_set_a_model_a_head_and_an_attack(
     (tmp_path / "my_heads.py").unlink()
     missing = sweep("--dry-run")
     assert missing.returncode == 2 and "no module my_heads" in missing.stderr
+
+
+def prompts(dataset: str, head: str, model: str = "bert-embedded") -> Prompts:
+    catalog = Catalog()
+    found = prompts_of(catalog.dataset(dataset), catalog.head(head), catalog.model(model))
+    assert isinstance(found, Prompts)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("dataset", "head", "numbers"),
+    [
+        ("boolq", "mvp_1_template", [1]),
+        ("boolq", "mvp_2_templates", [3, 4]),
+        ("boolq", "mvp_3_templates", [1, 3, 4]),
+        ("ag_news", "mvp_2_templates", [1, 2]),
+        ("ag_news", "mvp_3_templates", [1, 2, 3]),
+    ],
+)
+@pytest.mark.parametrize("model", ["bert-embedded", "gpt2-embedded"])
+def test_a_head_of_fewer_templates_takes_those_that_the_data_set_names(
+    dataset: str, head: str, numbers: list[int], model: str
+) -> None:
+    every = prompts(dataset, "mvp", model).templates
+    assert prompts(dataset, head, model).templates == [every[number - 1] for number in numbers]
+
+
+def test_a_training_of_ours_with_a_setting_that_it_has_not_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "trainings" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("about: mine\nkind: adversarial\nsettings: {norm: l2, innner_dropout: true}\n")
+    with pytest.raises(
+        BadInput, match=r"line 3: settings.innner_dropout: training kind adversaria"
+    ):
+        Catalog((tmp_path, PACKAGED)).training("mine")
+    file = file.with_name("other.yaml")
+    file.write_text("about: mine\nkind: standard\nsettings: {rate: 2}\n")
+    with pytest.raises(BadInput, match="training kind standard has no setting 'rate'; it has none"):
+        Catalog((tmp_path, PACKAGED)).training("other")

@@ -2,6 +2,8 @@
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Fit
-from search_spaces.space import load
+from search_spaces.space import FitSettings, load
 from trainables import fit as fit_module
 from trainables import probe as probe_module
 from trainables import snapshot, speed
@@ -26,6 +28,7 @@ from trainables.optimizer import adamw, put_back, state_of
 from trainables.schedule import share_of_rate
 from trainables.snapshot import Training
 from trainables.store import Store
+from trainables.training import adversarial
 
 ASSETS = Assets("embedded")
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
@@ -53,10 +56,15 @@ def tiny(folder: Path, kind: str = "mlp_ft") -> Head:
 
 
 def test_linear_falls_from_all_to_almost_nothing_constant_stays_and_cooldown_falls_late() -> None:
-    assert [share_of_rate("linear", step, 4) for step in range(4)] == [1, 0.75, 0.5, 0.25]
-    assert {share_of_rate("constant", step, 4) for step in range(4)} == {1.0}
-    cooldown = [share_of_rate("cooldown", step, 10) for step in range(10)]
-    assert cooldown == pytest.approx([1] * 8 + [2 / 3, 1 / 3])
+    def shares(steps: int, **settings: Any) -> list[float]:
+        return [share_of_rate(FitSettings(**settings), step, steps) for step in range(steps)]
+
+    assert shares(4, schedule="linear") == [1, 0.75, 0.5, 0.25]
+    assert shares(4, schedule="constant") == [1, 1, 1, 1]
+    cooldown = [1] * 8 + [2 / 3, 1 / 3]
+    assert shares(10, schedule="cooldown") == pytest.approx(cooldown)
+    warmed = [0, 0.5, *cooldown[2:]]
+    assert shares(10, schedule="cooldown", warmup=0.2) == pytest.approx(warmed)
 
 
 def rates_of(fit: Fit, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -136,6 +144,31 @@ def test_validation_and_probe_are_on_samples_and_the_test_set_is_whole(
     train, validation = probed[:2]
     assert probed == [train, validation] * 2
     assert len(set(train)) == 9 and max(train) < 20 and validation == first
+
+
+def test_adversarial_training_is_validated_on_clean_text(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracy, perturb, perturbing = fit_module._accuracy, adversarial.perturbed, list[bool]()
+
+    @contextmanager
+    def seen(head: Head, delta: Tensor) -> Iterator[None]:
+        perturbing.append(True)
+        with perturb(head, delta):
+            yield
+
+    def evaluated(head: Head, rows: Any) -> float:
+        assert perturbing and not head.model.get_input_embeddings()._forward_hooks
+        before = len(perturbing)
+        found = accuracy(head, rows)
+        assert len(perturbing) == before
+        return found
+
+    monkeypatch.setattr(adversarial, "perturbed", seen)
+    monkeypatch.setattr(fit_module, "_accuracy", evaluated)
+    fit = fit_of("axes.training=[adversarial]")
+    assert fit.training_entry.kind == "adversarial"
+    list(fine_tune(fit, tiny(tiny_bert), splits()))
 
 
 def test_a_probes_features_are_each_rows_own_and_batches_of_like_length(

@@ -24,6 +24,7 @@ from transformers import (
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from trainables import speed
+from trainables.fit import set_dropout
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
 
@@ -573,3 +574,38 @@ def test_a_sequence_classifier_is_the_librarys_own(tiny_bert: Path) -> None:
     assert isinstance(
         head.model, type(AutoModelForSequenceClassification.from_pretrained(tiny_bert))
     )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_head_of_one_template_trains_on_one_a_text_and_predicts_by_all(
+    name: str, folder: Path
+) -> None:
+    """Each text's logits are then those of a head that has the drawn template alone."""
+    spec = spec_of(folder, name, prompts_for(name))
+    templates = prompts_for(name).templates
+    alone = [
+        build_head("mvp", replace(spec, prompts=prompts_for(name).model_copy(
+            update={"templates": [template]})))
+        for template in templates
+    ]  # fmt: skip
+    set_of = [head.predict(PAIRS) for head in alone]
+    head = build_head("mvp", replace(spec, one_template=True))
+    torch.testing.assert_close(head.predict(PAIRS), torch.stack(set_of).mean(dim=0))
+
+    set_dropout(head.train(), 0.0)
+    torch.manual_seed(0)
+    drawn, seen = [], set()
+    for _ in range(12):
+        batch = head.encode(PAIRS)
+        assert len(batch.inputs["input_ids"]) == len(PAIRS)
+        logits = head.score(batch.to(head.device)).detach()
+        for row in range(len(PAIRS)):
+            of = [logits[row].allclose(each[row], atol=1e-4) for each in set_of]
+            assert sum(of) == 1
+            drawn.append(of.index(True))
+        seen.add(tuple(drawn[-len(PAIRS) :]))
+    assert set(drawn) == set(range(len(templates))) and len(seen) > 3
+    torch.manual_seed(0)
+    again = head.encode(PAIRS).inputs["input_ids"]
+    torch.manual_seed(0)
+    assert torch.equal(head.encode(PAIRS).inputs["input_ids"], again)

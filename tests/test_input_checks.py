@@ -1082,6 +1082,16 @@ def test_a_tokenizer_that_gives_what_the_model_does_not_take_is_refused(
     assert "a BertTokenizer, which gives token types that a distilbert does not" in refused(project)
 
 
+def test_a_warm_up_that_leaves_no_step_is_refused(project: Project, refused: Run) -> None:
+    """160 rows for training in batches of 100: two steps an epoch."""
+    project.fit = {"warmup": 0.6, "batch_size": 100, "max_epochs": 1}
+    assert refused(project).endswith(
+        "data set 'mine': fit.warmup 0.6 is 2 of the 2 steps that 160 training rows make in "
+        "batches of 100, in 1 epochs at most: none is left at the full rate; give a smaller "
+        "warmup, smaller batches or more epochs"
+    )
+
+
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
@@ -1089,7 +1099,11 @@ def test_a_tokenizer_that_gives_what_the_model_does_not_take_is_refused(
         ("attack.at_once=many", "expected a whole number (got 'many')"),
         ("attack.dtype=half", "'fp32', 'tf32' or 'bf16' (got 'half')"),
         ("fit.dtype=fp64", "'fp32', 'tf32' or 'bf16' (got 'fp64')"),
-        ("fit.schedule=cosine", "'constant', 'linear' or 'cooldown' (got 'cosine')"),
+        ("fit.schedule=step", "'constant', 'linear', 'cosine' or 'cooldown' (got 'step')"),
+        ("fit.warmup=1", "less than 1 (got 1)"),
+        ("fit.warmup=-0.1", "greater than or equal to 0 (got -0.1)"),
+        ("fit.max_grad_norm=0", "greater than 0 (got 0)"),
+        ("fit.decay_norms_and_biases=no", "expected true or false (got 'no')"),
         ("fit.dropout=1", "less than 1 (got 1)"),
         ("fit.validation_examples=0", "greater than or equal to 1 (got 0)"),
         ("fit.probe_examples=0", "greater than or equal to 1 (got 0)"),

@@ -39,7 +39,8 @@ ASSETS = Assets("embedded")
 SMALL = [
     "fit.train_examples=20", "fit.max_length=24", "fit.batch_size=4", "fit.max_epochs=2",
     "fit.evaluate_every=8", "fit.patience=2", "fit.learning_rate=0.003", "attack.examples=1",
-    "fit.schedule=linear", "fit.dropout=0.1",
+    "fit.schedule=cosine", "fit.warmup=0.2", "fit.max_grad_norm=0.5",
+    "fit.decay_norms_and_biases=false", "fit.dropout=0.1",
     "axes.training=[standard, adversarial]",
 ]  # fmt: skip
 ONLY = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp,lpft_dense", "attack=misspellings"]

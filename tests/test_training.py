@@ -3,6 +3,7 @@
 import random
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,13 @@ from trainables.fit import batches
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.probe import probe
-from trainables.training.adversarial import adversarial_loss, perturbed, project, random_in_ball
+from trainables.training.adversarial import (
+    adversarial_loss,
+    perturbed,
+    project,
+    random_in_ball,
+    random_on_sphere,
+)
 
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
 PROMPTS = Prompts(
@@ -46,7 +53,7 @@ def head_of(folder: Path, name: str, kind: str = "mlp_ft", classes: int = 3) -> 
     return build_head(kind, HeadSpec(folder, name == "gpt2", classes, PROMPTS, 32)).eval()
 
 
-def settings(norm: str, **changed: float) -> dict[str, object]:
+def settings(norm: str, **changed: Any) -> dict[str, object]:
     return {"norm": norm, "epsilon": 1.0, "steps": 1, "step_size": None, **changed}
 
 
@@ -131,6 +138,44 @@ def test_the_perturbation_makes_the_loss_larger(name: str, folder: Path, kind: s
     clean = F.cross_entropy(head.score(batch), LABELS)
     torch.manual_seed(1)
     assert adversarial_loss(head, batch, LABELS, settings("l2", steps=5)) > clean
+
+
+def test_a_start_on_the_sphere_is_drawn_as_in_the_papers_code(name: str, folder: Path) -> None:
+    head = head_of(folder, name, "mvp")
+    batch = head.encode(TEXTS)
+    real = batch.attention_mask.bool()
+    torch.manual_seed(4)
+    delta = random_on_sphere(head, batch, "l2", 0.7)
+    torch.testing.assert_close(sequence_norms(delta), torch.full((len(delta),), 0.7))
+    assert (delta[~real] == 0).all()
+    torch.manual_seed(4)
+    uniform = torch.rand(delta.shape)
+    drawn = torch.where(real[:, :, None], uniform * (2.0 * uniform - 1.0), 0)
+    torch.testing.assert_close(delta, 0.7 * drawn / drawn.flatten(1).norm(dim=1)[:, None, None])
+
+
+@pytest.mark.parametrize("inner_dropout", [True, False])
+def test_the_inner_step_has_dropout_unless_it_is_without(
+    inner_dropout: bool, name: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = head_of(folder, name).train()
+    batch, score, modes = head.encode(TEXTS), head.score, list[bool]()
+
+    def seen(batch: Batch) -> torch.Tensor:
+        modes.append(head.training and all(module.training for module in head.modules()))
+        return score(batch)
+
+    monkeypatch.setattr(head, "score", seen)
+    adversarial_loss(head, batch, LABELS, settings("l2", steps=2, inner_dropout=inner_dropout))
+    assert modes == [inner_dropout, inner_dropout, True]
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "l3"}, {"start": "middle"}])
+def test_an_unknown_norm_or_start_is_refused(wrong: dict[str, Any], tiny_bert: Path) -> None:
+    head = head_of(tiny_bert, "bert")
+    (name,) = wrong
+    with pytest.raises(BadInput, match=f"adversarial training: {name} is '{wrong[name]}'; give "):
+        adversarial_loss(head, head.encode(TEXTS), LABELS, {**settings("l2"), **wrong})
 
 
 def test_inner_steps_leave_no_gradients_behind(name: str, folder: Path) -> None:

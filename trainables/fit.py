@@ -9,7 +9,6 @@ version of torch: another kind adds in another order. A batch that had to be hal
 memory draws its dropout anew.
 """
 
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,10 +32,10 @@ from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec, Texts
 from trainables.kinds import load_kind
 from trainables.memory import free, is_out_of_memory, moved
-from trainables.optimizer import adamw, set_rate
+from trainables.optimizer import adamw, clip_gradients, set_rate
 from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
-from trainables.schedule import share_of_rate
+from trainables.schedule import share_of_rate, steps_of
 from trainables.snapshot import Training, resumed, taken
 from trainables.speed.encoded import encoded_once
 from trainables.training import KINDS as TRAININGS
@@ -91,6 +90,7 @@ def fresh_head(fit: Fit, assets: Assets, device: str = "cpu") -> Head:
         prompts=fit.prompts,
         max_length=fit.settings.max_length,
         pretrained=fit.head_entry.pretrained,
+        one_template=fit.head_entry.templates_in_training == "one",
     )
     head = build_head(fit.head_entry.kind, spec)
     if fit.settings.dropout is not None:
@@ -129,13 +129,16 @@ def fine_tune(
     as it is not named here.
     """
     head.compute_in(fit.settings.dtype)
-    optimizer = adamw(head, fit.settings.learning_rate, fit.settings.weight_decay)
+    settings = fit.settings
+    optimizer = adamw(
+        head, settings.learning_rate, settings.weight_decay, settings.decay_norms_and_biases
+    )
     training = resumed(resume, fit.key, head, optimizer) if resume is not None else None
     del resume  # as large as the weights, three times
     if training is None:
-        training = Training(head.snapshot(), fit.settings.batch_size, without or True)
+        training = Training(head.snapshot(), settings.batch_size, without or True)
     steps = _train(fit, head, splits, optimizer, training, keep)
-    if may_vary(head.device) and fit.settings.deterministic:
+    if may_vary(head.device) and settings.deterministic:
         steps = each_within(lambda: deterministic(training.deterministic is True), steps)
     elif may_vary(head.device):
         training.deterministic = False
@@ -158,7 +161,7 @@ def _train(
     train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
     validation = sampled(splits.validation, settings.validation_examples)
     total = settings.max_epochs * len(train)
-    steps = settings.max_epochs * math.ceil(len(train) / settings.batch_size)
+    steps = steps_of(settings, len(train))
     loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
     if training.steps:
         yield {**_report(training, total), "found": training.seen}
@@ -177,10 +180,9 @@ def _train(
         loss, training.at_once = gradients(
             head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once, encode
         )
-        set_rate(
-            optimizer,
-            settings.learning_rate * share_of_rate(settings.schedule, training.steps, steps),
-        )
+        if settings.max_grad_norm is not None:
+            clip_gradients(head, settings.max_grad_norm)
+        set_rate(optimizer, settings.learning_rate * share_of_rate(settings, training.steps, steps))
         optimizer.step()
         due = training.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every
         training.trained(loss, len(batch))

@@ -3,15 +3,45 @@
 Knows nothing of snapshots' format or of the learning rate's schedule (schedule.py).
 """
 
+import re
+
 import torch
 from torch import Tensor, nn
 
+# Of transformers.Trainer.get_decay_parameter_names, which decays no nn.LayerNorm either.
+NOT_DECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|[._])norm(?:$|\.)", re.IGNORECASE)
 
-def adamw(head: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over all of a head's parameters; a step of all of them is one kernel."""
-    return torch.optim.AdamW(
-        head.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
-    )
+
+def adamw(
+    head: nn.Module, learning_rate: float, weight_decay: float, decay_norms_and_biases: bool = True
+) -> torch.optim.AdamW:
+    """AdamW over all of a head's parameters; a step of all of one group is one kernel."""
+    named = dict(head.named_parameters())
+    without = set() if decay_norms_and_biases else norms_and_biases(head)
+    decays = {weight_decay: [weight for name, weight in named.items() if name not in without]}
+    decays.setdefault(0.0, []).extend(weight for name, weight in named.items() if name in without)
+    groups = [{"params": of, "weight_decay": decay} for decay, of in decays.items() if of]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
+def norms_and_biases(model: nn.Module) -> set[str]:
+    """Names of the parameters that the Trainer of transformers does not decay."""
+    in_norms = {
+        f"{module_name}.{name}" if module_name else name
+        for module_name, module in model.named_modules()
+        if isinstance(module, nn.LayerNorm)
+        for name, _ in module.named_parameters()
+    }
+    by_name = {name for name, _ in model.named_parameters() if NOT_DECAYED.search(name)}
+    return in_norms | by_name
+
+
+def clip_gradients(head: nn.Module, max_norm: float) -> None:
+    """Scale all gradients so that their norm, taken together, is at most this.
+
+    A GPU is not waited for; a norm that is not a number makes the next loss one that is not.
+    """
+    nn.utils.clip_grad_norm_(head.parameters(), max_norm)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

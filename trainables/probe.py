@@ -18,6 +18,7 @@ from trainables.data import Example
 from trainables.heads.base import Head
 
 STRENGTHS = np.logspace(-1, 2, 50)
+MOST_ITERATIONS = 500  # of L-BFGS, for each strength
 BATCH = 64
 
 
@@ -33,7 +34,7 @@ def probe(head: Head, train: list[Example], validation: list[Example]) -> Logist
     features, labels = _features(head, linear, train), _labels(train)
     held_out, held_out_labels = _features(head, linear, validation), _labels(validation)
     regression = LogisticRegression(
-        max_iter=200, warm_start=True, fit_intercept=linear.bias is not None
+        max_iter=MOST_ITERATIONS, warm_start=True, fit_intercept=linear.bias is not None
     )
     best, best_accuracy = None, -1.0
     for strength in STRENGTHS:

@@ -223,6 +223,9 @@ def _fit(
     if language_model.kind == "causal" and head_entry.kind != "mvp":
         # Earlier versions read another token of texts that are empty or end in GPT-2's padding.
         read_at = {"read_at": "last token of each text"}
+    in_training = {}
+    if head_entry.templates_in_training != "all":
+        in_training = {"templates_in_training": head_entry.templates_in_training}
     identity = keys.fit_identity(
         dataset={
             "digest": data_digest,
@@ -237,6 +240,7 @@ def _fit(
             "prompts": prompts and prompts.model_dump(include={"templates", "label_words"}),
             "code": machine.code("head", head_entry.kind, HEADS),
             **read_at,
+            **in_training,
         },
         training={
             **training_entry.model_dump(exclude={"about"}),

@@ -162,6 +162,13 @@ def _queries(cell: Cell) -> Queries:
     return QUERIES.get(cell.attack_kind, TYPICAL_ATTACK)
 
 
+def _tokens_trained(fit: Fit, length: float) -> float:
+    """Of a text in a step of training, by all its templates or one of them."""
+    count, tokens = templates_of(fit)
+    one = fit.head_entry.templates_in_training == "one"
+    return length + tokens / count if one else _tokens_read(fit, length)
+
+
 def _tokens_read(fit: Fit, length: float) -> float:
     """Of a text with all its templates; a causal model reads the text once for all of them."""
     count, tokens = templates_of(fit)
@@ -169,7 +176,7 @@ def _tokens_read(fit: Fit, length: float) -> float:
 
 
 def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> float:
-    operations = network.operations(count * _tokens_read(fit, length), length)
+    operations = network.operations(count * _tokens_trained(fit, length), length)
     seconds = STEP_LAYER * network.layers * on.layer + STEP_PASSES * operations / on.operations
     inner = fit.training_entry.settings.get("steps", 0)
     inner = inner if fit.training_entry.kind == "adversarial" else 0

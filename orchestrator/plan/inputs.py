@@ -21,6 +21,7 @@ from trainables.models.families import LABEL_WORDS
 from trainables.models.folder import ModelFolder
 from trainables.models.tokenizer import TokenizerFiles
 from trainables.models.weights import check_lm_head, check_weights
+from trainables.schedule import check_schedule
 
 MANY_REPEATED = 0.01  # share of test rows that are training rows too, from which a sweep reports it
 READS_CLS = ("mlp_ft", "project_cls", "cls_prompt")
@@ -92,6 +93,9 @@ class Inputs:
             probed = fit.head_entry.probe_first
             what = ("labels", fit.dataset, used, probed)
             yield from self._once(what, partial(self._check_labels, fit))
+            steps = (fit.settings.warmup, fit.settings.batch_size, fit.settings.max_epochs)
+            schedule = ("schedule", fit.dataset, used, steps)
+            yield from self._once(schedule, partial(self._check_schedule, fit))
 
     def _wrong_model(self, fit: Asked) -> Iterator[str]:
         model = ("model", fit.model)
@@ -192,6 +196,14 @@ class Inputs:
             )
         if len(used) < len(train):
             self.notes.append(line)
+
+    def _check_schedule(self, fit: Asked) -> None:
+        rows = self._survey(fit.dataset, fit.data).labels["train"].tolist()
+        used = training_rows(rows, fit.settings.train_examples, fit.training_entry.train_share)
+        try:
+            check_schedule(fit.settings, len(used))
+        except BadInput as error:
+            raise BadInput(f"data set {fit.dataset!r}: {error}") from None
 
     def _check_model(self, fit: Asked) -> None:
         folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))

@@ -21,7 +21,10 @@ from trainables import ran_on
 from trainables.records import FitRecord, Rehearsed, Result
 
 # Settings that do not decide how long a fit takes.
-NO_TIME = {"learning_rate", "schedule", "weight_decay"}
+NO_TIME = {
+    "learning_rate", "schedule", "warmup", "max_grad_norm", "weight_decay",
+    "decay_norms_and_biases",
+}  # fmt: skip
 
 FitTask = tuple[str, str, str, str, str, int]  # names, settings, threads
 AttackTask = tuple[str, str, str, str, str, str]  # names, settings

@@ -59,5 +59,10 @@ def _base(results: Results, method: Method) -> Method | None:
     if training != "standard":
         return head, "standard"
     entry = next(r.cell.fit.head_entry for r in results.cells if r.method == method)
-    changed = not entry.pretrained or entry.prompt_set is not None or entry.templates is not None
+    changed = (
+        not entry.pretrained
+        or entry.prompt_set is not None
+        or entry.templates is not None
+        or entry.templates_in_training != "all"
+    )
     return (entry.kind, training) if changed and entry.kind != head else None

@@ -33,7 +33,7 @@ class HeadSpec:
 
     model_folder: config, weights and tokenizer of the language model. causal: whether it predicts
     the next token (GPT-2) or masked ones. max_length: in tokens. pretrained: False leaves the
-    model's weights random.
+    model's weights random. one_template: trains on one template a text, drawn at random.
     """
 
     model_folder: Path
@@ -42,6 +42,7 @@ class HeadSpec:
     prompts: Prompts | None
     max_length: int
     pretrained: bool = True
+    one_template: bool = False
 
 
 @dataclass

@@ -11,7 +11,9 @@ A causal model (GPT-2) reads `text prompt` with a line break for [SEP]; the prom
 mask would be, and the scores of the next token are read there.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -44,6 +46,7 @@ class Mvp(LabelWordHead):
         self.frame = Frame.of(self.tokenizer, spec.causal)
         tokenize = causal_template if spec.causal else masked_template
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
+        self.one_template = spec.one_template
         self.shares_text = spec.causal and self.model.config.model_type in DECODERS
         if spec.causal and not self.shares_text:
             speed.not_taken("templates", f"{type(self.model).__name__} is not supported")
@@ -53,29 +56,39 @@ class Mvp(LabelWordHead):
 
         For a causal model one sequence per text, followed by all templates (shared_text.py).
 
-        A text that is too long is truncated, a template never.
+        A text that is too long is truncated, a template never. A head of one template draws, in
+        training, one for each text, by torch's generator.
         """
         columns = tokenize_columns(self.tokenizer, texts)
-        frame = self.frame
-        cut_texts = []
-        for template in self.templates:
-            taken = len(frame.before) + len(frame.after) + len(template.ids)
-            room = max(self.max_length - taken, 0)
-            cut_texts.append([frame.join(text_columns, room) for text_columns in columns])
+        if self.one_template and self.training:
+            drawn = torch.randint(len(self.templates), (len(columns),)).tolist()
+            return self._batch([(self.templates[n] for n in drawn)], columns)
         if self.shares_text and speed.is_on("templates"):
+            cut_texts = [[self._cut(text, t) for text in columns] for t in self.templates]
             templates = [template.ids for template in self.templates]
             return pack(cut_texts, templates, self.max_length, self.tokenizer.pad_token_id)
+        return self._batch([repeat(template) for template in self.templates], columns)
+
+    def _cut(self, columns: list[list[int]], template: Template) -> list[int]:
+        """A text's tokens that leave room for a template."""
+        taken = len(self.frame.before) + len(self.frame.after) + len(template.ids)
+        return self.frame.join(columns, max(self.max_length - taken, 0))
+
+    def _batch(self, rounds: list[Iterable[Template]], texts: list[list[list[int]]]) -> Batch:
+        """All texts once a round, each under the round's template for it."""
         sequences, positions = [], []
-        for template, cut in zip(self.templates, cut_texts, strict=True):
-            for text in cut:
-                start = len(frame.before) + (len(text) if template.follows else 0)
+        before, after = self.frame.before, self.frame.after
+        for templates in rounds:
+            for template, columns in zip(templates, texts):  # noqa: B905, one may have no end
+                text = self._cut(columns, template)
+                start = len(before) + (len(text) if template.follows else 0)
                 body = text + template.ids if template.follows else template.ids + text
-                sequences.append(frame.before + body + frame.after)
+                sequences.append(before + body + after)
                 positions.append(start + template.read_at)
         inputs = dict(self.tokenizer.pad({"input_ids": sequences}, return_tensors="pt"))
         layout = Layout(
             inputs["attention_mask"].sum(dim=1),
-            len(self.templates),
+            len(rounds),
             self.max_length,
             padding_of(self.tokenizer),
         )
@@ -88,7 +101,8 @@ class Mvp(LabelWordHead):
             scores = self.class_scores(hidden.flatten(0, 1))
             return scores.view(*hidden.shape[:2], -1).mean(dim=1)
         scores = self.class_scores(hidden)
-        return scores.view(len(self.templates), -1, scores.shape[1]).mean(dim=0)
+        assert batch.layout is not None
+        return scores.view(batch.layout.per_text, -1, scores.shape[1]).mean(dim=0)
 
 
 def masked_template(text: str, tokenizer: PreTrainedTokenizerBase) -> Template:

@@ -1,12 +1,12 @@
 """Adversarial training: the loss at a perturbation of the input embeddings that makes it large.
 
-δ starts at random in a ball of radius ε and is moved K steps of size α along the gradient of the
-loss, projected back into the ball after each (docs/protocol.md, "Training"; Madry et al. 2018, in
-embedding space as Miyato et al. 2017). The update uses the loss at the final δ alone: gradients
-of the inner steps are not accumulated. Padding is never perturbed.
+δ starts at random in a ball of radius ε, or on its sphere, and is moved K steps of size α along the
+gradient of the loss, projected back into the ball after each (docs/protocol.md, "Training"; Madry
+et al. 2018, in embedding space as Miyato et al. 2017). The update uses the loss at the final δ
+alone: gradients of the inner steps are not accumulated. Padding is never perturbed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head
 
 
@@ -21,14 +22,16 @@ def adversarial_loss(head: Head, batch: Batch, labels: Tensor, settings: dict[st
     """Mean cross entropy at the perturbation found.
 
     settings: `norm` (l2, over a whole sequence, or linf), `epsilon` (radius), `steps` (K),
-    `step_size` (α; null for 1.5 ε / K).
+    `step_size` (α; null for 1.5 ε / K), `start` (`ball`, or `sphere` for random_on_sphere),
+    `inner_dropout` (whether steps of δ have dropout; that of the weights always has). Raises
+    BadInput for a norm or start that is none of these.
     """
     norm, epsilon, steps = settings["norm"], settings["epsilon"], settings["steps"]
     step_size = settings["step_size"] or 1.5 * epsilon / steps
-    delta = random_in_ball(head, batch, norm, epsilon)
+    delta = _start_of(settings)(head, batch, norm, epsilon)
     for _ in range(steps):
         delta.requires_grad_(True)
-        with perturbed(head, delta):
+        with _dropout(head, settings.get("inner_dropout", True)), perturbed(head, delta):
             loss = F.cross_entropy(head.score(batch), labels)
         (gradient,) = torch.autograd.grad(loss, delta)
         moved = delta.detach() + step_size * _unit(gradient, norm) * _real(batch)
@@ -46,6 +49,43 @@ def random_in_ball(head: Head, batch: Batch, norm: str, epsilon: float) -> Tenso
         return (torch.rand(shape, device=device) * 2 - 1) * epsilon * _real(batch)
     direction = _unit(torch.randn(shape, device=device) * _real(batch), norm)
     return direction * epsilon * torch.rand((shape[0], 1, 1), device=device)
+
+
+def random_on_sphere(head: Head, batch: Batch, norm: str, epsilon: float) -> Tensor:
+    """A random δ [sequences, length, width] of length ε, zero on padding; as in the paper's code.
+
+    Its direction is not uniform: a component is u (2u - 1) for u uniform in [0, 1), whose mean is
+    1/6. For linf it is as in the ball, uniform.
+    """
+    if norm == "linf":
+        return random_in_ball(head, batch, norm, epsilon)
+    width = head.model.get_input_embeddings().weight.shape[1]
+    uniform = torch.rand((*batch.attention_mask.shape, width), device=batch.attention_mask.device)
+    return _unit(uniform * (2 * uniform - 1) * _real(batch), norm) * epsilon
+
+
+STARTS = {"ball": random_in_ball, "sphere": random_on_sphere}
+
+
+def _start_of(settings: dict[str, Any]) -> Callable[[Head, Batch, str, float], Tensor]:
+    for name, known in {"norm": ("l2", "linf"), "start": tuple(STARTS)}.items():
+        if (given := settings.get(name, "ball")) not in known:
+            raise BadInput(
+                f"adversarial training: {name} is {given!r}; give {' or '.join(known)} in the "
+                "training's catalog file"
+            )
+    return STARTS[settings.get("start", "ball")]
+
+
+@contextmanager
+def _dropout(head: Head, on: bool) -> Iterator[None]:
+    """In this block the head is in evaluation mode if dropout is not to be on."""
+    training = head.training
+    head.train(training and on)
+    try:
+        yield
+    finally:
+        head.train(training)
 
 
 def project(delta: Tensor, norm: str, epsilon: float) -> Tensor:
