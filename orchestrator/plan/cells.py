@@ -11,10 +11,11 @@ from itertools import product
 from typing import TypeVar
 
 from orchestrator.plan import keys
+from orchestrator.plan.scores import distinct_scores
 from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
-from search_spaces.space import Scores, Space
+from search_spaces.space import Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
@@ -180,11 +181,6 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 identity=log_identity,
             )
             yield cell, space.excluded(cell.axes()) or reason
-
-
-def distinct_scores(scores: Scores, classes: int) -> Scores:
-    """The scores, or the default ones if they order the texts of so many classes alike."""
-    return "probability" if classes == 2 and scores != "textattack" else scores
 
 
 def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:

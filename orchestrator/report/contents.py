@@ -9,6 +9,7 @@ from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
 from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
+from orchestrator.report.scores import calibration, scores_tables
 from orchestrator.report.slices import slices
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
@@ -37,6 +38,8 @@ def tables(
         forest(results),
         reported_and_measured(results, everything=paper),
         *comparison.place_tables(results),
+        *scores_tables(results),
+        calibration(results),
         ablations(results),
         slices(results),
         quality.quality(results),

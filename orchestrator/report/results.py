@@ -142,7 +142,8 @@ class Transfer:
 class Results:
     """All that a space's report is made of. `source` says where it was read, for messages.
 
-    registry: the claims that its figures are shown beside.
+    registry: the claims that its figures are shown beside. by_scores: the finished cells under each
+    kind of attack score, where some were run under another kind than the space's.
     """
 
     space: str
@@ -151,6 +152,7 @@ class Results:
     absent: list[Absent] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
     registry: Registry = field(default_factory=Registry)
+    by_scores: dict[str, list[CellResult]] = field(default_factory=dict)
 
     @cached_property
     def methods(self) -> list[Method]:
