@@ -1,4 +1,4 @@
-"""Kinds of attack scores side by side: cells under another kind, and what a report makes of them."""
+"""Kinds of attack scores side by side: cells under another kind, and what a report says of it."""
 
 from pathlib import Path
 from typing import Any

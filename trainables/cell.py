@@ -307,7 +307,7 @@ class Worker:
         from trainables.attacks.resources import masked_language_model
 
         use_threads(cell.resources.attack.cpus)
-        goal = Goal(cell.scores, _temperature(victim.record, cell), cell.query_budget)
+        goal = Goal(cell.scores, _temperature(victim, cell), cell.query_budget)
         place = short(where_runs(victim.head))
         reported = time.perf_counter()
         ended = {id: record for id, record in finished.items() if not _is_missing(id, finished)}
@@ -448,11 +448,11 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
     yield from fine_tune(fit, fresh_head(fit, assets, device), splits, keep, without=without)
 
 
-def _temperature(fit: FitRecord, cell: Cell) -> float:
+def _temperature(victim: StoredHead, cell: Cell) -> float:
     """The fit's, if the cell's attack needs it."""
     if cell.scores != "temperature":
         return 1.0
-    found = fit["calibration"]
+    found = victim.record["calibration"]
     if found["separated"] and len(cell.fit.data.labels) > 2:
         log.warning(
             "%s gets all of its validation examples right, so its temperature of %g says nothing "

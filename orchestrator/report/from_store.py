@@ -4,16 +4,14 @@ A cell that is not found by its key is looked up by its settings (plan/elsewhere
 damaged counts as missing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from functools import partial
 from typing import cast
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
-from orchestrator.plan.scores import KINDS, with_scores
 from orchestrator.report.registry import registry_of
-from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
+from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer, by_scores
 from search_spaces.cell import Cell
 from trainables.files import at_once
 from trainables.metrics import attack_metrics, why_not_of
@@ -45,35 +43,8 @@ def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Result
         absent,
         transfers(finished, store),
         registry_of(plan.space),
-        by_scores(finished, store),
+        by_scores(finished, store.cells_done(), partial(_finished, store)),
     )
-
-
-def by_scores(cells: Sequence[CellResult], store: Store) -> dict[str, list[CellResult]]:
-    """The same cells under each kind of attack score that some of them were run under.
-
-    Empty if they were run under one kind only. What two kinds order alike was run under both.
-    """
-    done = store.cells_done()
-    under: dict[str, list[CellResult]] = {}
-    own = {result.cell.scores for result in cells}
-    for kind in sorted(KINDS, key=lambda kind: kind not in own):
-        asked = [(result, with_scores(result.cell, kind)) for result in cells]
-        another = any(cell.key != result.cell.key and cell.key in done for result, cell in asked)
-        if another or kind in own:
-            found = at_once(partial(_under, store, done), asked)
-            under[kind] = [each for each in found if each is not None]
-    return under if len(under) > 1 else {}
-
-
-def _under(
-    store: Store, done: Collection[str], asked: tuple[CellResult, Cell]
-) -> CellResult | None:
-    """A cell under other scores, if it was run."""
-    result, cell = asked
-    if cell.key == result.cell.key:
-        return replace(result, cell=cell)
-    return _finished(store, cell) if cell.key in done else None
 
 
 def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:

@@ -10,6 +10,7 @@ from orchestrator.report.results import CellResult, Results, fits, name_of
 from orchestrator.report.tables import Entry, Figure, Table, count
 
 HOURS = 3600.0
+OUT_OF_QUERIES = "Out of queries: the query budget was spent before the attack succeeded."
 
 Column = Callable[[CellResult], np.ndarray]
 MEASURED: list[tuple[Column, int]] = [  # of successful examples, and digits shown
@@ -23,6 +24,7 @@ MEASURED: list[tuple[Column, int]] = [  # of successful examples, and digits sho
 def quality(results: Results) -> Table:
     """A row per attack over all its cells: success rate, how its texts changed, and queries."""
     rows: list[list[Entry]] = []
+    budgets = _out_of_queries(results.cells)
     for attack in results.attacks:
         cells = [result for result in results.cells if result.cell.attack == attack]
         final = all(result.final for result in cells)
@@ -44,21 +46,28 @@ def quality(results: Results) -> Table:
                 ),
                 count(len(attacked)),
                 count(successful),
+                *([count(_out_of_queries(cells))] if budgets else []),
             ]
         )  # fmt: skip
     header = [
         "attack", "success rate", "words changed", "edit distance", "similarity",
         "perplexity before", "perplexity after", "queries", "median queries", "attacked",
         "successful",
+        *(["out of queries"] if budgets else []),
     ]  # fmt: skip
     notes = [
         "Words changed (in %) to perplexity are means over successful attacks, queries over all "
         "attacked examples. Edit distance: in characters. Similarity: cosine of the whole texts' "
         "embeddings by the sentence encoder of the attack's resources. Perplexity: bits per "
         "character that the packaged GPT-2 needs for the text before and after the attack; more "
-        "means less fluent. – if the examples were attacked before it was recorded."
+        "means less fluent. – if the examples were attacked before it was recorded.",
+        *([OUT_OF_QUERIES] if budgets else []),
     ]
     return Table("quality", "Quality of adversarial examples", header, rows, notes=notes)
+
+
+def _out_of_queries(cells: Iterable[CellResult]) -> int:
+    return int(sum(result.outcomes.budget.sum() for result in cells))
 
 
 def warnings(results: Results) -> list[str]:
@@ -68,6 +77,11 @@ def warnings(results: Results) -> list[str]:
         lines.append(
             f"Timed out (attack.seconds_per_example): {timeouts:,} attacked "
             f"example{'s' * (timeouts != 1)}, counted as failed."
+        )
+    if budgets := _out_of_queries(results.cells):
+        lines.append(
+            f"Out of queries (attack.query_budget): {budgets:,} attacked "
+            f"example{'s' * (budgets != 1)}, counted as failed."
         )
     unread = _words_unread(results)
     if unread:

@@ -5,8 +5,8 @@ knows where its numbers come from. Knows nothing of statistics.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from orchestrator.plan.compared import Method as Method
 from orchestrator.plan.compared import method as method_of
 from orchestrator.plan.compared import name_of as name_of
+from orchestrator.plan.scores import KINDS, with_scores
 from orchestrator.report.registry import Registry
 from search_spaces.cell import Axes, Cell, Fit
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
@@ -49,6 +50,7 @@ class Outcomes:
     words: np.ndarray
     words_unread: np.ndarray
     timeout: np.ndarray
+    budget: np.ndarray
     ran_on: Mapping[str, int]
 
     @staticmethod
@@ -72,6 +74,7 @@ class Outcomes:
             words=np.array([record["words"] for record in kept], dtype=np.int64),
             words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
+            budget=np.array([r.get("budget", False) for r in kept], dtype=bool),
             ran_on=Counter(record.get("ran_on", "") for record in kept),
         )
 
@@ -221,6 +224,35 @@ class Results:
     def only(self, keep: Callable[[CellResult], bool]) -> "Results":
         kept = [result for result in self.cells if keep(result)]
         return Results(self.space, self.source, kept, self.absent)
+
+
+def by_scores(
+    cells: Sequence[CellResult],
+    finished: Collection[str],
+    read: Callable[[Cell], CellResult | None],
+) -> dict[str, list[CellResult]]:
+    """The same cells under each kind of attack score that some of them were run under.
+
+    Empty if they were run under one kind only. What two kinds order alike was run under both.
+    finished: the keys of all cells that have a result; read: one of these.
+    """
+    own = {result.cell.scores for result in cells}
+    under: dict[str, list[CellResult]] = {}
+    for kind in sorted(KINDS, key=lambda kind: kind not in own):
+        asked = [(result, with_scores(result.cell, kind)) for result in cells]
+        if kind in own or any(
+            cell.key != result.cell.key and cell.key in finished for result, cell in asked
+        ):
+            found = (
+                replace(result, cell=cell)
+                if cell.key == result.cell.key
+                else read(cell)
+                if cell.key in finished
+                else None
+                for result, cell in asked
+            )
+            under[kind] = [each for each in found if each is not None]
+    return under if len(under) > 1 else {}
 
 
 def _place(axes: Axes) -> Place:
