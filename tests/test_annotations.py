@@ -23,6 +23,7 @@ from orchestrator.report.annotations import (
     wilson,
 )
 from orchestrator.report.from_store import read_store
+from orchestrator.report.sheet import Key, Sheet, text_id
 from orchestrator.report.tables import as_csv
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -113,6 +114,14 @@ def test_a_sheet_shows_texts_in_random_order_and_nothing_of_where_they_are_from(
     other = [*asked, "--annotate", "12", "--seed", "1", "--out", str(tmp_path / "other")]
     assert report.main(other) == 0
     assert (tmp_path / "other" / "sheet.csv").read_text() != shown
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula_and_no_id_for_a_number() -> None:
+    texts = {text_id(0, "sst2", text): text for text in ("=1+1", "- a film", "a film - or not")}
+    key = Key(space="mine", seed=0, examples=[], data_sets=dict.fromkeys(texts, "sst2"))
+    rows = list(csv.DictReader(Sheet(key, texts, {"sst2": ["bad", "good"]}).as_csv().splitlines()))
+    assert [row["text"] for row in rows] == [" =1+1", " - a film", "a film - or not"]
+    assert all(row["id"][0].isalpha() for row in rows)
 
 
 def test_successes_that_people_label_otherwise_do_not_count(
