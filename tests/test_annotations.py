@@ -24,7 +24,7 @@ from orchestrator.report.annotations import (
 )
 from orchestrator.report.from_store import read_store
 from orchestrator.report.sheet import Key, Sheet, text_id
-from orchestrator.report.tables import as_csv
+from orchestrator.report.tables import SHARE, as_csv
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -79,12 +79,17 @@ def said_of(asked: Sequence[str], folder: Path, *files: str) -> dict[str, list[R
     plan, store, _ = open_plan(parser.parse_args(asked), reading=True)
     results = read_store(plan, store)
     found = read_annotations([Path(file) for file in files], folder / "key.json", results)
-    return {t.name: list(csv.DictReader(as_csv(t).splitlines())) for t in people(results, found)}
+    return {table.name: rows_of(as_csv(table)) for table in people(results, found)}
 
 
 def table(folder: Path, name: str) -> list[Row]:
-    with (folder / "tables" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return rows_of((folder / "tables" / f"{name}.csv").read_text())
+
+
+def rows_of(text: str) -> list[Row]:
+    """A table's rows by the names of its columns, without their unit."""
+    rows = csv.DictReader(text.splitlines())
+    return [{name.replace(SHARE, ""): value for name, value in row.items()} for row in rows]
 
 
 def test_a_sheet_shows_texts_in_random_order_and_nothing_of_where_they_are_from(
