@@ -76,7 +76,7 @@ class FitSettings(Written):
         "constant, then linear to 0 over the last 30 % of the steps",
     )
     warmup: float = Field(
-        0, ge=0, lt=1, description="share of the steps in which the rate rises from 0"
+        0.0, ge=0, lt=1, description="share of the steps in which the rate rises from 0"
     )
     max_grad_norm: float | None = Field(
         1.0, gt=0, description="gradients of all weights together are scaled down to it; null: not"

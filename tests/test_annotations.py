@@ -23,7 +23,8 @@ from orchestrator.report.annotations import (
     wilson,
 )
 from orchestrator.report.from_store import read_store
-from orchestrator.report.tables import as_csv
+from orchestrator.report.sheet import Key, Sheet, text_id
+from orchestrator.report.tables import SHARE, as_csv
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -78,12 +79,17 @@ def said_of(asked: Sequence[str], folder: Path, *files: str) -> dict[str, list[R
     plan, store, _ = open_plan(parser.parse_args(asked), reading=True)
     results = read_store(plan, store)
     found = read_annotations([Path(file) for file in files], folder / "key.json", results)
-    return {t.name: list(csv.DictReader(as_csv(t).splitlines())) for t in people(results, found)}
+    return {table.name: rows_of(as_csv(table)) for table in people(results, found)}
 
 
 def table(folder: Path, name: str) -> list[Row]:
-    with (folder / "tables" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+    return rows_of((folder / "tables" / f"{name}.csv").read_text())
+
+
+def rows_of(text: str) -> list[Row]:
+    """A table's rows by the names of its columns, without their unit."""
+    rows = csv.DictReader(text.splitlines())
+    return [{name.replace(SHARE, ""): value for name, value in row.items()} for row in rows]
 
 
 def test_a_sheet_shows_texts_in_random_order_and_nothing_of_where_they_are_from(
@@ -113,6 +119,14 @@ def test_a_sheet_shows_texts_in_random_order_and_nothing_of_where_they_are_from(
     other = [*asked, "--annotate", "12", "--seed", "1", "--out", str(tmp_path / "other")]
     assert report.main(other) == 0
     assert (tmp_path / "other" / "sheet.csv").read_text() != shown
+
+
+def test_a_spreadsheet_takes_no_text_for_a_formula_and_no_id_for_a_number() -> None:
+    texts = {text_id(0, "sst2", text): text for text in ("=1+1", "- a film", "a film - or not")}
+    key = Key(space="mine", seed=0, examples=[], data_sets=dict.fromkeys(texts, "sst2"))
+    rows = list(csv.DictReader(Sheet(key, texts, {"sst2": ["bad", "good"]}).as_csv().splitlines()))
+    assert [row["text"] for row in rows] == [" =1+1", " - a film", "a film - or not"]
+    assert all(row["id"][0].isalpha() for row in rows)
 
 
 def test_successes_that_people_label_otherwise_do_not_count(

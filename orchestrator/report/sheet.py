@@ -23,6 +23,7 @@ from trainables.records import Attacked
 FOLDER, SHEET, KEY = "people", "sheet.csv", "key.json"
 HEADER = ("id", "data_set", "labels", "text", "label")
 CANNOT_TELL = "?"
+FORMULA = ("=", "+", "-", "@")
 
 
 class Strict(BaseModel):
@@ -62,7 +63,9 @@ class Sheet:
         writer.writerow(HEADER)
         for id, text in self.texts.items():
             dataset = self.key.data_sets[id]
-            writer.writerow([id, dataset, " | ".join(self.labels[dataset]), text, ""])
+            # A space before what a spreadsheet would take for a formula.
+            shown = f" {text}" if text.startswith(FORMULA) else text
+            writer.writerow([id, dataset, " | ".join(self.labels[dataset]), shown, ""])
         return out.getvalue()
 
 
