@@ -20,7 +20,14 @@ from search_spaces.space import Sample, load
 from trainables import data
 from trainables.assets import Assets
 from trainables.cell import Worker
-from trainables.data import Example, attacked_examples, load_splits, load_test, split_columns
+from trainables.data import (
+    Example,
+    attacked_examples,
+    load_splits,
+    load_test,
+    split_columns,
+    training_rows,
+)
 from trainables.rows import Rows
 from trainables.store import Store
 
@@ -85,6 +92,16 @@ def test_a_balanced_sample_has_the_same_number_of_each_label_while_it_lasts(
     taken, there = Counter(e.label for e in sample), Counter(rows)
     most = max(taken.values())
     assert all(taken[label] >= min(there[label], most - 1) for label in there)
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_smaller_share_of_the_training_rows_is_part_of_a_larger(
+    rows: int, count: int, one: float, other: float
+) -> None:
+    small, large = (
+        set(training_rows(list(range(rows)), count, share)) for share in sorted((one, other))
+    )
+    assert small <= large and len(large) <= min(rows, count)
 
 
 def test_embedded_sst2_is_split_as_the_protocol_says() -> None:

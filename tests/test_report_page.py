@@ -342,7 +342,7 @@ def test_a_training_of_another_kind_or_of_all_rows_alone_is_on_no_curve() -> Non
         ["mvp", "5 %"],
         ["mvp", "100 %"],
     ]
-    assert "sample-efficiency" in {p.name for p in plots(results, overall_table(results))}
+    assert outline(whole_page(results)).ids.count("sample-efficiency") == 1
     assert sample_efficiency(results.only(lambda r: r.cell.fit.training == "standard")) is None
     assert sample_efficiency(made(planned(BINARY))) is None
 

@@ -97,10 +97,13 @@ def training_rows(train: list[Row], count: int | None, share: float) -> list[Row
 
 
 def sampled(rows: list[Row], most: int | None) -> list[Row]:
-    """At most so many of the rows, the same for every cell; all if `most` is None."""
+    """At most so many of the rows, the same for every cell; all if `most` is None.
+
+    Fewer of them are among more of them: what more rows are worth is seen on one line of samples.
+    """
     if most is None or most >= len(rows):
         return rows
-    return random.Random(SPLIT_SEED).sample(rows, most)
+    return random.Random(SPLIT_SEED).sample(rows, len(rows))[:most]
 
 
 Versions = tuple[tuple[str, Path, tuple[int, ...]], ...]

@@ -259,7 +259,7 @@ def _source(
         hub = data.hub
         return "hugging_face", {
             "path": hub.repository,
-            "data_dir": hub.folder,
+            "data_dir": None if hub.folder == "." else hub.folder,
             "revision": hub.revision,
             "split": split,
         }
