@@ -1,7 +1,6 @@
 """Slices: accuracy under attack by the length of the original text and by label."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,31 +12,20 @@ from orchestrator.report.tables import Entry, Table, count
 LENGTHS = ("short", "middle", "long")
 
 
-@dataclass(frozen=True)
-class _Slice:
-    dataset: str
-    name: str
-    ids: frozenset[int]
-    places: list[Place]
-
-
 def slices(results: Results) -> Table | None:
     """A row per data set and slice, a column per head; None where no place has all heads."""
-    rows: list[list[Entry]] = [
-        [
-            each.dataset,
-            each.name,
-            count(len(each.ids)),
-            *(
-                level(
-                    estimate([_of(v, each.ids) for v in levels(results, method, each.places)]),
-                    is_final(results, method, each.places),
-                )
-                for method in results.methods
-            ),
-        ]
-        for each in _slices(results)
-    ]
+    rows: list[list[Entry]] = []
+    common = common_places(results, results.methods)
+    for dataset in dict.fromkeys(place[0] for place in common):
+        places = [place for place in common if place[0] == dataset]
+        outcomes = {method: levels(results, method, places) for method in results.methods}
+        final = {method: is_final(results, method, places) for method in results.methods}
+        for name, ids in _slices(results, places):
+            figures = (
+                level(estimate([_of(each, ids) for each in of_method]), final[method])
+                for method, of_method in outcomes.items()
+            )
+            rows.append([dataset, name, count(len(ids)), *figures])
     if not rows:
         return None
     header = ["data set", "slice", "examples", *map(name_of, results.methods)]
@@ -51,15 +39,13 @@ def slices(results: Results) -> Table | None:
     return Table("slices", title, header, rows, texts=2, notes=notes)
 
 
-def _slices(results: Results) -> Iterator[_Slice]:
-    places = common_places(results, results.methods)
-    for dataset in dict.fromkeys(place[0] for place in places):
-        own = [place for place in places if place[0] == dataset]
-        words, labels = _texts(results, own)
-        yield from (_Slice(dataset, *each, own) for each in _by_length(words))
-        for label in sorted(set(labels.values()) - {-1}):
-            ids = frozenset(id for id, other in labels.items() if other == label)
-            yield _Slice(dataset, f"label {label}", ids, own)
+def _slices(results: Results, places: list[Place]) -> Iterator[tuple[str, frozenset[int]]]:
+    """Names and examples of a data set's slices."""
+    words, labels = _texts(results, places)
+    if words:
+        yield from _by_length(words)
+    for label in sorted(set(labels.values()) - {-1}):
+        yield f"label {label}", frozenset(id for id, other in labels.items() if other == label)
 
 
 def _texts(results: Results, places: list[Place]) -> tuple[dict[int, int], dict[int, int]]:
