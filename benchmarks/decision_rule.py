@@ -2,18 +2,18 @@
 
     python -m benchmarks.decision_rule [--runs 200] [--draws 1000] [--gain 0]
 
-Draws outcomes of equally robust heads, or of a first one that is more robust by a gain, at numbers of
-examples and seeds and with standard deviations between fits as given, and asks two rules whether one
-is better. (A probit model: effects of examples, which all attacks and models of a data set share, of
-fits, and noise.)
+Draws outcomes of equally robust heads, or of a first one that is more robust by a gain, at numbers
+of examples and seeds and with standard deviations between fits as given, and asks two rules whether
+one is better. (A probit model: effects of examples, which all attacks and models of a data set
+share, of fits, and noise.)
 
 before  the percentile interval of the pigeonhole bootstrap for the verdict, the sign-flip test for
         bold, McNemar's test over all pairs
 now     orchestrator/report/statistics.py: the widened interval, and that and the test together
 
-Prints tables of shares of runs in %. A false alarm should be in at most 5 %, an interval should hold
-the truth in 95 %. With one seed neither can be promised of the method, where fits differ: the last
-column says what is claimed. With --gain the verdicts are power.
+Prints tables of shares of runs in %. A false alarm should be in at most 5 %, an interval should
+hold the truth in 95 %. With one seed neither can be promised of the method, where fits differ: the
+last column says what is claimed. With --gain the verdicts are power.
 """
 
 import argparse
