@@ -1,18 +1,19 @@
 """How often the report's interval holds the truth, and how often its decision is a false alarm.
 
-    python -m benchmarks.decision_rule [--runs 200] [--draws 1000]
+    python -m benchmarks.decision_rule [--runs 200] [--draws 1000] [--gain 0]
 
-Draws outcomes of equally robust heads (a probit model: effects of examples, which all attacks and
-models of a data set share, of fits, and noise), at numbers of examples and seeds and with standard
-deviations between fits as given, and asks two rules whether one is better:
+Draws outcomes of equally robust heads, or of a first one that is more robust by a gain, at numbers
+of examples and seeds and with standard deviations between fits as given, and asks two rules whether
+one is better. (A probit model: effects of examples, which all attacks and models of a data set
+share, of fits, and noise.)
 
 before  the percentile interval of the pigeonhole bootstrap for the verdict, the sign-flip test for
         bold, McNemar's test over all pairs
 now     orchestrator/report/statistics.py: the widened interval, and that and the test together
 
-Prints tables of shares of runs in %, with the number of runs. A false alarm should be in at most
-5 %, an interval should hold the truth in 95 %. With one seed neither can be promised of the
-method, where fits differ: the last column says what is claimed.
+Prints tables of shares of runs in %. A false alarm should be in at most 5 %, an interval should
+hold the truth in 95 %. With one seed neither can be promised of the method, where fits differ: the
+last column says what is claimed. With --gain the verdicts are power.
 """
 
 import argparse
@@ -56,14 +57,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--gain", type=float, default=0.0, help="0.04: verdicts are then power")
     parser.add_argument("--heads", type=int, default=3, help="in a column, for bold")
     asked = parser.parse_args()
     show(
         ["data sets × models × attacks", "examples", "seeds", "sd of fits",
-         "holds 0, before", "holds 0, now", "holds the level, before", "holds the level, now",
+         "holds the gain, before", "holds the gain, now",
+         "holds the level, before", "holds the level, now",
          "verdict, before", "verdict, now", "p < 0.05", "McNemar", "claimed of"],
-        pairs(asked.runs, asked.draws),
+        pairs(asked.runs, asked.draws, asked.gain),
     )  # fmt: skip
+    if asked.gain:
+        return
     print()
     show(
         ["heads", "examples", "seeds", "sd of fits", "bold, before", "bold, now"],
@@ -71,23 +76,23 @@ def main() -> None:
     )
 
 
-def pairs(runs: int, draws: int) -> Iterator[list[str]]:
-    """Two equal heads: what each rule says of their difference, and of the first one's level."""
+def pairs(runs: int, draws: int, gain: float) -> Iterator[list[str]]:
+    """Two heads: what each rule says of their difference, and of the second one's level."""
     for grid, examples, seeds, spread in product(GRIDS, EXAMPLES, SEEDS, SPREADS):
         found = []
         generator = np.random.default_rng([examples, seeds, round(1000 * spread)])
         for _ in range(runs):
-            first, second = drawn(generator, grid, examples, seeds, spread, heads=2)
+            first, second = drawn(generator, grid, examples, seeds, spread, 2, gain)
             differences = [a.minus(b) for a, b in zip(first, second, strict=True)]
             low, high = pigeonhole(differences, draws)
             decision = decide(differences)
             assert decision.gain is not None
-            level, level_before = estimate(first, draws), pigeonhole(first, draws)
+            level, level_before = estimate(second, draws), pigeonhole(second, draws)
             assert level is not None
             found.append(
                 [
-                    low <= 0 <= high,
-                    not decision.gain.excludes(0),
+                    low <= gain <= high,
+                    not decision.gain.excludes(gain),
                     level_before[0] <= ROBUST <= level_before[1],
                     not level.excludes(ROBUST),
                     not low <= 0 <= high,
@@ -125,12 +130,17 @@ def drawn(
     seeds: int,
     spread: float,
     heads: int,
+    gain: float = 0.0,
 ) -> list[list[Values]]:
-    """Outcomes of each head at each place; a fit's effect is common to its attacks."""
+    """Outcomes of each head at each place; a fit's effect is common to its attacks.
+
+    gain: of the first head.
+    """
     whole = np.sqrt(1 + EXAMPLE**2 + ATTACK**2)
-    threshold = whole * norm.ppf(ROBUST)
     # A fit's effect on the probit's scale that makes `spread` in accuracy.
     of_fits = spread * whole / norm.pdf(norm.ppf(ROBUST))
+    robust = ROBUST + gain * (np.arange(heads) == 0)
+    threshold = np.hypot(whole, of_fits) * norm.ppf(robust).reshape(heads, 1, 1, 1, 1, 1)
     fits = generator.normal(0, of_fits, (heads, grid.datasets, grid.models, seeds)) if spread else 0
     shape = (heads, grid.datasets, grid.models, grid.attacks, seeds, examples)
     latent = generator.normal(0, 1, shape)

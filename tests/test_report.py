@@ -96,6 +96,8 @@ def test_seeds_are_shown_as_mean_and_standard_deviation(tmp_path: Path) -> None:
 
     (table,) = place_tables(results(tmp_path, status, only=ONE, seeds=[0, 1, 2]))
     assert column(table, "textfooler")["mvp"].text() == "30.0 ± 10.0"
+    basis = "Accuracy in % of 20 examples a cell, mean ± standard deviation over 3 seeds."
+    assert table.notes[0].startswith(basis) and "embedded" in table.notes[0]
     assert table.rows[0][-2:] == ["20", "3"]
 
 
@@ -128,6 +130,9 @@ def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> No
     assert "11 of 12 combinations; 1 more have only one of the two and are left out" in shown
     assert "| mvp over mlp_ft + adversarial | accuracy under attack | not run | +3.5 | – |" in shown
     assert verdict(found).startswith("mvp over mlp_ft: +30.0 points")
+    columns = as_csv(claim(found)).splitlines()[0]
+    assert "measured (share),measured low (share)" in columns
+    assert columns.endswith('significant,p,"McNemar, only first","McNemar, only second",McNemar p')
 
 
 def test_clean_outcomes_are_counted_once_a_fit_and_not_once_an_attack(tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ def claim(results: Results) -> Table:
         names = f"{name_of(each.first)} over {name_of(each.second)}"
         reported = Figure(each.reported, signed=True)
         if each.gain is None:
-            rows.append([names, of, "not run", reported, *(Figure(None) for _ in range(6))])
+            absent: list[Entry] = [change(None, True), "–", p_value(None), count(None), count(None)]
+            rows.append([names, of, "not run", reported, *absent, p_value(None)])
             continue
         rows.append(
             [

@@ -446,7 +446,7 @@ def _binomial_two_sided(first: int, second: int) -> float:
         return 1.0
     from scipy.special import bdtr  # Takes a third of a second to import.
 
-    return min(1.0, 2 * float(bdtr(least, count, 0.5)))
+    return min(1.0, float(f"{2 * bdtr(least, count, 0.5):.12g}"))
 
 
 def holm(p_values: Mapping[Name, float]) -> dict[Name, float]:

@@ -59,7 +59,7 @@ def p_value(chance: float | None) -> Figure:
     return Figure(chance, percent=False, digits=3, least=0.001)
 
 
-def count(number: int) -> Figure:
+def count(number: int | None) -> Figure:
     return Figure(number, percent=False, digits=0)
 
 
