@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from textattack.goal_function_results import ClassificationGoalFunctionResult
 from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
@@ -89,12 +88,14 @@ class Unsaturated(_WithBudget):
         return outputs.double().log_softmax(dim=1)
 
     def _get_score(self, model_output: Tensor, _: AttackedText) -> float:
-        right = self.ground_truth_output
-        others = torch.cat([model_output[:right], model_output[right + 1 :]])
+        others = model_output.tolist()
+        right = others.pop(self.ground_truth_output)
+        largest: float = max(others)
         if len(others) == 1 or self.goal.scores == "margin":
-            return float(others.max() - model_output[right])
+            return largest - right
         scale = self.goal.temperature if self.goal.scores == "temperature" else 1.0
-        return float((others / scale).logsumexp(dim=0) - model_output[right] / scale)
+        rest = sum(math.exp((other - largest) / scale) for other in others)
+        return (largest - right) / scale + math.log(rest)
 
     def _goal_function_result_type(self) -> type[ClassificationGoalFunctionResult]:
         return OfLogProbabilities
