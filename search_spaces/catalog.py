@@ -14,13 +14,15 @@ from pydantic import Field, model_validator
 
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
+from search_spaces.query_budget import check_query_budget
 from search_spaces.yaml_file import Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
 NamedAxis = Literal["dataset", "model", "head", "training", "attack"]
 AXES: tuple[NamedAxis, ...] = get_args(NamedAxis)
-Protocol = Literal["textattack", "mvp"]
+Protocol = Literal["textattack", "mvp", "textdefender", "strict"]
+KNOWN_TO_ALL: tuple[Protocol, ...] = ("textattack", "mvp")  # an attack need not name them
 
 
 class Entry(Written):
@@ -30,7 +32,8 @@ class Entry(Written):
 
 
 class Hub(Written):
-    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>-*.parquet`."""
+    """Where a data set is on the Hugging Face hub: parquet files `<folder>/<split>.parquet` or
+    `<folder>/<split>-*.parquet`; the folder `.` is the repository's top."""
 
     repository: str
     folder: str = "data"
@@ -73,21 +76,32 @@ class Splits(Written):
     """Which split of the source plays which role.
 
     `train[5%]` draws a seeded 5 % out of `train`; the role that names plain `train` gets the rest.
-    Several shares of one split are shares of all of it, and have no row in common.
+    Several shares of one split are shares of all of it, and have no row in common. With `test`
+    alone, fits of other data sets can be evaluated on it, and none can be made.
     """
 
-    train: str
-    validation: str
+    train: str | None = None
+    validation: str | None = None
     test: str
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Splits":
-        for role in ROLES:
+        for role in self.roles:
             if not SPLIT.match(getattr(self, role)):
                 raise ValueError(
                     f"a split is a name or NAME[5%], with 1 to 99 %, not {getattr(self, role)!r}"
                 )
+        if (self.train is None) != (self.validation is None):
+            raise ValueError(
+                "give both train and validation; or neither, for a data set that fits of others "
+                "are evaluated on"
+            )
         return self
+
+    @property
+    def roles(self) -> list[str]:
+        """Those that are given, in the order of ROLES."""
+        return [role for role in ROLES if getattr(self, role) is not None]
 
     def share(self, role: str) -> tuple[str, int | None]:
         """A role's source split, and how many % of it are drawn; None for what is left."""
@@ -97,23 +111,24 @@ class Splits(Written):
 
     def shares(self, split: str) -> list[int]:
         """The % of a source split that are drawn, role by role."""
-        drawn = (self.share(role) for role in ROLES)
+        drawn = map(self.share, self.roles)
         return [percent for name, percent in drawn if name == split and percent is not None]
 
     def rest(self, split: str) -> list[str]:
         """The roles that get what the shares of a source split leave."""
-        return [role for role in ROLES if self.share(role) == (split, None)]
+        return [role for role in self.roles if self.share(role) == (split, None)]
 
     def sources(self) -> list[str]:
         """Names of the source splits that are read, in a fixed order."""
-        return sorted({self.share(role)[0] for role in ROLES})
+        return sorted({self.share(role)[0] for role in self.roles})
 
 
 class Dataset(Entry):
     """A text classification data set: columns, labels, splits, attacked column and prompts.
 
-    missing: what to do with rows that lack a text, `error` or `drop`. drop_rows_without_letters
-    leaves out those that have one, but of punctuation or white space alone.
+    lowercase: whether texts are read in lower case; else as they are written. missing: what to do
+    with rows that lack a text, `error` or `drop`. drop_rows_without_letters leaves out those that
+    have one, but of punctuation or white space alone.
     """
 
     hub: Hub | None = None
@@ -122,6 +137,7 @@ class Dataset(Entry):
     labels: list[str] = Field(min_length=2)
     attacked: str
     splits: Splits
+    lowercase: bool = False
     drop_rows_without_letters: bool = False
     missing: Literal["error", "drop"] = "error"
     prompts: Prompts | None = None
@@ -134,12 +150,23 @@ class Dataset(Entry):
             raise ValueError(f"attacked is {self.attacked!r}, which is not one of columns")
         return self
 
-    def rows_identity(self) -> dict[str, str]:
-        """What selects rows besides splits and columns; only what differs from the default.
+    def why_no_fit(self) -> str:
+        """Why nothing can be fine-tuned on it; empty if something can."""
+        if self.splits.train is not None:
+            return ""
+        return (
+            "its catalog file names a test split only, so fits of others can be evaluated on it "
+            "(evaluate_also) and none can be made; give its splits train and validation"
+        )
 
-        Keys include this, so the keys of data sets with the defaults do not change.
+    def rows_identity(self) -> dict[str, str]:
+        """What determines rows besides splits and columns; only what earlier versions did not do.
+
+        Keys include this, so the keys of other data sets do not change.
         """
         identity: dict[str, str] = {}
+        if not self.lowercase:
+            identity["case"] = "as written"  # formerly: always lower
         if self.missing != "error":
             identity["missing"] = self.missing
         if any(len(self.splits.shares(split)) > 1 for split in self.splits.sources()):
@@ -201,9 +228,11 @@ class Training(Entry):
 class Attack(Entry):
     """A TextAttack recipe: its kind, its settings as published, and what a variant changes.
 
-    `protocols` holds what a named protocol sets differently, `resources` what a set of attack
-    resources needs set differently (a threshold on one sentence encoder's scale, say). A value of
-    `$dataset.max_words_changed` is taken from the data set's file.
+    `protocols` holds what a named protocol sets differently; `textattack` and `mvp` need not be
+    named where they set nothing. `resources`: values on the scale of a set of attack resources, of
+    another sentence encoder say, by the recipe's value, or one for all. A value of
+    `$dataset.max_words_changed` is taken from the data set's file. Any attack may set a
+    `query_budget`.
     """
 
     kind: str
@@ -292,20 +321,23 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
 
 
 def attack_settings(
-    attack: Attack, dataset: Dataset, protocol: str, resources: str
+    attack: Attack, dataset: Dataset, protocol: Protocol, resources: str
 ) -> dict[str, Any]:
     """An attack's settings, resolved: as published, then the protocol's, then the resources'.
 
-    Raises BadInput where a kind of this package lacks a setting, has no such setting, or has a
-    value of another type.
+    Raises BadInput where the attack does not know the protocol, or a kind of this package lacks a
+    setting, has no such setting, or has a value of another type.
     """
-    by_protocol = {str(name): part for name, part in attack.protocols.items()}
-    by_resources = {str(name): part for name, part in attack.resources.items()}
-    resolved = {
-        **attack.settings,
-        **by_protocol.get(protocol, {}),
-        **by_resources.get(resources, {}),
-    }
+    if protocol not in {*attack.protocols, *KNOWN_TO_ALL}:
+        known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+        raise BadInput(
+            f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known}); leave it out "
+            "with --only attack=..., or choose another attack.protocol"
+        )
+    resolved = {**attack.settings, **attack.protocols.get(protocol, {})}
+    scale: dict[str, Any] = {str(name): part for name, part in attack.resources.items()}
+    for name, value in scale.get(resources, {}).items():
+        resolved[name] = _on_scale(attack, name, resolved.get(name), value)
     settings = {
         name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
         for name, value in resolved.items()
@@ -314,10 +346,28 @@ def attack_settings(
     return settings
 
 
+def _on_scale(attack: Attack, name: str, value: Any, scale: Any) -> Any:
+    """A setting's value where a set of resources has its own scale."""
+    if value is None or not isinstance(scale, dict):
+        return None if value is None else scale
+    if str(value) not in scale:
+        raise BadInput(
+            f"attack kind {attack.kind}: {name} {value} has no value on the scale of these "
+            f"resources; there are values for {', '.join(scale)}"
+        )
+    return scale[str(value)]
+
+
 def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
     file = PACKAGED / "attacks" / f"{attack.kind}.yaml"
     known = _read(file, Attack).settings if file.is_file() else settings
-    for name in {**attack.settings, **settings}.keys() - known.keys():
+    budget = settings.get("query_budget")
+    if budget is not None:
+        try:
+            check_query_budget(budget)
+        except ValueError as error:
+            raise BadInput(f"attack kind {attack.kind}: query_budget: {error}") from None
+    for name in {**attack.settings, **settings}.keys() - known.keys() - {"query_budget"}:
         raise BadInput(f"attack kind {attack.kind} has no setting {name!r}; {nearest(name, known)}")
     for name, value in known.items():
         if name not in settings:

@@ -4,13 +4,13 @@ The plan makes these (orchestrator/plan), a trial runs them (trainables/cell.py)
 keeps them as JSON beside the results.
 """
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
 
 from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Training
-from search_spaces.space import FitSettings, Resources
+from search_spaces.space import FitSettings, Resources, Sample, Scores
 
 
 class Axes(TypedDict):
@@ -28,12 +28,20 @@ Axis = Literal["dataset", "model", "head", "training", "attack", "seed"]
 ALL_AXES: tuple[Axis, ...] = get_args(Axis)
 
 
+def _as_earlier_versions(stored: Any) -> Any:
+    """A data set of a store, whose texts were all lower-cased before entries said so."""
+    return {"lowercase": True, **stored} if isinstance(stored, dict) else stored
+
+
+StoredDataset = Annotated[Dataset, BeforeValidator(_as_earlier_versions)]
+
+
 class OtherDataset(BaseModel):
     """A data set that a fit is evaluated on, clean, though it was not trained on it."""
 
     model_config = ConfigDict(frozen=True)
     name: str
-    data: Dataset
+    data: StoredDataset
     digest: str
 
     @property
@@ -58,7 +66,7 @@ class Fit(BaseModel):
     head: str
     training: str
     seed: int
-    data: Dataset
+    data: StoredDataset
     dataset_digest: str
     language_model: LanguageModel
     model_digest: str
@@ -75,8 +83,9 @@ class Cell(BaseModel):
 
     `log` names the attack log. It is the same for every number of examples, so asking for
     more of them attacks only the new ones. `identity`: everything that the log's name is a hash of.
-    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once` and `attack_dtype`:
-    see AttackSettings.
+    `precision`: see trainables/precision.py. `seconds_per_example`, `at_once`, `attack_dtype`,
+    `scores`, `query_budget` and `sample`: see AttackSettings; cells of earlier versions do not say
+    which sample they have, the balanced one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -88,10 +97,13 @@ class Cell(BaseModel):
     attack_settings: dict[str, Any]
     attack_resources: str
     examples: int
+    sample: Sample = "balanced"
     precision: float | None = None
     seconds_per_example: float | None = None
     at_once: int = 1
     attack_dtype: str = "fp32"
+    scores: Scores = "probability"
+    query_budget: int | str | None = None
     resources: Resources
     identity: dict[str, Any]
 

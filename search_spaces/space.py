@@ -32,6 +32,7 @@ from search_spaces.axes import (
 )
 from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Protocol
 from search_spaces.errors import BadInput, nearest
+from search_spaces.query_budget import QueryBudget
 from search_spaces.yaml_file import (
     Document,
     Place,
@@ -48,6 +49,8 @@ MOST_CELLS = 200_000
 
 
 Dtype = Literal["fp32", "tf32", "bf16"]
+Scores = Literal["probability", "margin", "temperature", "textattack"]
+Sample = Literal["proportional", "balanced"]
 Schedule = Literal["constant", "linear", "cosine", "cooldown"]
 
 
@@ -113,8 +116,20 @@ class FitSettings(Written):
 class AttackSettings(Written):
     """Which examples are attacked, by which protocol, with which resources."""
 
-    examples: int = Field(1000, ge=1, description="a stratified sample of the test set")
+    examples: int = Field(1000, ge=1, description="how many of the test set")
+    sample: Sample = Field(
+        "proportional",
+        description="labels in it: as in the test set, or the same number of each while it lasts",
+    )
     protocol: Protocol = "mvp"
+    scores: Scores = Field(
+        "probability", description="of the fit, that searches follow (trainables/attacks/goal.py)"
+    )
+    query_budget: QueryBudget | None = Field(
+        None,
+        description="queries an example, a number or `50 per word`; one that has spent it counts "
+        "as failed. null: the protocol's, if it has one",
+    )
     resources: str = "textattack"
     precision: float | None = Field(
         None,
@@ -182,6 +197,11 @@ class Override(Written):
         changes = self.changes()
         if not changes:
             raise ValueError("sets nothing; give fit, attack or resources")
+        if "sample" in changes.get("attack", {}):
+            raise ValueError(
+                "leave `attack.sample` out: a report's figures are of one sample of a data set; "
+                "set it for the whole space"
+            )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
                 "a fit is shared by all attacks on it: leave `attack` out of `when`, or "
@@ -346,15 +366,17 @@ def load(
 
 
 def _check_catalog(space: Space, document: Document) -> None:
-    """Raises BadInput where a name on an axis is not in the catalog."""
+    """Raises BadInput where a name on an axis is not in the catalog, or nothing can be fitted."""
     for axis in AXES:
         for value in getattr(space.axes, axis):
+            listed = document.content["axes"].get(axis)
+            place = ("axes", axis, listed.index(value) if isinstance(listed, list) else 0)
             try:
                 space.catalog.path(axis, value)
             except BadInput as error:
-                listed = document.content["axes"][axis]
-                number = listed.index(value) if isinstance(listed, list) else 0
-                raise document.error(("axes", axis, number), f": {error}") from None
+                raise document.error(place, f": {error}") from None
+            if axis == "dataset" and (why := space.catalog.dataset(value).why_no_fit()):
+                raise document.error(place, f": {value}: {why}")
 
 
 def _check_evaluate_also(space: Space, document: Document) -> None:

@@ -1,6 +1,7 @@
 """Attacks are TextAttack's recipes, run offline, on victims whose weakness is known."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ from textattack.shared import AttackedText  # noqa: E402
 
 from trainables.attacks import offline  # noqa: E402
 from trainables.attacks.engine import Victim, attack_examples  # noqa: E402
+from trainables.attacks.fluency import bits_per_character  # noqa: E402
 from trainables.attacks.recipes import HomoglyphSwap, build_attack  # noqa: E402
 
 ATTACKS = ["textfooler", "textbugger", "bert_attack", "misspellings"]
@@ -207,7 +209,44 @@ def test_a_successful_example_says_how_alike_its_texts_are(name: str) -> None:
     assert attack_metrics([record])["avg_similarity"] == record["similarity"]
 
 
-def test_similarity_is_of_the_attacked_column_alone() -> None:
+def test_a_successful_example_says_how_much_of_its_text_changed_and_how_fluent_it_is() -> None:
+    text = "the film was a good story about a boy and his dog , and they liked it a lot"
+    record = run("misspellings", KeywordHead({"good"}), text)
+    assert record["edit_distance"] in (1, 2), "one letter swapped, lost, added or mistyped"
+    before, after = record["bits_per_character"]
+    assert 1 < before < after, "a misspelt text is less likely"
+    skipped = run("misspellings", KeywordHead({"good"}), text, label=0)
+    assert not {"edit_distance", "bits_per_character"} & skipped.keys()
+    metrics = attack_metrics([record, skipped])
+    assert metrics["avg_edit_distance"] == record["edit_distance"]
+    assert metrics["avg_original_bits_per_character"] == before
+    assert metrics["avg_perturbed_bits_per_character"] == after
+
+
+def test_bits_per_character_are_those_of_the_language_model() -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED / "gpt2")
+    model = AutoModelForCausalLM.from_pretrained(EMBEDDED / "gpt2", torch_dtype="float32").eval()
+    text = "the film was a good story about a boy and his dog"
+    read = tokenizer(f"<|endoftext|>{text}", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        loss = float(model(read, labels=read).loss)  # the mean over tokens, in nats
+    bits = loss * (read.shape[1] - 1) / math.log(2)
+    assert bits_per_character(text) == pytest.approx(bits / len(text), rel=1e-5)
+    assert bits_per_character(text.upper()) == bits_per_character(text)
+
+
+def test_every_token_of_a_text_longer_than_the_language_model_reads_counts_once() -> None:
+    sentence = "the film was a good story about a boy and his dog . "
+    bits = [bits_per_character(sentence * count) * len(sentence) * count for count in (60, 61)]
+    assert 0 < bits[1] - bits[0] < bits_per_character(sentence) * len(sentence)
+    typo = (sentence * 60 + sentence).replace("dog", "dgo")
+    assert bits_per_character(typo) > bits_per_character(sentence * 61)
+    assert bits_per_character(f"{sentence * 60}dgo") > bits_per_character(f"{sentence * 60}dog")
+
+
+def test_what_is_measured_of_a_success_is_of_the_attacked_column_alone() -> None:
     settings = {"max_words_changed_count": 1, "min_word_length": 4}
     found = []
     columns = ["question", "passage"]
@@ -220,8 +259,8 @@ def test_similarity_is_of_the_attacked_column_alone() -> None:
         (record,) = attack_examples(
             lambda: attack, [example], columns, 0, "boolq", "m", attacked="passage"
         )
-        found.append(record["similarity"])
-    assert found[0] == found[1] and 0 < found[0] < 1
+        found.append((record["similarity"], record["bits_per_character"], record["edit_distance"]))
+    assert found[0] == found[1] and 0 < found[0][0] < 1
 
 
 def test_an_encoder_that_cannot_be_loaded_costs_the_similarity_and_nothing_else(

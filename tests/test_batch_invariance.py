@@ -7,6 +7,7 @@ can show is that a batch's shape depends on the texts' own lengths alone.
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from trainables.data import load_test
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.heads.buckets import bucket, rows_of
+from trainables.speed.encoded import encoded_once
 
 ASSETS, CATALOG = Assets("embedded"), Catalog()
 MODELS = ("bert", "roberta", "gpt2")
@@ -101,6 +103,49 @@ def test_what_alike_texts_share_is_computed_once_to_the_same_bits(kind: str, mod
     with speed.off("first_layer", "beginnings"):
         plain = head.predict(texts)
     assert torch.equal(found, plain)
+
+
+def same(one: Batch, other: Batch) -> bool:
+    """Whether two batches are equal in all their numbers, shapes and types."""
+
+    def tensors(batch: Batch) -> dict[str, Tensor | None]:
+        assert batch.layout is not None
+        also = {"positions": batch.positions, "real": batch.real, "lengths": batch.layout.lengths}
+        return {**batch.inputs, **also}
+
+    ours, theirs = tensors(one), tensors(other)
+    return list(ours) == list(theirs) and all(
+        (a is None) == (b is None)
+        and (a is None or b is None or (a.dtype == b.dtype and torch.equal(a, b)))
+        for a, b in zip(ours.values(), theirs.values(), strict=True)
+    )
+
+
+@every_head
+def test_a_fits_rows_are_tokenized_once_to_the_same_batches(kind: str, model: str) -> None:
+    head = head_of(kind, model)
+    plain = head.encode
+    asked: list[tuple[str, ...]] = []
+
+    def counted(texts: Any) -> Batch:
+        asked.extend(texts)
+        return plain(texts)
+
+    setattr(head, "encode", counted)  # noqa: B010
+    whole, bounded = encoded_once(head), encoded_once(head, most=20_000)
+    draw, rows = random.Random(0), list(TEXTS)
+    for _ in range(3):
+        draw.shuffle(rows)
+        for start in range(0, len(rows), 4):
+            batch = rows[start : start + 4]
+            assert same(whole(batch), plain(batch))
+    assert sorted(asked) == sorted(rows)
+    assert same(whole([rows[0]] * 2), plain([rows[0]] * 2))
+    asked.clear()
+    for _ in range(3):
+        for text in rows:
+            assert same(bounded([text]), plain([text]))
+    assert len(rows) < len(asked) < 3 * len(rows)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -23,7 +23,7 @@ from trainables.store import Store
 # 225 fits are those of 5 data sets, 3 seeds, 6 heads on two models and 3 on GPT-2.
 ESTIMATED = {
     "paper": "225 fits, 106 GB of weights in the store, and up to 2.0 GB more for each fit in "
-    "training; 5.6 GB of models and data on each machine",
+    "training; 5.7 GB of models and data on each machine",
     "embedded": "105 fits, 2.5 GB of weights in the store, and up to 0.1 GB more for each fit in "
     "training; 0.0 GB of models and data on each machine",
 }
@@ -287,7 +287,7 @@ def test_models_and_data_of_unknown_size_are_named(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
     assert str(estimate(load(str(tmp_path / "space.yaml")))) == (
         "3 fits, 1.3 GB of weights in the store, and up to 1.7 GB more for each fit in training; "
-        "4.4 GB of models and data on each machine (data set sst2 is taken to have 10,000 "
+        "4.5 GB of models and data on each machine (data set sst2 is taken to have 10,000 "
         "training rows of 40 words: its files are not here; model mine is taken to be as large as "
         "BERT base: its config.json is not here)"
     )

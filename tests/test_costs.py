@@ -134,6 +134,16 @@ def test_an_attack_of_many_examples_at_once_costs_less_each(attack: str) -> None
     assert cost("attack.at_once=1000") == pytest.approx(cost("attack.at_once=5000"))
 
 
+def test_a_query_budget_bounds_what_an_attack_costs() -> None:
+    def cost(*sets: str) -> float:
+        return sum(map((plan := paper(*sets)).attack_cost, plan.todo))
+
+    assert cost() == cost("attack.query_budget=1000000")
+    assert cost("attack.query_budget=1 per word") < cost("attack.query_budget=3 per word") < cost()
+    half, all_ = cost("attack.query_budget=8"), cost("attack.query_budget=16")
+    assert half == pytest.approx(all_ / 2, rel=0.1)
+
+
 def test_misspellings_are_the_dearest_attack_and_long_texts_dearer_than_short_ones() -> None:
     """As was measured: they query every candidate before one is taken."""
     plan = paper("attack.examples=1000")

@@ -1,7 +1,10 @@
-"""Splits and samples are the protocol's: seeded, disjoint, stratified, and growing by the end."""
+"""Splits and samples are the protocol's: seeded, disjoint, of the right labels, and nested."""
 
 from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,32 +16,92 @@ from hypothesis import strategies as st
 from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import Catalog, Dataset, Splits
 from search_spaces.errors import BadInput
-from search_spaces.space import load
+from search_spaces.space import Sample, load
 from trainables import data
 from trainables.assets import Assets
 from trainables.cell import Worker
-from trainables.data import Example, attacked_examples, load_splits, load_test, split_columns
+from trainables.data import (
+    Example,
+    attacked_examples,
+    load_splits,
+    load_test,
+    split_columns,
+    training_rows,
+)
 from trainables.rows import Rows
 from trainables.store import Store
 
 labels = st.lists(st.integers(0, 3), min_size=1, max_size=60)
+counts_of_labels = st.lists(st.integers(1, 40), min_size=1, max_size=14)
 
 
-@given(labels, st.integers(1, 70), st.integers(1, 70))
-def test_a_larger_sample_begins_with_the_smaller(rows: list[int], one: int, other: int) -> None:
-    test = [Example(number, ("text",), label) for number, label in enumerate(rows)]
+def rows_of(labels: Iterable[int]) -> list[Example]:
+    return [Example(number, ("text",), label) for number, label in enumerate(labels)]
+
+
+@given(labels, st.integers(1, 70), st.integers(1, 70), st.sampled_from(get_args(Sample)))
+def test_a_larger_sample_begins_with_the_smaller(
+    rows: list[int], one: int, other: int, sample: Sample
+) -> None:
+    test = rows_of(rows)
     small, large = sorted((one, other))
-    assert attacked_examples(test, large)[:small] == attacked_examples(test, small)
+    drawn = attacked_examples(test, large, sample)
+    assert drawn[:small] == attacked_examples(test, small, sample)
+    assert len({example.id for example in drawn}) == len(drawn) == min(large, len(rows))
+
+
+@given(counts_of_labels)
+def test_a_sample_has_each_labels_share_of_the_test_set_whatever_its_size(
+    counts: list[int],
+) -> None:
+    test = rows_of(label for label, count in enumerate(counts) for _ in range(count))
+    drawn, total, labels = attacked_examples(test, len(test)), len(test), len(counts)
+    assert sorted(example.id for example in drawn) == list(range(total))
+    most = Fraction(2 * labels - 3, 2 * labels - 2) if labels > 1 else 0
+    taken = Counter[int]()
+    for n, example in enumerate(drawn, start=1):
+        taken[example.label] += 1
+        for label, count in enumerate(counts):
+            assert abs(taken[label] - Fraction(n * count, total)) <= most  # less than 1
+
+
+def test_a_sample_of_two_to_one_is_two_to_one() -> None:
+    test = rows_of([1, 1, 0] * 100)
+    for count in (3, 30, 300):
+        assert Counter(e.label for e in attacked_examples(test, count)) == {
+            1: count * 2 // 3,
+            0: count // 3,
+        }
+    halves = Counter(e.label for e in attacked_examples(test, 100, "balanced"))
+    assert halves == {0: 50, 1: 50}
+
+
+@given(st.integers(1, 5), st.integers(1, 12), st.integers(1, 70))
+def test_where_labels_have_equal_numbers_both_samples_are_the_same(
+    labels: int, each: int, count: int
+) -> None:
+    test = rows_of(list(range(labels)) * each)
+    assert attacked_examples(test, count) == attacked_examples(test, count, "balanced")
 
 
 @given(labels, st.integers(1, 70))
-def test_a_sample_is_stratified_and_holds_no_row_twice(rows: list[int], count: int) -> None:
-    test = [Example(number, ("text",), label) for number, label in enumerate(rows)]
-    sample = attacked_examples(test, count)
-    assert len({example.id for example in sample}) == len(sample) == min(count, len(rows))
+def test_a_balanced_sample_has_the_same_number_of_each_label_while_it_lasts(
+    rows: list[int], count: int
+) -> None:
+    sample = attacked_examples(rows_of(rows), count, "balanced")
     taken, there = Counter(e.label for e in sample), Counter(rows)
     most = max(taken.values())
     assert all(taken[label] >= min(there[label], most - 1) for label in there)
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_a_smaller_share_of_the_training_rows_is_part_of_a_larger(
+    rows: int, count: int, one: float, other: float
+) -> None:
+    small, large = (
+        set(training_rows(list(range(rows)), count, share)) for share in sorted((one, other))
+    )
+    assert small <= large and len(large) <= min(rows, count)
 
 
 def test_embedded_sst2_is_split_as_the_protocol_says() -> None:

@@ -36,6 +36,9 @@ RUN_BY = {  # commands that no test runs as they stand, and what runs them inste
     "cluster-slurm.sh --space paper --assets paper_assets": "tests/cluster",
     "python -m orchestrator.cluster prepare cluster.yaml": "test_cluster_stack",
     "python -m orchestrator.cluster release cluster.yaml": "test_cluster_stack",
+    "python -m orchestrator.report --claims": "test_claims",
+    "python -m orchestrator.report --annotate 100": "test_annotations",
+    "python -m orchestrator.report --annotations ann.csv bob.csv": "test_annotations",
     "python -m orchestrator.assets list --space paper": "test_assets_command",
     "python -m orchestrator.assets fetch --space paper --to paper_assets": "test_assets_command",
     "python -m orchestrator.assets verify paper_assets": "test_assets_command",
@@ -116,7 +119,8 @@ def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     table = (tmp_path / "report" / "tables" / "reviews-bert-embedded.csv").read_text()
     assert {"mean_pool", "mlp_ft", "mvp"} <= {line.split(",")[0] for line in table.splitlines()}
-    assert {"lost_letters", "two_misspellings"} <= set(table.splitlines()[0].split(","))
+    columns = {f"{name} (share)" for name in ("lost_letters", "two_misspellings")}
+    assert columns <= set(table.splitlines()[0].split(","))
     left_out = (tmp_path / "report" / "tables" / "not-run.csv").read_text()
     assert "not applicable,mvp,decided by the first results,2" in left_out
     cells = [json.loads(path.read_text()) for path in tmp_path.glob("results/cells/*/cell.json")]

@@ -31,6 +31,7 @@ from trainables.assets import MODEL_FILES, Assets, dataset_digest, digest, model
 from trainables.attacks.downloads import ARCHIVES, MASKED_LM
 from trainables.chinese import hold_chinese
 from trainables.data import load_splits
+from trainables.fit import evaluate_on, fresh_head, load_data
 from trainables.models.families import FAMILIES, cannot_have
 from trainables.models.folder import ModelFolder
 from trainables.models.tokenizer import TokenizerFiles
@@ -189,9 +190,11 @@ def test_a_text_is_a_text_however_arrow_writes_it_down(
     project.rows("train", WRITTEN_OTHERWISE[kind](texts))
     planned(project)
     train = rows_of(project).train
-    assert train[0].texts == ("the film was great",)
+    assert train[0].texts == ("The FILM was great",)
     project.rows("train", texts)
     assert rows_of(project).train == train
+    project.data = {"lowercase": True}
+    assert rows_of(project).train[0].texts == ("the film was great",)
 
 
 @pytest.mark.parametrize("kind", WRITTEN_OTHERWISE)
@@ -331,6 +334,7 @@ WRONG_SPLITS = {
     "the same rows": (("train", "train[20%]", "train"), "train and test are the same rows"),
     "validation as test": (("train", "test", "test"), "validation and test are the same rows"),
     "more than all": (("train[80%]", "train[20%]", "train[10%]"), "of train are 110 % in all"),
+    "no validation": (("train", None, "test"), "give both train and validation"),
     "nothing": (("train", "train[0%]", "test"), "splits: train[0%] has no rows"),
     "nothing left": (("train", "train[60%]", "train[40%]"), "leave nothing for"),
     "all": (("train[100%]", "train[5%]", "test"), "1 to 99 %, not 'train[100%]'"),
@@ -388,11 +392,50 @@ def test_keys_cover_what_shares_are_of_only_where_a_split_has_several(project: P
     data["attacked"] = "text"
 
     def more(**splits: str) -> dict[str, str]:
-        return Dataset.model_validate({**data, "splits": splits}).rows_identity()
+        entry = {**data, "lowercase": True, "splits": splits}
+        return Dataset.model_validate(entry).rows_identity()
 
     assert more(train="train", validation="train[5%]", test="test") == {}
     assert more(train="train[90%]", validation="test[50%]", test="test") == {}
     assert more(train="train", validation="train[5%]", test="train[5%]") != {}
+
+
+@pytest.mark.parametrize("model", ["bert-embedded", "roberta-embedded"])
+def test_a_head_reads_cased_text_unless_the_entry_says_otherwise(
+    model: str, project: Project
+) -> None:
+    """Whatever its tokenizer makes of it; in training, under attack, and as another data set."""
+    for split, count in (("train", 200), ("test", 40)):
+        project.rows(split, [f"The FILM Number {n}" for n in range(count)], LABELS[:count])
+    project.axes, project.more = {"model": [model]}, {"evaluate_also": {"mine": ["mine"]}}
+    keys, stored_as = set(), set()
+    for lowercase in (False, True):
+        project.data = {"lowercase": True} if lowercase else {}
+        space = load(project.space())
+        assets = Assets(space.assets)
+        (cell,) = make_plan(space, assets, Store("/nonexistent")).todo
+        (other,) = cell.fit.evaluate_also
+        keys.add(cell.fit.key)
+        stored_as.add(other.stored_as)
+        head, read = fresh_head(cell.fit, assets), []
+        encode = head.encode
+        head.encode = lambda texts, own=encode, into=read: into.extend(texts) or own(texts)
+        trained = [example.texts for example in load_data(cell.fit, assets).train]
+        head.predict(trained)
+        evaluate_on(head, other, assets)
+        texts = {text for row in read for text in row}
+        start = "the film number" if lowercase else "The FILM Number"
+        assert len(texts) >= 160 and all(text.startswith(start) for text in texts)
+    assert len(keys) == len(stored_as) == 2
+
+
+def test_rows_that_differ_in_case_are_the_same_where_they_are_read_in_lower_case(
+    project: Project, planned: Run
+) -> None:
+    project.rows("test", [text.title() for text in TEXTS[:40]], LABELS[:40])
+    assert "training row" not in planned(project)
+    project.data = {"lowercase": True}
+    assert "test rows have the text of a training row" in planned(project)
 
 
 # SHA-256 of what these spaces' keys cover of data sets and models, from before these checks.

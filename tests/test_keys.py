@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.plan.keys import key
 from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED
-from search_spaces.space import load
+from search_spaces.space import FitSettings, load
 from trainables.assets import Assets
 from trainables.store import Store
 
@@ -76,6 +76,8 @@ def test_a_head_that_trains_on_one_template_has_keys_of_its_own() -> None:
         ("attack.protocol=textattack", {"log", "cell"}),
         ("attack.resources=textattack", {"log", "cell"}),
         ("attack.examples=30", {"cell"}),
+        ("attack.sample=balanced", {"log", "cell"}),
+        ("attack.sample=proportional", set()),
         ("attack.precision=0.05", {"cell"}),
         ("attack.precision=null", set()),
         ("attack.at_once=1", set()),
@@ -107,6 +109,13 @@ def own_space(folder: Path, change: Any = None) -> str:
 
 def test_comments_order_and_place_of_files_change_no_key(tmp_path: Path) -> None:
     assert keys_of(own_space(tmp_path)) == keys_of()
+
+
+def test_a_default_that_is_written_out_changes_no_key() -> None:
+    """A default of 0 where numbers are read as 0.0 would."""
+    defaults = FitSettings()
+    written = FitSettings.model_validate_json(defaults.model_dump_json())
+    assert key("fit", written.identity()) == key("fit", defaults.identity())
 
 
 def test_prompts_are_part_of_an_mvp_fit(tmp_path: Path) -> None:

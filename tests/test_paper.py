@@ -241,6 +241,7 @@ HELD: dict[str, Callable[[], bool]] = {
     "adversarial_validation": held_by(
         "test_fit_steps.py: test_adversarial_training_is_validated_on_clean_text"
     ),
+    "scores": lambda: PAPER.attack.scores == "probability",
     "success_check": held_by(
         "test_attack_rules.py: test_a_success_that_changed_another_column_is_an_error_that_says_so"
     ),

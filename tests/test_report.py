@@ -3,27 +3,33 @@
 import csv
 import io
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import options, run
-from stores import A10G, EXAMPLES, Status, write
+from stores import A10G, EXAMPLES, Status, record, write
 
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.report import from_mlflow
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
 from orchestrator.report.claim import claim, gains, verdict
 from orchestrator.report.comparison import as_markdown, overall_table, place_tables
 from orchestrator.report.contents import files
+from orchestrator.report.forest import forest, parts, ranking
 from orchestrator.report.from_store import read_baseline, read_store
-from orchestrator.report.reported import reported_and_measured
-from orchestrator.report.results import Results
-from orchestrator.report.tables import Figure, Table, as_csv, latex, markdown
+from orchestrator.report.results import CLEAN, WORST, Results
+from orchestrator.report.slices import slices
+from orchestrator.report.tables import Figure, Table, as_csv, count, latex, markdown, p_value
+from orchestrator.report.worst_case import worst_case, worst_case_metrics
+from orchestrator.tracking.read import LoggedCell, LoggedSweep
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.metrics import attack_metrics
 from trainables.store import Store
 
 
@@ -94,6 +100,8 @@ def test_seeds_are_shown_as_mean_and_standard_deviation(tmp_path: Path) -> None:
 
     (table,) = place_tables(results(tmp_path, status, only=ONE, seeds=[0, 1, 2]))
     assert column(table, "textfooler")["mvp"].text() == "30.0 ± 10.0"
+    basis = "Accuracy in % of 20 examples a cell, mean ± standard deviation over 3 seeds."
+    assert table.notes[0].startswith(basis) and "embedded" in table.notes[0]
     assert table.rows[0][-2:] == ["20", "3"]
 
 
@@ -126,6 +134,130 @@ def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> No
     assert "11 of 12 combinations; 1 more have only one of the two and are left out" in shown
     assert "| mvp over mlp_ft + adversarial | accuracy under attack | not run | +3.5 | – |" in shown
     assert verdict(found).startswith("mvp over mlp_ft: +30.0 points")
+    columns = as_csv(claim(found)).splitlines()[0]
+    assert "measured (share),measured low (share)" in columns
+    assert columns.endswith('significant,p,"McNemar, only first","McNemar, only second",McNemar p')
+
+
+def test_clean_outcomes_are_counted_once_a_fit_and_not_once_an_attack(tmp_path: Path) -> None:
+    """mvp has one example wrong that mlp_ft has right: 0 / 1 of each fit, not 0 / 4."""
+
+    def status(cell: Cell, id: int) -> str:
+        return "skipped" if cell.fit.head == "mvp" and id == 0 else "failed"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "model=bert-embedded")
+    found = results(tmp_path, status, only=only)
+    assert len(found.attacks) == 4
+    clean = next(each for each in gains(found) if each.outcome == CLEAN)
+    assert (clean.pairs.only_first, clean.pairs.only_second) == (0, 1)
+    assert "1 data set × 1 model |" in markdown(claim(found))
+
+
+def test_the_worst_case_is_right_under_every_attack(tmp_path: Path) -> None:
+    """mlp_ft withstands each attack on other examples, and none of them on all; mvp on its first
+    half. An example in error under one attack is in no worst case."""
+
+    def status(cell: Cell, id: int) -> str:
+        if cell.fit.head == "mvp":
+            broken = cell.attack == "textfooler" and id == 19
+            return "error" if broken else "failed" if id < 10 else "successful"
+        offset = 5 * ["textfooler", "textbugger", "bert_attack", "misspellings"].index(cell.attack)
+        return "failed" if offset <= id < offset + 5 else "successful"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "model=bert-embedded")
+    found = results(tmp_path, status, only=only)
+    (table,) = place_tables(found)
+    assert table.header[:3] == ["head", "clean", "worst case"]
+    worst = {head: figure.value for head, figure in column(table, "worst case").items()}
+    assert worst == pytest.approx({"mlp_ft": 0.0, "mvp": 10 / 19})
+    gain = next(each for each in gains(found) if each.outcome == WORST)
+    assert gain.gain is not None and gain.gain.mean == pytest.approx(10 / 19)
+    assert (gain.pairs.only_first, gain.pairs.only_second) == (10, 0)
+    assert "Under the worst of the attacks for each example: +52.6" in verdict(found)
+
+
+def test_what_all_attacks_together_leave_and_what_one_word_breaks(tmp_path: Path) -> None:
+    """textfooler breaks the even examples, misspellings those that 3 divides: a third is left."""
+
+    def status(cell: Cell, id: int) -> str:
+        step = {"textfooler": 2, "misspellings": 3}[cell.attack]
+        return "skipped" if id == 19 else "failed" if id % step else "successful"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "attack=textfooler,misspellings")
+    found = results(tmp_path, status, only=only)
+    table = worst_case(found)
+    assert table is not None and [row[1] for row in table.rows] == ["textfooler"] * 2
+    shown = {name: column(table, name)["mvp"].value for name in table.header[2:]}
+    left = sum(id % 2 and id % 3 and id != 19 for id in range(20)) / 20
+    assert shown["worst case"] == pytest.approx(left) and shown["under it"] == 0.45
+    assert shown["broken by any attack"] == pytest.approx(1 - 20 * left / 19)
+    assert shown["broken by one word"] == shown["broken by any attack"]
+    assert (shown["examples"], shown["data sets × models"]) == (60, 3)
+    logged = worst_case_metrics(found)
+    assert logged["worst_case/mvp"] == pytest.approx(left)
+    assert logged["under_attack/mvp"] == pytest.approx((0.45 + 12 / 20) / 2)
+    assert worst_case(found.only(lambda r: r.cell.attack == "textfooler")) is None
+
+
+def test_slices_are_by_length_and_label(tmp_path: Path) -> None:
+    """Texts of 4 words in one slice of length; label 1, and none without a label."""
+    table = slices(results(tmp_path, ROBUST, only=ONE))
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [["sst2", "short (4 words)"], ["sst2", "label 1"]]
+    assert table.header[3:] == ["mlp_ft", "mvp"]
+    assert all(isinstance(f := row[4], Figure) and f.value == 0.5 for row in table.rows)
+
+
+def test_the_forest_says_where_the_gain_comes_from(tmp_path: Path) -> None:
+    """mvp is better under textfooler alone; of the first 10 examples mlp_ft has none right."""
+
+    def status(cell: Cell, id: int) -> str:
+        if cell.fit.head == "mvp":
+            return "failed" if cell.attack == "textfooler" or id >= 16 else "successful"
+        return "skipped" if id < 10 else "failed" if id >= 16 else "successful"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "attack=textfooler,misspellings")
+    found = results(tmp_path, status, only=only)
+    by_attack = {part.name: part for part in parts(found) if part.by == "attack"}
+    gains_of = {name: part.on_all.gain.mean for name, part in by_attack.items() if part.on_all.gain}
+    assert gains_of == pytest.approx({"textfooler": 0.8, "misspellings": 0.0})
+    textfooler = by_attack["textfooler"]
+    assert textfooler.both_right.gain is not None
+    assert textfooler.both_right.gain.mean == pytest.approx(0.6)
+    assert (textfooler.pairs, textfooler.pairs_both_right) == (60, 30)
+    assert textfooler.p_value == pytest.approx(2 * 2 / 2**16)  # 16 examples, two attacks
+    table = forest(found)
+    assert table is not None and [row[0] for row in table.rows] == [
+        "all", "attack", "attack", "model", "model", "model",
+    ]  # fmt: skip
+    assert forest(found.only(lambda result: result.cell.fit.head == "mvp")) is None
+
+
+def test_the_ranking_says_how_often_a_head_is_first(tmp_path: Path) -> None:
+    shares = {"mlp_ft": 0.2, "mvp": 0.5, "cls_prompt": 0.5}
+    only = ("head=mlp_ft,mvp,cls_prompt", "dataset=sst2", "model=bert-embedded")
+    table = ranking(results(tmp_path, robust_up_to(shares), only=only))
+    assert table is not None
+    first = {head: figure.value for head, figure in column(table, "first").items()}
+    assert first["mvp"] == first["cls_prompt"] == pytest.approx(0.5, abs=0.01)
+    assert column(table, "lowest rank")["mlp_ft"].value == 3
+
+
+def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(
+    tmp_path: Path,
+) -> None:
+    """One seed is about these fits; the gain of a part of 20 examples could be the paper's too."""
+    shares = robust_up_to({"mlp_ft": 0.2, "mvp": 0.25})
+    said = verdict(results(tmp_path / "one", shares, only=ONE))
+    assert "no significant difference between these fits: the interval includes 0" in said
+    assert "The paper reports +8, which lies in the interval too." in said
+    assert re.search(r"could have told \d+\.\d points from 0 with 80 % power", said)
+    assert re.search(r"\+4 would need about [\d,]+ examples a data set, and that of these", said)
+    assert "mvp is more robust here, of these fits, with one seed, not of the method" in verdict(
+        results(tmp_path / "more", ROBUST, only=("head=mlp_ft,mvp", "dataset=sst2"))
+    )
+    seeds = results(tmp_path / "seeds", ROBUST, only=ONE, seeds=[0, 1, 2])
+    assert "of the method, over 3 seeds" in verdict(seeds)
 
 
 @pytest.mark.parametrize("variant", ["untrained_mvp", "mvp_random_template", "mvp_2_templates"])
@@ -136,7 +268,10 @@ def test_ablations_are_compared_with_what_they_vary(variant: str, tmp_path: Path
     assert table is not None
     (row,) = table.rows
     assert row[:2] == [variant, "mvp"]
-    assert isinstance(row[3], Figure) and row[3].text().startswith("−25.0 [")
+    figures = dict(zip(table.header, row, strict=True))
+    assert isinstance(changed := figures["under attack"], Figure)
+    assert changed.text().startswith("−25.0 [")
+    assert figures["significant"] == "yes, these fits"
 
 
 def test_what_is_attacked_so_far_is_shown_and_marked(tmp_path: Path) -> None:
@@ -204,6 +339,46 @@ def test_a_cell_of_other_versions_is_found_by_what_was_asked_for(tmp_path: Path)
     assert read_store(more, store, from_elsewhere=True).cells == []
 
 
+def test_a_report_never_shows_another_sample_in_place_of_the_one_asked_for(tmp_path: Path) -> None:
+    """Cells of earlier versions do not say which they drew: the balanced one, in lower case."""
+    store, sets = Store(str(tmp_path)), ["attack.examples=20", "attack.sample=balanced"]
+    balanced = make_plan(load("embedded", ONE, sets), Assets("embedded"), store)
+    for cell in balanced.todo:
+        write(cell, store, ROBUST)
+        file = tmp_path / "cells" / cell.key / "cell.json"
+        written = json.loads(file.read_text())
+        del written["sample"], written["fit"]["data"]["lowercase"]
+        file.write_text(json.dumps(written))
+        read = Cell.model_validate(store.read_cell(cell.key))
+        assert (read.sample, read.fit.data.lowercase) == ("balanced", True)
+    proportional = plan(store, only=ONE)
+    assert {c.key for c in proportional.todo}.isdisjoint(c.key for c in balanced.todo)
+    assert read_store(proportional, store, from_elsewhere=True).cells == []
+    assert len(read_store(balanced, Store(str(tmp_path)), from_elsewhere=True).cells) == 2
+    write(proportional.todo[0], store, ROBUST, finished=5)
+    (unfinished,) = read_store(plan(store, only=ONE), store, from_elsewhere=True).cells
+    assert not unfinished.final and len(unfinished.outcomes.ids) == 5
+
+
+def test_from_mlflow_only_the_sample_of_the_plan_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, sets = Store("/nonexistent"), ["attack.sample=balanced"]
+    cells = plan(store, only=ONE).todo
+    cells += make_plan(load("embedded", ONE, sets), Assets("embedded"), store).todo
+    records = [record(id, "failed") for id in range(3)]
+    fit = {"seconds": 1.0, "validation_accuracy": 0.9, "test_accuracy": 0.8}
+
+    def logged(cell: Cell) -> LoggedCell:
+        made: Any = {"metrics": attack_metrics(records)}
+        return LoggedCell("", json.loads(cell.model_dump_json()), made, fit, {}, lambda: records)
+
+    for wanted in (cells[:2], cells[2:]):
+        planned = [{"key": c.key, "status": "done", "reason": "", **c.axes()} for c in wanted]
+        sweep = LoggedSweep({"cells": planned}, list(map(logged, cells)))
+        monkeypatch.setattr(from_mlflow, "read_runs", lambda *_, found=sweep: found)
+        found = from_mlflow.read_experiment("embedded", "somewhere")
+        assert {result.cell.key for result in found.cells} == {cell.key for cell in wanted}
+
+
 def test_csv_has_every_cell_with_its_keys(tmp_path: Path) -> None:
     found = results(tmp_path, ROBUST, only=ONE)
     rows = list(csv.DictReader(io.StringIO(files(found)["tables/cells.csv"].decode())))
@@ -222,8 +397,25 @@ def test_a_table_survives_markdown_latex_and_csv() -> None:
     assert "a|b\\_c \\& 5 \\% & \\textbf{50.0\\,$\\pm$\\,10.0} \\\\" in latex(table)
     assert "−25.0 [−50.0, +0.0]\\*" in markdown(table)
     read_back = list(csv.DictReader(io.StringIO(as_csv(table))))
-    assert read_back[0]["figure"] == "0.5" and read_back[0]["figure sd"] == "0.1"
-    assert read_back[1]["figure final"] == "False" and read_back[2]["figure"] == ""
+    assert read_back[0]["figure (share)"] == "0.5" and read_back[0]["figure sd (share)"] == "0.1"
+    assert read_back[1]["figure final"] == "False" and read_back[2]["figure (share)"] == ""
+
+
+def test_small_p_values_counts_and_signs_are_what_each_form_reads() -> None:
+    """A p of 0.00003 is not 0.000; 1,800 in CSV is a number; < and ≤ are mathematics in LaTeX."""
+    row: list[str | Figure] = ["≤ 3 · 4", p_value(3e-5), count(1800)]
+    table = Table("t", "Bold: p < 0.05", ["what", "p", "examples"], [row])
+    assert "| ≤ 3 · 4 | <0.001 | 1,800 |" in markdown(table)
+    written = latex(table)
+    assert "$\\leq$ 3 $\\cdot$ 4 & $<$0.001 & 1,800" in written and "p $<$ 0.05" in written
+    assert as_csv(table).splitlines()[1] == "≤ 3 · 4,3e-05,1800"
+    assert p_value(0.0123).text() == "0.012"
+
+
+def test_latex_has_the_intervals_that_the_page_has() -> None:
+    table = Table("t", "A", ["what", "figure"], [["a", Figure(0.5, low=0.4, high=0.6)]])
+    assert "a & 50.0 \\\\\n & {\\scriptsize [40.0, 60.0]} \\\\" in latex(table)
+    assert "95 % interval".replace("%", "\\%") in latex(table)
 
 
 def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Path) -> None:
@@ -241,16 +433,9 @@ def test_a_baseline_tells_what_changed_beyond_noise_and_in_settings(tmp_path: Pa
     assert column(changed, "change")[str(changed.rows[0][0])].text() == "+35.0"
     assert "1 changed significantly" in changed.notes[0]
     assert "1 have the same outcome on every example" in changed.notes[0]
-    assert settings.rows == [["fit.learning_rate", "0.0003", "0.0001", "2"]]
+    assert settings.rows == [["fit.learning_rate", "0.0003", "0.0001", count(2)]]
     same, nothing = against(now, read_baseline(store, now))
     assert same.rows == nothing.rows == [] and "are the same" in nothing.notes[0]
-
-
-def test_the_papers_figures_stand_beside_ours_or_beside_not_run(tmp_path: Path) -> None:
-    table = reported_and_measured(results(tmp_path, ROBUST, only=ONE))
-    assert [figure for row in table.rows for figure in row if figure == "not run"] != []
-    shown = [[entry.text() for entry in row if isinstance(entry, Figure)] for row in table.rows]
-    assert shown == [["80.0", "–"], ["28.0", "–"], ["82.0", "–"], ["42.0", "–"]]
 
 
 report = partial(run, "report")

@@ -21,9 +21,12 @@ from orchestrator.report.contents import files, tables
 from orchestrator.report.page.browser import as_json, browsed
 from orchestrator.report.page.changes import apply, edits
 from orchestrator.report.page.page import page
+from orchestrator.report.plots.accuracy import robust_against_clean
 from orchestrator.report.plots.all import plots
+from orchestrator.report.plots.sample_efficiency import sample_efficiency
 from orchestrator.report.plots.style import looks, spread
 from orchestrator.report.results import CellResult, Outcomes, Results, Transfer
+from orchestrator.report.tables import Figure
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -176,7 +179,7 @@ def test_the_page_leads_nowhere_but_to_itself(index: Path) -> None:
 
 
 def test_plots_and_tables_lie_beside_the_page_as_files(index: Path) -> None:
-    names = {"accuracy", "robust-clean", "queries", "time"}
+    names = {"accuracy", "forest", "robust-clean", "queries", "time"}
     assert {path.stem for path in (index.parent / "plots").glob("*.svg")} == names
     assert {path.stem for path in (index.parent / "plots").glob("*.pdf")} == names
     assert (index.parent / "tables" / "summary.csv").exists()
@@ -255,7 +258,7 @@ def test_the_same_results_give_the_same_bytes() -> None:
 
 def test_text_in_plots_is_text(index: Path) -> None:
     for plot in (index.parent / "plots").glob("*.svg"):
-        assert ">project_cls</text>" in plot.read_text()
+        assert re.search(">[^<]*mlp_ft[^<]*</text>", plot.read_text())
 
 
 @pytest.mark.parametrize("status", ["failed", "successful", "skipped"])
@@ -279,6 +282,92 @@ def test_plots_say_where_they_are_over_and_what_is_not_final() -> None:
     accuracy, *_ = plots(apart, overall_table(apart))
     assert "sst2 · bert-embedded only" in accuracy.about
     assert [row[0] for row in accuracy.data.rows] == ["mlp_ft", "project_cls"]
+
+
+def by_share(only: tuple[str, ...] = ()) -> Results:
+    """Of the space sample_efficiency: 100, 50, 25, 10 and 5 % of the rows; mvp withstands 4 of 8
+    attacks with half of them or more, else as all others 2, and ag_news has worse clean figures."""
+    space = load("sample_efficiency", only)
+    cells = make_plan(space, Assets("embedded"), Store("nowhere")).todo
+
+    def of(cell: Cell, id: int) -> ExampleRecord:
+        many = cell.fit.head == "mvp" and cell.fit.training_entry.train_share >= 0.5
+        return {**record(cell, id), "status": "failed" if id < (4 if many else 2) else "successful"}
+
+    def with_rows(result: CellResult) -> CellResult:
+        share = result.cell.fit.training_entry.train_share
+        clean = (0.9 if result.cell.fit.dataset == "sst2" else 0.7) - (share < 0.1) / 10
+        fit = {**result.fit, "test_accuracy": clean, "train_examples": round(1000 * share)}
+        return replace(result, fit=fit)
+
+    results = made(cells, of=of)
+    return replace(results, cells=list(map(with_rows, results.cells)))
+
+
+def test_sample_efficiency_is_a_curve_per_head_over_the_same_places() -> None:
+    results = by_share()
+    plot = sample_efficiency(results)
+    assert plot is not None and "mean of the 2 data sets" in plot.about
+    assert {row[0] for row in plot.data.rows} == {"mlp_ft", "lpft_dense", "mvp"}
+    rows = {row[1]: row for row in plot.data.rows if row[0] == "mvp"}
+    assert list(rows) == ["5 %", "10 %", "25 %", "50 %", "100 %"]
+    shown = [entry.text() if isinstance(entry, Figure) else entry for entry in rows["5 %"]]
+    assert shown == ["mvp", "5 %", "50", "70.0", "25.0", "6"]  # 2 data sets, 3 seeds
+    robust = [row[4].value for row in rows.values()]
+    assert robust == [0.25, 0.25, 0.25, 0.5, 0.5]
+
+    def lacks_one(result: CellResult) -> bool:
+        fit = result.cell.fit
+        return (fit.head, fit.training, fit.dataset) == ("mvp", "standard_10pct", "ag_news")
+
+    fewer = sample_efficiency(results.only(lambda result: not lacks_one(result)))
+    assert fewer is not None and "sst2 · bert-embedded" in fewer.about
+    assert len(fewer.data.rows) == 15 and {row[5] for row in fewer.data.rows} == {"3"}
+    assert {row[3].text() for row in fewer.data.rows} == {"90.0", "80.0"}
+
+
+def test_a_training_of_another_kind_or_of_all_rows_alone_is_on_no_curve() -> None:
+    results = by_share(("dataset=sst2", "head=mvp,mlp_ft", "training=standard,standard_5pct"))
+
+    def adversarial(result: CellResult) -> CellResult:
+        fit = result.cell.fit
+        if (fit.head, fit.training) != ("mlp_ft", "standard_5pct"):
+            return result
+        entry = fit.training_entry.model_copy(update={"kind": "adversarial"})
+        fit = fit.model_copy(update={"training_entry": entry})
+        return replace(result, cell=result.cell.model_copy(update={"fit": fit}))
+
+    plot = sample_efficiency(replace(results, cells=list(map(adversarial, results.cells))))
+    assert plot is not None and [row[:2] for row in plot.data.rows] == [
+        ["mvp", "5 %"],
+        ["mvp", "100 %"],
+    ]
+    assert outline(whole_page(results)).ids.count("sample-efficiency") == 1
+    assert sample_efficiency(results.only(lambda r: r.cell.fit.training == "standard")) is None
+    assert sample_efficiency(made(planned(BINARY))) is None
+
+
+def test_heads_are_compared_on_the_texts_that_both_have_right() -> None:
+    """mlp_ft has texts 0 to 5 right and keeps 0 and 1; mvp 2 to 7 and keeps 2, 3, 4, 6 and 7."""
+    right, kept = (
+        {"mlp_ft": range(6), "mvp": range(2, 8)},
+        {"mlp_ft": (0, 1), "mvp": (2, 3, 4, 6, 7)},
+    )
+
+    def of(cell: Cell, id: int) -> ExampleRecord:
+        head = cell.fit.head
+        status = "skipped" if id not in right[head] else "successful"
+        return {**record(cell, id), "status": "failed" if id in kept[head] else status}
+
+    only = ("dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp", "attack=textfooler")
+    plot = robust_against_clean(made(planned(only), of=of))
+    assert plot is not None and "over mlp_ft, both right" in plot.data.header
+    base, mvp = plot.data.rows
+    assert [entry.value for entry in mvp[2:4]] == [0.75, 0.625]
+    assert (base[4:], mvp[4].value, mvp[5]) == (["", ""], 0.75, "4")  # texts 2 to 5: 3 of 4 to 0
+    only = (*only[:2], "head=project_cls,mvp", "attack=textfooler")
+    without_mlp = robust_against_clean(made(planned(only)))
+    assert without_mlp is not None and "over project_cls, both right" in without_mlp.data.header
 
 
 def test_of_many_heads_the_first_are_drawn_and_the_plot_says_so() -> None:

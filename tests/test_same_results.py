@@ -15,7 +15,7 @@ from trainables import speed
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example
 from trainables.heads.base import Head, Texts
-from trainables.records import ExampleRecord
+from trainables.records import ExampleRecord, Quality
 
 prepare_textattack("embedded")
 
@@ -93,7 +93,8 @@ def ours(name: str, head: Head, examples: Sequence[Example], **changed: Any) -> 
 
 def attacked_alike(record: ExampleRecord) -> Found:
     """A record without what TextAttack does not measure."""
-    left_out = ("seconds", "victim_seconds", "constraint_seconds", "similarity")
+    times = ("seconds", "victim_seconds", "constraint_seconds")
+    left_out = (*times, *Quality.__annotations__)
     return {name: value for name, value in record.items() if name not in left_out}
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import requests
 import yaml
@@ -14,14 +16,17 @@ from commands import run
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from orchestrator.plan.inputs import check_inputs
 from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED
-from search_spaces.cell import Fit
+from search_spaces.cell import Fit, OtherDataset
+from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables import assets
-from trainables.assets import EMBEDDED, Assets, NotDownloaded
+from trainables.assets import EMBEDDED, Assets, NotDownloaded, dataset_digest
 from trainables.attacks.resources import masked_language_model
-from trainables.fit import fresh_head, load_data, load_test_rows
+from trainables.data import load_splits, load_test, survey
+from trainables.fit import evaluate_on, fresh_head, load_data, load_test_rows
 from trainables.store import Store
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -113,8 +118,6 @@ def test_real_rows_from_a_folder(real_assets: Path, tmp_path: Path) -> None:
 
 
 def real_sst2_texts(assets: Path) -> set[str]:
-    import pyarrow.parquet as pq
-
     table = pq.read_table(assets / "datasets" / "sst2" / "validation.parquet")
     return {text.lower().strip() for text in table["sentence"].to_pylist()}
 
@@ -153,6 +156,90 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["ag_news"]}}))
     refused = sweep(*run)
     assert refused.returncode == 2 and "ag_news has different labels from sst2" in refused.stderr
+
+
+# Where the hub has the data sets that SST-2's fits are evaluated on, as its pages list their files.
+SENTIMENT = {
+    "cornell-movie-review-data/rotten_tomatoes": [
+        ("train.parquet", "text"), ("validation.parquet", "text"), ("test.parquet", "text"),
+    ],
+    "stanfordnlp/imdb": [
+        (f"plain_text/{split}-00000-of-00001.parquet", "text")
+        for split in ("train", "test", "unsupervised")
+    ],
+    "fancyzhx/amazon_polarity": [("amazon_polarity/test-00000-of-00001.parquet", "content")],
+    "AI-Secure/adv_glue": [
+        ("adv_sst2/validation-00000-of-00001.parquet", "sentence"),
+        ("adv_mnli/validation-00000-of-00001.parquet", "premise"),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture
+def sentiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub's cache with these data sets, of 100 rows each."""
+    for repository, files in SENTIMENT.items():
+        laid = {}
+        for name, column in files:
+            rows = {column: [f"A fine Film {n} ." for n in range(100)], "label": [0, 1] * 50}
+            laid[name] = tmp_path / "made" / repository / name
+            laid[name].parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(pa.table({**rows, "title": ["Good"] * 100}), laid[name])
+        put_in_hub_cache(tmp_path, f"datasets--{repository.replace('/', '--')}", laid)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(assets, "_snapshots", {})
+
+
+@pytest.mark.usefixtures("sentiment")
+def test_fits_of_sst2_are_evaluated_on_sentiment_data_sets_of_the_hub(tmp_path: Path) -> None:
+    space, hub = load("paper"), Assets("hub", local_only=True)
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=textfooler"]
+    (cell,) = make_plan(load("embedded", only), Assets("embedded"), Store(str(tmp_path))).todo
+    head, rows = fresh_head(cell.fit, Assets("embedded")), {}
+    for name in space.evaluate_also["sst2"]:
+        data = space.catalog.dataset(name)
+        files = hub.dataset_files(name, data)
+        other = OtherDataset(name=name, data=data, digest=dataset_digest(files))
+        test = load_test(name, data, files)
+        assert {example.texts[0].rstrip("0123456789 .") for example in test} == {"a fine film"}
+        found = evaluate_on(head, other, hub)
+        rows[name] = found["examples"]
+        assert found["dataset"] == name and 0 <= found["accuracy"] <= 1
+    assert rows == {"rotten_tomatoes": 100, "imdb": 100, "amazon_polarity": 2, "advglue_sst2": 100}
+
+
+@pytest.mark.usefixtures("sentiment")
+def test_nothing_is_fine_tuned_on_a_data_set_without_training_rows() -> None:
+    data = load("paper").catalog.dataset("advglue_sst2")
+    files = Assets("hub", local_only=True).dataset_files("advglue_sst2", data)
+    assert set(files) == {"validation"} and survey("advglue_sst2", data, files).in_training_too == 0
+    with pytest.raises(BadInput, match="'advglue_sst2': its catalog file names a test split only"):
+        load_splits("advglue_sst2", data, files)
+    with pytest.raises(BadInput, match=r"axes\.dataset.*: advglue_sst2: its catalog"):
+        load("embedded", sets=["axes.dataset=[sst2, advglue_sst2]"])
+
+
+def test_rows_of_another_data_set_that_were_trained_on_are_told_of(tmp_path: Path) -> None:
+    """In part, and in other case; SST-2 itself has none that its own check would not tell of."""
+    own = tmp_path / "datasets"
+    shutil.copytree(EMBEDDED / "datasets" / "sst2", own / "sst2")
+    trained = pq.read_table(own / "sst2" / "train.parquet")["sentence"].to_pylist()
+    for name, column, texts in (
+        ("rotten_tomatoes", "text", [t.upper() for t in trained[:40]] + ["a film"] * 60),
+        ("advglue_sst2", "sentence", ["a film", "the film"] * 50),
+    ):
+        (own / name).mkdir()
+        table = pa.table({column: texts, "label": [0, 1] * 50})
+        for split in ("train", "validation", "test"):
+            pq.write_table(table, own / name / f"{split}.parquet")
+    also = ["evaluate_also.sst2=[rotten_tomatoes, advglue_sst2]"]
+    only = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=textfooler"]
+    folder = Assets(str(tmp_path))
+    cells = make_plan(load("embedded", only, also), folder, Store(str(tmp_path / "store"))).todo
+    (note,) = [line for line in check_inputs(cells, folder) if "training row of" in line]
+    words = note.split()
+    assert words[:3] == ["data", "set", "'rotten_tomatoes':"] and 30 <= int(words[3]) <= 40
+    assert note.endswith("of its 100 test rows have the text of a training row of 'sst2'")
 
 
 # The hub is asked as rarely as possible

@@ -99,7 +99,7 @@ def test_without_a_sweep_it_says_what_is_done_failed_and_left(
     assert "1 of 4 cells done  ·  0 running  ·  1 failed  ·  2 to do" in done.stdout
     assert "no sweep runs here; run the command without --status" in done.stdout
     (row,) = table(done.stdout, "| mlp_ft")
-    assert row == "| mlp_ft | 100.0 | 40.0 | 33.3\\* | 3–20 | 1 |"
+    assert row == "| mlp_ft | 100.0 | 33.3\\* | 40.0 | 33.3\\* | 3–20 | 1 |"
 
 
 def test_a_cell_that_failed_and_runs_again_is_running(half_done: tuple[Store, Any]) -> None:

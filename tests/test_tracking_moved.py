@@ -390,23 +390,27 @@ def test_no_word_of_a_person_is_lost_from_a_description(
         assert note.count("Running.") == 1 + above.count("Running.") + below.count("Running.")
 
 
-def test_a_report_that_has_a_file_less_leaves_none_behind(copied: Path) -> None:
+def test_a_later_report_has_other_files_and_figures(copied: Path) -> None:
+    """A file that it lacks is gone; of a figure the last one is shown, if it is smaller too."""
     log_again(copied)
     uri, store = uri_of(copied / "mlflow.db"), Store(str(copied))
     axes = {"dataset": ["sst2"], "head": ["mlp_ft"], "attack": ["textfooler"]}
 
-    def upload(files: dict[str, bytes]) -> set[str]:
+    def upload(files: dict[str, bytes], worst_case: float) -> set[str]:
         log_again(copied)
+        figures = {"worst_case/mvp": worst_case}
         tracker = Tracker(uri, "embedded", f"{copied}/mlflow-artifacts", ASSETS)
         tracker.open(to_write=True)
         with Uploader(tracker, store, lambda line: None) as uploader:
-            assert uploader.finish(lambda: Summary("| t |", files, axes)) == []
+            assert uploader.finish(lambda: Summary("| t |", files, axes, None, figures)) == []
+        assert parent_of(copied).data.metrics["worst_case/mvp"] == worst_case
         found = client_of(copied).list_artifacts(parent_of(copied).info.run_id, "report")
         return {file.path for file in found}
 
     assert sync(copied) == 0
-    assert upload({"report/a.csv": b"a", "report/b.csv": b"b"}) == {"report/a.csv", "report/b.csv"}
-    assert upload({"report/a.csv": b"a"}) == {"report/a.csv"}
+    both = {"report/a.csv": b"a", "report/b.csv": b"b"}
+    assert upload(both, 0.25) == both.keys()
+    assert upload({"report/a.csv": b"a"}, 0.125) == {"report/a.csv"}
 
 
 def test_of_two_runs_of_a_cell_the_one_with_a_persons_note_stays(copied: Path) -> None:

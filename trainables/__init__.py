@@ -8,6 +8,7 @@ deterministic.py  algorithms on a GPU             dtype.py     what products are
 heads/        text in, class scores out           training/    the loss
 attacks/      TextAttack's recipes and engine     precision.py when an attack may stop early
 transfer.py   adversarial examples on other fits  metrics.py   names and meanings of metrics
+calibration.py  are its scores well scaled
 data.py       splits and samples                  rows.py      the rows of a split
 chinese.py    is there Chinese text              assets.py    files of data sets and models
 models/       a model as files in a folder        kinds.py     the code behind a name

@@ -108,22 +108,17 @@ class Assets:
         folder = self._from_url(f"datasets/{name}") or self._root() / "datasets" / name
         files = {}
         for split in splits:
-            whole, parts = folder / f"{split}.parquet", split_parts(folder, split)
-            if whole.is_file() and parts:
-                raise BadInput(
-                    f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
-                    "remove the wrong one"
-                )
+            whole, paths = folder / f"{split}.parquet", split_files(name, folder, split)
             if whole.is_dir():
                 raise BadInput(
                     f"data set {name!r}: {whole} is a folder; put its files beside it as "
                     f"{split}-00000-of-00002.parquet and so on"
                 )
-            if not whole.is_file() and not parts:
+            if not paths:
                 raise BadInput(f"data set {name!r}: no file {whole}; {self._have('datasets')}")
-            if lacking := _lacking(parts):
+            if lacking := _lacking(paths):
                 raise BadInput(f"data set {name!r}: {lacking}")
-            files[split] = parts or [whole]
+            files[split] = paths
         return files
 
     def model_folder(self, name: str, model: LanguageModel, planned: str | None = None) -> Path:
@@ -202,9 +197,15 @@ def model_files(folder: Path) -> list[Path]:
     return [path for path in named if path.is_file()]
 
 
-def split_parts(folder: Path, split: str) -> list[Path]:
-    """The files of a split that is stored as on the hub, in order."""
-    return sorted(folder.glob(f"{split}-*.parquet"))
+def split_files(name: str, folder: Path, split: str) -> list[Path]:
+    """A split's files in order: `SPLIT.parquet`, or its parts. Raises BadInput for both."""
+    whole, parts = folder / f"{split}.parquet", sorted(folder.glob(f"{split}-*.parquet"))
+    if whole.is_file() and parts:
+        raise BadInput(
+            f"data set {name!r}: {folder} holds both {whole.name} and {parts[0].name}; "
+            "remove the wrong one"
+        )
+    return [whole] if whole.is_file() else parts
 
 
 def digest(files: Iterable[Path]) -> str:
@@ -253,12 +254,13 @@ def _hub_dataset_files(
         raise BadInput(f"data set {name!r} names no hub repository; use another --assets source")
 
     def files_in(snapshot: Path) -> dict[str, list[Path]]:
-        return {split: split_parts(snapshot / hub.folder, split) for split in splits}
+        return {split: split_files(name, snapshot / hub.folder, split) for split in splits}
 
     cached = _planned(hub.repository, "dataset", planned, lambda at: dataset_digest(files_in(at)))
     if cached is not None:
         return files_in(cached)
-    patterns = [f"{hub.folder}/{split}-*.parquet" for split in splits]
+    place = "" if hub.folder == "." else f"{hub.folder}/"
+    patterns = [f"{place}{split}{end}" for split in splits for end in (".parquet", "-*.parquet")]
     snapshot = _hub_snapshot(hub.repository, hub.revision, "dataset", patterns, local_only)
     files = files_in(snapshot)
     for split, paths in files.items():
@@ -271,7 +273,8 @@ def _hub_dataset_files(
                 f"data set {hub.repository} is incomplete in the local hub cache: {lacking}"
             )
         if not paths:
-            there = sorted(path.name.split("-")[0] for path in (snapshot / hub.folder).glob("*-*"))
+            found = (snapshot / hub.folder).glob("*.parquet")
+            there = sorted({path.stem.split("-")[0] for path in found})
             raise BadInput(
                 f"data set {name!r}: {hub.repository} has no parquet file for split {split!r} "
                 f"in {hub.folder}/; {nearest(split, there) if there else 'it holds none'}"

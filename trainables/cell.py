@@ -12,6 +12,7 @@ same weights there, copy the fit's folder from `results/fits` to `results/plain/
 import argparse
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -51,13 +52,14 @@ from trainables.store import Store
 PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
+log = logging.getLogger(__name__)
 FIRST_ERRORS = 3  # if the first few all end in errors, the attack is broken
 
 
 class Part(NamedTuple):
     """A part of a cell's examples: the one with this number, from 0, of `of` equal ones.
 
-    Parts are contiguous: labels alternate in the sample, so each part has examples of all.
+    Parts are contiguous: any stretch of the sample has about its shares of labels.
     """
 
     number: int
@@ -281,7 +283,9 @@ class Worker:
         """The examples to attack, in order."""
         from trainables.fit import load_test_rows
 
-        sample = attacked_examples(load_test_rows(cell.fit, self.assets), cell.examples)
+        sample = attacked_examples(
+            load_test_rows(cell.fit, self.assets), cell.examples, cell.sample
+        )
         return sample if cell.precision is None else in_random_order(sample)
 
     def _attack_missing(
@@ -298,10 +302,12 @@ class Worker:
             raise RuntimeError(f"{cell.fit.key} was made again meanwhile; run the sweep again")
         prepare_textattack(cell.attack_resources, self.assets.attack_folder(cell.attack_resources))
         from trainables.attacks.engine import Victim, attack_together
+        from trainables.attacks.goal import Goal
         from trainables.attacks.recipes import build_attack
         from trainables.attacks.resources import masked_language_model
 
         use_threads(cell.resources.attack.cpus)
+        goal = Goal(cell.scores, _temperature(victim, cell), cell.query_budget)
         place = short(where_runs(victim.head))
         reported = time.perf_counter()
         ended = {id: record for id, record in finished.items() if not _is_missing(id, finished)}
@@ -315,6 +321,7 @@ class Worker:
                 masked_lm=masked_language_model(cell.attack_resources, victim.head.device),
                 columns=cell.fit.data.columns,
                 attacked=cell.fit.data.attacked,
+                goal=goal,
             ),
             (
                 example
@@ -439,6 +446,21 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
         without = error.operation
     # Here the error is gone, and with it the frames that hold the first try.
     yield from fine_tune(fit, fresh_head(fit, assets, device), splits, keep, without=without)
+
+
+def _temperature(victim: StoredHead, cell: Cell) -> float:
+    """The fit's, if the cell's attack needs it."""
+    if cell.scores != "temperature":
+        return 1.0
+    found = victim.record["calibration"]
+    if found["separated"] and len(cell.fit.data.labels) > 2:
+        log.warning(
+            "%s gets all of its validation examples right, so its temperature of %g says nothing "
+            "of it; compare with attack.scores margin",
+            cell.fit.key,
+            found["temperature"],
+        )
+    return found["temperature"]
 
 
 def _nothing_spent() -> Spent:

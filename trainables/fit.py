@@ -24,11 +24,12 @@ from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.calibration import calibration
 from trainables.data import Example, Splits, load_splits, load_test, sampled, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.dtype import forward_pass, products
 from trainables.heads import build_head
-from trainables.heads.base import Batch, Head, HeadSpec
+from trainables.heads.base import Batch, Head, HeadSpec, Texts
 from trainables.kinds import load_kind
 from trainables.memory import free, is_out_of_memory, moved
 from trainables.optimizer import adamw, clip_gradients, set_rate
@@ -36,10 +37,12 @@ from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
 from trainables.schedule import share_of_rate, steps_of
 from trainables.snapshot import Training, resumed, taken
+from trainables.speed.encoded import encoded_once
 from trainables.training import KINDS as TRAININGS
 
 SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
 Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
+Encode = Callable[[Texts], Batch]
 
 
 @dataclass
@@ -168,13 +171,14 @@ def _train(
         probe(head, sampled(train, settings.probe_examples), validation)
         training.best = head.snapshot()
 
+    encode = encoded_once(head) if settings.max_epochs > 1 else head.encode
     every_batch = batches(train, settings, random.Random(fit.seed))
     for batch in islice(every_batch, training.steps, None):
         if training.since_best >= settings.patience:
             break
         head.train()
         loss, training.at_once = gradients(
-            head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once
+            head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once, encode
         )
         clip_gradients(head, settings.max_grad_norm)
         set_rate(optimizer, settings.learning_rate * share_of_rate(settings, training.steps, steps))
@@ -191,10 +195,12 @@ def _train(
             kept = time.perf_counter()
 
     head.restore(training.best)
+    on_validation, on_test = _predicted(head, validation), _predicted(head, splits.test)
     record: FitMeasured = {
         "key": fit.key,
         "validation_accuracy": training.best_accuracy,
-        "test_accuracy": _accuracy(head, splits.test),
+        "test_accuracy": _share_right(*on_test),
+        "calibration": calibration(*on_validation, *on_test),
         "train_examples": len(train),
         "examples_seen": training.seen,
         "curve": training.curve,
@@ -221,18 +227,22 @@ def gradients(
     loss_of: Loss,
     settings: dict[str, Any],
     at_once: int,
+    encode: Encode | None = None,
 ) -> tuple[Tensor, int]:
     """The gradients of the mean loss over a batch; returns that loss [], on the head's device, and
     the examples per pass.
 
     When the GPU's memory does not hold `at_once` examples, that number is halved and the gradients
-    of the parts are added up: the same step, in less memory.
+    of the parts are added up: the same step, in less memory. encode: the head's by default.
     """
+    encode = encode or head.encode
     while True:
         optimizer.zero_grad()
         try:
             parts = (batch[start : start + at_once] for start in range(0, len(batch), at_once))
-            losses = [_backward(head, part, len(batch), loss_of, settings) for part in parts]
+            losses = [
+                _backward(head, part, len(batch), loss_of, settings, encode) for part in parts
+            ]
             return torch.stack(losses).sum(), at_once
         except RuntimeError as error:
             if at_once == 1 or not is_out_of_memory(error):
@@ -243,14 +253,19 @@ def gradients(
 
 
 def _backward(
-    head: Head, part: list[Example], whole: int, loss_of: Loss, settings: dict[str, Any]
+    head: Head,
+    part: list[Example],
+    whole: int,
+    loss_of: Loss,
+    settings: dict[str, Any],
+    encode: Encode,
 ) -> Tensor:
     """Add the gradients of a part of a batch; returns its share of the mean loss [].
 
     A function of its own: what it computed is freed when it fails.
     """
     labels = torch.tensor([example.label for example in part], device=head.device)
-    encoded = head.encode([example.texts for example in part]).to(head.device)
+    encoded = encode([example.texts for example in part]).to(head.device)
     with products(head.dtype):
         with forward_pass(head.dtype, head.device):
             loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
@@ -284,9 +299,17 @@ def _characters(example: Example) -> int:
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:
-    predicted = head.predict([e.texts for e in examples]).argmax(dim=1)
+    return _share_right(*_predicted(head, examples))
+
+
+def _predicted(head: Head, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Logits [examples, classes] and labels [examples]."""
     labels = torch.tensor([e.label for e in examples])
-    return (predicted == labels).double().mean().item()
+    return head.predict([e.texts for e in examples]), labels
+
+
+def _share_right(logits: Tensor, labels: Tensor) -> float:
+    return (logits.argmax(dim=1) == labels).double().mean().item()
 
 
 def _same(planned: str, actual: str, what: str) -> None:

@@ -22,11 +22,17 @@ METRICS = {
     "avg_perturbed_words_pct": "mean share of words changed over successful, in percent",
     "avg_similarity": "mean cosine of the attacked texts' embeddings, before and after, over "
     "successful; older records lack it and are left out",
+    "avg_edit_distance": "mean number of characters inserted, deleted or replaced, over successful",
+    "avg_original_bits_per_character": "mean bits per character of the attacked texts by the "
+    "packaged GPT-2, before the attack, over successful",
+    "avg_perturbed_bits_per_character": "the same after it: more bits, a less fluent text",
     "num_examples": "examples in the averages, skipped ones among them",
     "num_skipped": "examples the model had wrong before the attack",
     "num_errors": "examples whose attack raised an error; in no other figure",
     "num_timeouts": "examples that took longer than attack.seconds_per_example, counted as failed; "
     "only where there are any",
+    "num_budgets": "examples whose query budget was spent before the attack succeeded, counted as "
+    "failed; only where there are any",
     "examples_per_second": "attacked examples a second of one trial",
     "attack_seconds": "seconds spent attacking, summed over examples",
     "validation_accuracy": "of the fit, on the validation set",
@@ -42,8 +48,11 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
     attacked = [r for r in finished if r["status"] != "skipped"]
     successful = [r for r in attacked if r["status"] == "successful"]
     similarities = [s for r in successful if (s := r.get("similarity")) is not None]
+    edits = [e for r in successful if (e := r.get("edit_distance")) is not None]
+    bits = [b for r in successful if (b := r.get("bits_per_character")) is not None]
     seconds = sum(r["seconds"] for r in finished)
     timeouts = sum(bool(r.get("timeout")) for r in finished)
+    budgets = sum(bool(r.get("budget")) for r in finished)
     return {
         "clean_accuracy": _ratio(len(attacked), len(finished)),
         "accuracy_under_attack": _ratio(len(attacked) - len(successful), len(finished)),
@@ -53,10 +62,14 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
             sum(100 * r["words_changed"] / max(r["words"], 1) for r in successful), len(successful)
         ),
         "avg_similarity": _ratio(sum(similarities), len(similarities)),
+        "avg_edit_distance": _ratio(sum(edits), len(edits)),
+        "avg_original_bits_per_character": _ratio(sum(before for before, _ in bits), len(bits)),
+        "avg_perturbed_bits_per_character": _ratio(sum(after for _, after in bits), len(bits)),
         "num_examples": len(finished),
         "num_skipped": len(finished) - len(attacked),
         "num_errors": len(everything) - len(finished),
         **({"num_timeouts": timeouts} if timeouts else {}),
+        **({"num_budgets": budgets} if budgets else {}),
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(finished), seconds),
     }

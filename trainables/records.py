@@ -96,6 +96,16 @@ class RanOn(TypedDict):
     driver: NotRequired[SkipValidation[str | None]]
 
 
+class Calibration(TypedDict):
+    """How a fit's scores are scaled (calibration.py)."""
+
+    temperature: Number
+    separated: bool
+    error: Share
+    confidence: Share
+    saturated: Share
+
+
 class FitMeasured(TypedDict):
     """The result of a fit, without its weights. ran_on: older versions did not record it.
 
@@ -115,6 +125,7 @@ class FitMeasured(TypedDict):
     seconds: Number
     ran_on: NotRequired[RanOn]
     begun_on: NotRequired[list[Text]]
+    calibration: NotRequired[Calibration]
 
 
 class FitMade(FitMeasured):
@@ -168,7 +179,19 @@ class OfAnExample(TypedDict):
     digest: NotRequired[SkipValidation[str]]
 
 
-class Attacked(OfAnExample):
+class Quality(TypedDict, total=False):
+    """What is measured of a successful example's attacked text (attacks/quality.py).
+
+    similarity: cosine of the embeddings of original and perturbed text. edit_distance: single
+    characters to insert, delete or replace. bits_per_character: of original and perturbed text.
+    """
+
+    similarity: Score | None
+    edit_distance: Count
+    bits_per_character: Annotated[list[Number], Field(min_length=2, max_length=2)] | None
+
+
+class Attacked(OfAnExample, Quality):
     """An attacked example: texts, scores (probabilities by label), labels, counts.
 
     status: `failed` means that the attack failed and the model is robust; `skipped` that the model
@@ -186,9 +209,9 @@ class Attacked(OfAnExample):
     queries: Count
     words: Count
     words_changed: Count
-    similarity: NotRequired[Score | None]  # cosine of the texts' embeddings, of successful ones
     words_unread: NotRequired[Count]
     timeout: NotRequired[bool]
+    budget: NotRequired[bool]  # failed with its query budget spent
 
 
 class Errored(OfAnExample):

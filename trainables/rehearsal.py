@@ -169,7 +169,7 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
     from trainables.fit import fresh_head, load_test_rows
 
     fit = cell.fit
-    rows = attacked_examples(load_test_rows(fit, assets), ATTACKED)
+    rows = attacked_examples(load_test_rows(fit, assets), ATTACKED, cell.sample)
     head = fresh_head(fit, assets, device)
     head.compute_in(cell.attack_dtype)
     classes = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()

@@ -3,6 +3,7 @@
 cells.py      the grid: every cell with all that its result depends on
 keys.py       that as a readable name and a hash
 plan.py       what is done already, what is left
+scores.py     the same cells under another kind of attack score
 compared.py   which two methods are compared first, by which cells
 costs.py      what fits and attacks will take: as measured, else by the model of cost
 rates.py      measured seconds, by what decides them

@@ -11,6 +11,7 @@ from itertools import product
 from typing import TypeVar
 
 from orchestrator.plan import keys
+from orchestrator.plan.scores import distinct_scores
 from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
 from search_spaces.cell import Cell, Fit, OtherDataset
 from search_spaces.errors import BadInput
@@ -142,6 +143,9 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
             settings = attack_settings(
                 recipe, fit.data, here.attack.protocol, here.attack.resources
             )
+            budget = settings.pop("query_budget", None)
+            if here.attack.query_budget is not None:
+                budget = here.attack.query_budget
             log_identity = keys.attack_identity(
                 fit.identity,
                 recipe.kind,
@@ -152,6 +156,9 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 here.attack.seconds_per_example,
                 by_column[dataset],
                 here.attack.dtype,
+                distinct_scores(here.attack.scores, len(fit.data.labels)),
+                budget,
+                here.attack.sample,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
             cell = Cell(
@@ -163,10 +170,13 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attack_settings=settings,
                 attack_resources=here.attack.resources,
                 examples=here.attack.examples,
+                sample=here.attack.sample,
                 precision=here.attack.precision,
                 seconds_per_example=here.attack.seconds_per_example,
                 at_once=here.attack.at_once,
                 attack_dtype=here.attack.dtype,
+                scores=here.attack.scores,
+                query_budget=budget,
                 resources=here.resources,
                 identity=log_identity,
             )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.plan.sizes import Network, Texts
 from search_spaces.cell import Cell, Fit
+from search_spaces.query_budget import queries_of
 
 CPU = "cpu"
 UNCERTAINTY = 2  # a factor, up and down
@@ -136,8 +137,11 @@ def lone_example_seconds(cell: Cell, network: Network, texts: Texts, device: str
 
 
 def example_queries(cell: Cell, texts: Texts) -> float:
-    """How many texts are queried to attack one example."""
-    return _queries(cell).texts_a_word * texts.attacked_words
+    """How many texts are queried to attack one example, within its query budget."""
+    expected = _queries(cell).texts_a_word * texts.attacked_words
+    if cell.query_budget is None:
+        return expected
+    return min(expected, queries_of(cell.query_budget, round(texts.test_words)))
 
 
 def threads(fit: Fit) -> int:
@@ -192,7 +196,7 @@ def _example(
     length = tokens_of(cell.fit, texts.test_words)
     query, busy = _query(cell.fit, network, queries.texts_a_call * at_once, length, on)
     slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
-    other = queries.seconds_a_word * texts.attacked_words * slower
+    other = queries.seconds_a_word * queried / queries.texts_a_word * slower
     return queried * query + other, queried * busy
 
 

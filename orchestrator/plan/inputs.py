@@ -15,7 +15,7 @@ from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
 from trainables.assets import Assets, NotDownloaded, model_files
-from trainables.data import Survey, survey, training_rows
+from trainables.data import Survey, common_rows, survey, training_rows
 from trainables.heads import KINDS as HEADS
 from trainables.models.families import LABEL_WORDS
 from trainables.models.folder import ModelFolder
@@ -83,8 +83,11 @@ class Inputs:
         data = ("data set", fit.dataset)
         yield from self._once(data, partial(self._check_rows, fit.dataset, fit.data))
         for name, other in fit.also:
-            check = partial(self._survey, name, other)
-            yield from self._once(("data set", name, "to evaluate on"), check)
+            also = ("data set", name, "to evaluate on")
+            yield from self._once(also, partial(self._survey, name, other))
+            if self._fine[data] and self._fine[also]:
+                note = partial(self._note_common_rows, name, other, fit)
+                yield from self._once(("rows", name, fit.dataset), note)
         used = (fit.settings.train_examples, fit.training_entry.train_share)
         if self._fine[data]:
             probed = fit.head_entry.probe_first
@@ -132,6 +135,18 @@ class Inputs:
 
     def _survey(self, name: str, data: Dataset) -> Survey:
         return survey(name, data, self.assets.dataset_files(name, data))
+
+    def _note_common_rows(self, name: str, data: Dataset, fit: Asked) -> None:
+        """Sentiment data sets are often made of the same reviews."""
+        both = (name, data), (fit.dataset, fit.data)
+        test, train = ((n, d, self.assets.dataset_files(n, d)) for n, d in both)
+        count = common_rows(test, train)
+        rows = len(self._survey(name, data).labels["test"])
+        if count >= MANY_REPEATED * rows and name != fit.dataset:
+            self.notes.append(
+                f"data set {name!r}: {count} of its {rows} test rows have the text of a training "
+                f"row of {fit.dataset!r}"
+            )
 
     def _check_rows(self, name: str, data: Dataset) -> None:
         for split in data.splits.sources():

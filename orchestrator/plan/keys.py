@@ -18,9 +18,9 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from search_spaces.space import AttackSettings
+from search_spaces.space import AttackSettings, Sample
 
-FORMAT = 4
+FORMAT = 5
 
 
 def fit_identity(
@@ -59,11 +59,19 @@ def attack_identity(
     seconds_per_example: float | None = None,
     by_column: bool = False,
     dtype: str = "fp32",
+    scores: str = "probability",
+    query_budget: int | str | None = None,
+    sample: Sample = "proportional",
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON: not how many are attacked.
 
+    sample: how they are drawn, on which no example's record depends. But whatever reads a log that
+    is not finished takes all of it for the beginning of one sample, so each kind has logs of its
+    own. The default is not in the identity.
+
     code: digest of a user's own attack's module. by_column: whether the texts are pairs with
-    Chinese in them: the wrong column was attacked before words were split by column.
+    Chinese in them: the wrong column was attacked before words were split by column. scores: those
+    that order texts as the default ones do are to be given as `probability`.
     """
     attack: dict[str, Any] = {
         "kind": kind, "settings": settings, "resources": resources, "code": code,
@@ -74,6 +82,12 @@ def attack_identity(
         attack["split_into_words"] = "by column"
     if dtype != "fp32":
         attack["dtype"] = dtype
+    if scores != "probability":
+        attack["scores"] = scores
+    if query_budget is not None:
+        attack["query_budget"] = query_budget
+    if sample != "proportional":
+        attack["sample"] = sample
     return {
         "fit": fit,
         "attack": attack,

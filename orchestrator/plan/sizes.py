@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from search_spaces.catalog import ROLES, Catalog, Dataset, LanguageModel
+from search_spaces.catalog import Catalog, Dataset, LanguageModel
 from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.models.folder import LAYERS, WIDTHS, ModelFolder
@@ -67,6 +67,11 @@ KNOWN_TEXTS = {
     "boolq": Texts(9427, 1635, 1635, 99.7, 108, 99.3),
     "mrpc": Texts(3668, 408, 1725, 38.0, 37.6, 18.8),
     "dbpedia_14": Texts(532000, 28000, 70000, 46.1, 45.7, 45.7),
+    # Words of these: what is usually said of them; not counted.
+    "rotten_tomatoes": Texts(8530, 1066, 1066, 21, 21, 21),
+    "imdb": Texts(23750, 1250, 25000, 230, 230, 230),
+    "amazon_polarity": Texts(0, 0, 8000, 75, 75, 75),
+    "advglue_sst2": Texts(0, 0, 148, 18, 18, 18),
 }
 ASSUMED_TEXTS = Texts(10000, 1000, 1000, 40, 40, 40)
 
@@ -148,15 +153,17 @@ def _texts(data: Dataset, files: dict[str, list[Path]]) -> Texts:
         for split, paths in files.items()
     }
     rows = {}
-    for role in ROLES:
+    for role in data.splits.roles:
         split, percent = data.splits.share(role)
         taken = sum(data.splits.shares(split)) if percent is None else 100 - percent
         rows[role] = round(counts[split] * (100 - taken) / 100)
-    train = _mean_words(files[data.splits.share("train")[0]], data.columns)
     test = _mean_words(files[data.splits.share("test")[0]], data.columns)
+    train = test
+    if "train" in rows:
+        train = _mean_words(files[data.splits.share("train")[0]], data.columns)
     return Texts(
-        rows["train"],
-        rows["validation"],
+        rows.get("train", 0),
+        rows.get("validation", 0),
         rows["test"],
         sum(train.values()),
         sum(test.values()),

@@ -5,10 +5,11 @@ with the same head. Each is compared with its base on the same examples.
 """
 
 from orchestrator.report import devices
-from orchestrator.report.comparison import change, differences
+from orchestrator.report.claim import significant
+from orchestrator.report.comparison import ONE_SEED, RULE, change, differences
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, CellResult, Method, Results, name_of
-from orchestrator.report.statistics import estimate, sign_flip_p_value
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.statistics import decide
+from orchestrator.report.tables import Entry, Table, count, p_value
 
 
 def ablations(results: Results) -> Table | None:
@@ -25,11 +26,12 @@ def ablations(results: Results) -> Table | None:
             compared += (r for p in places for m in (variant, base) for r in results.at(m, p))
     if not rows:
         return None
-    header = ["variant", "base", "clean", "under attack", "p", "over"]
+    header = ["variant", "base", "clean", "p (clean)", "under attack", "p", "significant", "over"]
     notes = [
-        "Variant minus base, in points, with the 95 % interval of the paired bootstrap; "
-        "p: exact paired test of the accuracy under attack. "
-        "over: data sets × models × attacks that both have."
+        "Variant minus base, in points, with the 95 % interval; p: exact paired test, of these "
+        "fits. Clean accuracy once a fit. over: data sets × models × attacks that both have.",
+        f"Significant, of the accuracy under attack: {RULE}. {ONE_SEED} Rows are not adjusted for "
+        "their number.",
     ]
     mixed = devices.warnings(compared)
     return Table("ablations", "Ablations", header, rows, texts=2, notes=notes, warnings=mixed)
@@ -37,14 +39,18 @@ def ablations(results: Results) -> Table | None:
 
 def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
     places = results.places(variant)
-    changes: list[Entry] = []
-    for outcome in (CLEAN, UNDER_ATTACK):
-        difference = estimate(differences(results, variant, base, places, outcome))
-        final = all(results.is_final(method, places) for method in (variant, base))
-        changes.append(change(difference, final))
-    under_attack = differences(results, variant, base, places)
-    p_value = Figure(sign_flip_p_value(under_attack), percent=False, digits=3)
-    return [*changes, p_value, str(len(under_attack))]
+    final = all(results.is_final(method, places) for method in (variant, base))
+    clean = decide(differences(results, variant, base, places, CLEAN))
+    pairs = differences(results, variant, base, places, UNDER_ATTACK)
+    attacked = decide(pairs)
+    return [
+        change(clean.gain, final),
+        p_value(clean.p_value),
+        change(attacked.gain, final),
+        p_value(attacked.p_value),
+        significant(attacked),
+        count(len(pairs)),
+    ]
 
 
 def _base(results: Results, method: Method) -> Method | None:

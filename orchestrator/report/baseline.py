@@ -13,7 +13,7 @@ from orchestrator.report.comparison import change, values
 from orchestrator.report.provenance import settings_of
 from orchestrator.report.results import UNDER_ATTACK, CellResult, Results
 from orchestrator.report.statistics import SIGNIFICANT, estimate, holm, sign_flip_p_value
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _cells(pairs: list[Pair], results: Results, baseline: Results) -> Table:
                 Figure(_share(before), final=before.final),
                 Figure(_share(now), final=now.final),
                 Figure(pairs[number].change, signed=True),
-                Figure(adjusted[number], percent=False, digits=3),
+                p_value(adjusted[number]),
                 f"{len(before.outcomes.ids)} / {len(now.outcomes.ids)}",
             ]
         )
@@ -111,7 +111,7 @@ def _settings(pairs: list[Pair]) -> Table:
     for pair in pairs:
         for changed in _differ(pair.before, pair.now):
             counted[changed] = counted.get(changed, 0) + 1
-    rows: list[list[Entry]] = [[*changed, str(count)] for changed, count in counted.items()]
+    rows: list[list[Entry]] = [[*changed, count(cells)] for changed, cells in counted.items()]
     notes = [] if rows else ["Settings, versions, data and models are the same."]
     header = ["what", "before", "now", "cells"]
     title = "What changed in settings and versions"

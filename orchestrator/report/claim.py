@@ -6,28 +6,33 @@ is a mean over the places where both sides were run, with its interval and tests
 says what was not run.
 """
 
+import math
 from dataclasses import dataclass
 
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report import devices
-from orchestrator.report.comparison import change, differences
+from orchestrator.report.comparison import ONE_SEED, RULE, change, differences
+from orchestrator.report.power import power
 from orchestrator.report.reported import paper
-from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Place, Results, name_of
-from orchestrator.report.statistics import (
-    Discordant,
-    Estimate,
-    discordant,
-    estimate,
-    sign_flip_p_value,
-)
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.results import CLEAN, UNDER_ATTACK, WORST, Method, Place, Results, name_of
+from orchestrator.report.statistics import Decision, Discordant, Estimate, decide, discordant
+from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
 NOTES = [
-    "Gain: first minus second, in points; mean over data sets × models × attacks that both have.",
-    "[ ]: 95 % interval, paired bootstrap over examples and seeds.",
-    "p: exact paired test in which each example counts once. McNemar: examples only the first / "
-    "only the second got right, over all pairs; its p-value assumes independent pairs.",
+    "Gain: first minus second, in points; mean over data sets × models × attacks that both have, "
+    "which may be more than the summary's. Clean accuracy and the worst case (right under every "
+    "one of the attacks) are once a fit, not once an attack.",
+    "[ ]: 95 % interval, of a bootstrap of examples, widened for few examples, with the variance "
+    "between seeds where there are several.",
+    f"Significant: {RULE}. {ONE_SEED} Rows are not adjusted for their number.",
+    "p: exact paired test in which each example counts once, of these fits. McNemar: examples only "
+    "the first / only the second got right, over all pairs; its p-value assumes independent pairs.",
 ]
+OF = {
+    UNDER_ATTACK: "accuracy under attack",
+    WORST: "worst case of all attacks",
+    CLEAN: "clean accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -40,29 +45,39 @@ class Gain:
     reported: float | None
     both: list[Place]
     one_only: list[Place]
-    gain: Estimate | None
-    p_value: float
+    decision: Decision
     pairs: Discordant
     final: bool
+
+    @property
+    def gain(self) -> Estimate | None:
+        return self.decision.gain
+
+    @property
+    def p_value(self) -> float:
+        return self.decision.p_value
+
+
+def reported_gain(over: str) -> float:
+    """What the paper reports, a share: over_mlp_ft or over_adversarial_training."""
+    return float(paper()["gains"][over]) / 100
 
 
 def gains(results: Results) -> list[Gain]:
     """The claim's comparisons, and mvp with each other training; those that were run and the main
     ones."""
-    reported = paper()["gains"]
-    over_mlp, over_adversarial = (
-        reported[name] / 100 for name in ("over_mlp_ft", "over_adversarial_training")
-    )
+    over_mlp, over_adversarial = map(reported_gain, ("over_mlp_ft", "over_adversarial_training"))
     others = [m for m in results.methods if m[0] == "mlp_ft" and _is_defence(results, m)]
     own = [m for m in results.methods if m[0] == "mvp" and _is_defence(results, m)]
     compared: list[tuple[Method, Method, str, float | None]] = [
         (MVP, MLP, UNDER_ATTACK, over_mlp),
+        *([(MVP, MLP, WORST, None)] if len(results.attacks) > 1 else []),
         (MVP, MLP, CLEAN, None),
         *((MVP, other, UNDER_ATTACK, over_adversarial) for other in others),
         *((method, MVP, UNDER_ATTACK, None) for method in own),
     ]
     if not others:
-        compared.insert(2, (MVP, ("mlp_ft", "adversarial"), UNDER_ATTACK, over_adversarial))
+        compared.append((MVP, ("mlp_ft", "adversarial"), UNDER_ATTACK, over_adversarial))
     return [_gain(results, *each) for each in compared]
 
 
@@ -88,8 +103,7 @@ def _gain(
         reported,
         both,
         one_only,
-        estimate(pairs),
-        sign_flip_p_value(pairs),
+        decide(pairs),
         discordant(pairs),
         results.is_complete(first) and results.is_complete(second),
     )
@@ -97,15 +111,17 @@ def _gain(
 
 def claim(results: Results) -> Table:
     """The claim as a table: reported next to measured, and the basis of the measured figure."""
-    header = ["comparison", "of", "over", "reported", "measured", "p", "McNemar", "McNemar p"]
+    header = ["comparison", "of", "over", "reported", "measured", "significant", "p",
+              "McNemar, only first", "McNemar, only second", "McNemar p"]  # fmt: skip
     rows: list[list[Entry]] = []
     compared = gains(results)
     for each in compared:
-        of = "accuracy under attack" if each.outcome == UNDER_ATTACK else "clean accuracy"
+        of = OF[each.outcome]
         names = f"{name_of(each.first)} over {name_of(each.second)}"
         reported = Figure(each.reported, signed=True)
         if each.gain is None:
-            rows.append([names, of, "not run", reported, *(Figure(None) for _ in range(4))])
+            absent: list[Entry] = [change(None, True), "–", p_value(None), count(None), count(None)]
+            rows.append([names, of, "not run", reported, *absent, p_value(None)])
             continue
         rows.append(
             [
@@ -114,9 +130,11 @@ def claim(results: Results) -> Table:
                 _over(each),
                 reported,
                 change(each.gain, each.final),
-                Figure(each.p_value, percent=False, digits=3),
-                f"{each.pairs.only_first} / {each.pairs.only_second}",
-                Figure(each.pairs.p_value, percent=False, digits=3),
+                significant(each.decision),
+                p_value(each.p_value),
+                count(each.pairs.only_first),
+                count(each.pairs.only_second),
+                p_value(each.pairs.p_value),
             ]
         )
     cells = [
@@ -130,38 +148,75 @@ def claim(results: Results) -> Table:
     return Table("claim", title, header, rows, texts=3, notes=NOTES, warnings=mixed)
 
 
+def significant(decision: Decision, adjusted: float | None = None) -> str:
+    """A decision in a table, with what it is about; adjusted: as `is_significant` takes it."""
+    if decision.gain is None:
+        return "–"
+    return f"{'yes' if decision.is_significant(adjusted) else 'no'}, {decision.about}"
+
+
 def _over(each: Gain) -> str:
     """Which grid the mean is over, and how much of it only one of the two has."""
-    sizes = [len({place[axis] for place in each.both}) for axis in range(3)]
-    names = ("data set", "model", "attack")
+    axes = 3 if each.outcome == UNDER_ATTACK else 2
+    sizes = [len({place[axis] for place in each.both}) for axis in range(axes)]
+    names = ("data set", "model", "attack")[:axes]
     parts = [f"{size} {name}{'s' * (size != 1)}" for size, name in zip(sizes, names, strict=True)]
     text = " × ".join(parts)
-    product = sizes[0] * sizes[1] * sizes[2]
-    if product != len(each.both):
-        text += f", {len(each.both)} of {product} combinations"
+    product, there = math.prod(sizes), len({place[:axes] for place in each.both})
+    if product != there:
+        text += f", {there} of {product} combinations"
     if each.one_only:
         text += f"; {len(each.one_only)} more have only one of the two and are left out"
     return text
 
 
 def verdict(results: Results) -> str:
-    """The main comparison in one sentence."""
-    main = gains(results)[0]
+    """The main comparison in a few sentences: what was measured, and what that can tell."""
+    compared = gains(results)
+    main = compared[0]
     if main.gain is None:
         return "The claim cannot be recomputed: mvp and mlp_ft were not both run anywhere."
-    if not main.gain.excludes(0):
-        conclusion = "the interval includes 0: no significant difference in these runs"
-    elif main.gain.mean > 0:
-        conclusion = "mvp is more robust here"
-    else:
-        conclusion = "mvp is less robust here"
-    points, low, high = (
-        Figure(value, signed=True).text()
-        for value in (main.gain.mean, main.gain.low, main.gain.high)
-    )
-    reported = paper()["gains"]["over_mlp_ft"]
     unfinished = "" if main.final else " (not final)"
-    return (
-        f"mvp over mlp_ft: {points} points of accuracy under attack{unfinished}, 95 % "
-        f"interval {low} to {high}; {conclusion}. The paper reports +{reported:.0f}."
+    reported = reported_gain("over_mlp_ft")
+    within = "" if main.gain.excludes(reported) else ", which lies in the interval too"
+    sentences = [
+        f"mvp over mlp_ft: {_points(main.gain.mean)} points of accuracy under attack{unfinished}, "
+        f"{_interval(main.gain)}; {_conclusion(main.decision)}.",
+        f"The paper reports {100 * reported:+.0f}{within}.",
+        *_worst(compared[1]),
+        power(main.gain),
+    ]
+    return " ".join(sentences)
+
+
+def _worst(worst: Gain) -> list[str]:
+    if worst.outcome != WORST or worst.gain is None:
+        return []
+    found = "significant" if worst.decision.is_significant() else "not significant"
+    return [
+        f"Under the worst of the attacks for each example: {_points(worst.gain.mean)}, "
+        f"{_interval(worst.gain)}, {found}."
+    ]
+
+
+def _conclusion(decision: Decision) -> str:
+    gain = decision.gain
+    assert gain is not None
+    about = "of the method" if gain.seeds > 1 else "of these fits"
+    if decision.is_significant():
+        more = "more" if gain.mean > 0 else "less"
+        seeds = f"over {gain.seeds} seeds" if gain.seeds > 1 else "with one seed, not of the method"
+        return f"mvp is {more} robust here, {about}, {seeds}"
+    why = (
+        f"(p {p_value(decision.p_value).text()})" if gain.excludes(0) else "the interval includes 0"
     )
+    between = "the methods" if gain.seeds > 1 else "these fits"
+    return f"no significant difference between {between}: {why}"
+
+
+def _interval(gain: Estimate) -> str:
+    return f"95 % interval {_points(gain.low)} to {_points(gain.high)}"
+
+
+def _points(value: float) -> str:
+    return Figure(value, signed=True).text()

@@ -1,7 +1,7 @@
 """The comparison: heads × attacks, over all data sets and models together and for each.
 
-Accuracies are shares. The best of a column is marked only if it differs significantly from each of
-the others by an exact paired test (see `best`).
+Accuracies are shares. The best of a column is marked only if it is significantly better than each
+of the others, by the one rule of `statistics.Decision`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,38 +14,86 @@ from orchestrator.report.quality import elsewhere, warnings
 from orchestrator.report.results import (
     CLEAN,
     UNDER_ATTACK,
+    WORST,
     CellResult,
     Method,
     Place,
     Results,
     name_of,
 )
-from orchestrator.report.statistics import (
-    SIGNIFICANT,
-    Estimate,
-    Values,
-    estimate,
-    holm,
-    sign_flip_p_value,
-)
+from orchestrator.report.statistics import Estimate, Values, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, markdown
 
+RULE = (
+    "the 95 % interval of the difference, with a part for seeds where there are several, leaves 0 "
+    "out, and p < 0.05 in the exact paired test over examples"
+)
+ONE_SEED = "With one seed that is about these fits, not about the methods."
 BEST_NOTE = (
-    "Bold: significantly better than every other row of its column by an exact paired test over "
-    "examples (p < 0.05, Holm)."
+    f"Bold: significantly better than every other row of its column: against each, {RULE}. Not "
+    "adjusted for the number of columns and tables."
+)
+WORST_NOTE = (
+    "Worst case: right under every one of the attacks, each chosen for the example; of the "
+    "examples that all of a fit's attacks attacked."
 )
 
 
 def values(results: Sequence[CellResult], outcome: str = UNDER_ATTACK) -> Values:
-    """A method's outcomes at one place, a row per seed; missing if not attacked or in error."""
-    ids = sorted({int(id) for result in results for id in result.outcomes.ids})
-    column = {id: number for number, id in enumerate(ids)}
-    matrix = np.full((len(results), len(ids)), np.nan)
-    for row, result in enumerate(results):
-        columns = [column[int(id)] for id in result.outcomes.ids]
-        matrix[row, columns] = getattr(result.outcomes, outcome)
+    """A method's outcomes, a row per seed, with nan where an example was not attacked or in error.
+
+    results: its cells at one place; of CLEAN and WORST, those of one data set and model under
+    several attacks. Whether an example is right before it is attacked does not depend on the
+    attack, so it is counted once a fit. WORST are the examples that all of these attacks attacked;
+    a seed that lacks one of the attacks is left out.
+    """
+    by_seed: dict[int, list[CellResult]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, []).append(result)
+    if outcome == WORST:
+        most = len({result.cell.attack for result in results})
+        by_seed = {seed: cells for seed, cells in by_seed.items() if len(cells) == most}
+    rows = [_outcomes(cells, outcome) for cells in by_seed.values()]
+    ids = sorted(set().union(*rows))
+    matrix = np.array([[row.get(id, np.nan) for id in ids] for row in rows], dtype=float)
     group = results[0].cell.fit.dataset, results[0].cell.fit.dataset_digest
-    return Values(group, tuple(result.seed for result in results), tuple(ids), matrix)
+    return Values(group, tuple(by_seed), tuple(ids), matrix.reshape(len(rows), len(ids)))
+
+
+def _outcomes(cells: Sequence[CellResult], outcome: str) -> dict[int, bool]:
+    """Of a fit's cells, by example; where several have one, that of the cell with most examples."""
+    cells = sorted(cells, key=lambda result: len(result.outcomes.ids))
+    column = UNDER_ATTACK if outcome == WORST else outcome
+    of_cells = [
+        dict(zip(r.outcomes.ids.tolist(), getattr(r.outcomes, column).tolist(), strict=True))
+        for r in cells
+    ]
+    if outcome != WORST:
+        return {id: right for each in of_cells for id, right in each.items()}
+    shared = set(of_cells[0]).intersection(*of_cells)
+    return {id: all(each[id] for each in of_cells) for id in shared}
+
+
+def sites(places: Iterable[Place], outcome: str) -> list[list[Place]]:
+    """Places grouped as an outcome has them: each by itself, or all of a data set and model."""
+    grouped: dict[tuple[str, ...], list[Place]] = {}
+    for place in places:
+        site = place if outcome == UNDER_ATTACK else place[:2]
+        grouped.setdefault(site, []).append(place)
+    return list(grouped.values())
+
+
+def levels(
+    results: Results, method: Method, places: Iterable[Place], outcome: str = UNDER_ATTACK
+) -> list[Values]:
+    """A method's outcomes at each site; none at all if it lacks one of the places."""
+    found = []
+    for site in sites(places, outcome):
+        cells = [results.at(method, place) for place in site]
+        if not all(cells):
+            return []
+        found.append(values([result for at in cells for result in at], outcome))
+    return found
 
 
 def differences(
@@ -55,9 +103,17 @@ def differences(
     places: Iterable[Place],
     outcome: str = UNDER_ATTACK,
 ) -> list[Values]:
-    """First minus second at each place that both were run at, for seeds and examples of both."""
-    pairs = ((results.at(first, place), results.at(second, place)) for place in places)
-    return [values(a, outcome).minus(values(b, outcome)) for a, b in pairs if a and b]
+    """First minus second at each site of the places that both were run at, for seeds and examples
+    of both."""
+    both = [p for p in places if results.at(first, p) and results.at(second, p)]
+    return [
+        first_values.minus(second_values)
+        for first_values, second_values in zip(
+            levels(results, first, both, outcome),
+            levels(results, second, both, outcome),
+            strict=True,
+        )
+    ]
 
 
 def best(
@@ -65,23 +121,40 @@ def best(
 ) -> Method | None:
     """The method that is significantly better than every other one, or None.
 
-    Every example counts once (statistics.sign_flip_p_value), and p-values are adjusted for the
-    number of other methods.
+    Better than each is a claim that fails with any of its parts, so it needs no adjustment for
+    their number (an intersection-union test).
     """
     means = {}
     for method in methods:
-        shares = [_mean(results.at(method, place), outcome) for place in places]
-        if None not in shares:
-            means[method] = mean(share for share in shares if share is not None)
-    if len(means) < 2 or not all(results.is_final(method, places) for method in methods):
+        there = [v for v in levels(results, method, places, outcome) if not v.is_empty]
+        if len(there) == len(sites(places, outcome)):
+            means[method] = mean(each.mean() for each in there)
+    if len(means) < 2 or not all(is_final(results, m, places, outcome) for m in methods):
         return None
     leader = max(means, key=lambda method: means[method])
-    p_values = {
-        other: sign_flip_p_value(differences(results, leader, other, places, outcome))
+    better = (
+        decide(differences(results, leader, other, places, outcome)).is_better
         for other in means
         if other != leader
-    }
-    return leader if max(holm(p_values).values()) < SIGNIFICANT else None
+    )
+    return leader if all(better) else None
+
+
+def is_final(
+    results: Results, method: Method, places: Sequence[Place], outcome: str = UNDER_ATTACK
+) -> bool:
+    """Whether a method's figure will stay as it is: the worst case waits for all attacks, clean
+    accuracy for the one that has attacked most examples."""
+    if outcome == CLEAN:
+        fullest = [max(site, key=lambda place: _count(results.at(method, place)))
+                   for site in sites(places, CLEAN)]  # fmt: skip
+        return results.is_final(method, fullest)
+    awaited = results.awaited(method, {place[:2] for place in places}) if outcome == WORST else []
+    return results.is_final(method, [*places, *awaited])
+
+
+def _count(at: Sequence[CellResult]) -> int:
+    return sum(len(result.outcomes.ids) for result in at)
 
 
 def common_places(results: Results, methods: Sequence[Method]) -> list[Place]:
@@ -94,6 +167,22 @@ def common_places(results: Results, methods: Sequence[Method]) -> list[Place]:
     return [(*home, attack) for home in homes for attack in results.attacks]
 
 
+Column = tuple[str, str, list[Place]]  # its name, outcome, and the places it is over
+
+
+def columns_of(results: Results, places: Sequence[Place]) -> list[Column]:
+    """Clean accuracy, the worst case, each attack, all attacks; with one attack only that."""
+    columns = [("clean", CLEAN, list(places))]
+    several = len(results.attacks) > 1
+    if several:
+        columns.append(("worst case", WORST, list(places)))
+    for attack in results.attacks:
+        columns.append((attack, UNDER_ATTACK, [place for place in places if place[2] == attack]))
+    if several:
+        columns.append(("all attacks", UNDER_ATTACK, list(places)))
+    return columns
+
+
 def overall_table(results: Results) -> Table | None:
     """A row per head and training: means over the data sets and models that all of them have.
 
@@ -103,25 +192,18 @@ def overall_table(results: Results) -> Table | None:
     homes = list(dict.fromkeys(place[:2] for place in places))
     if len(homes) < 2:
         return None
-    columns = [(CLEAN, places)] + [
-        (UNDER_ATTACK, [place for place in places if place[2] == attack])
-        for attack in results.attacks
-    ]
-    if len(results.attacks) > 1:
-        columns.append((UNDER_ATTACK, places))
-    leaders = [best(results, results.methods, where, outcome) for outcome, where in columns]
+    columns = columns_of(results, places)
+    leaders = [best(results, results.methods, where, outcome) for _, outcome, where in columns]
     rows: list[list[Entry]] = []
     for method in results.methods:
         row: list[Entry] = [name_of(method)]
-        for (outcome, where), leader in zip(columns, leaders, strict=True):
-            cells = [results.at(method, place) for place in where]
-            average = estimate([values(at, outcome) for at in cells])
-            final = results.is_final(method, where)
-            row.append(_average(average, method == leader, final))
+        for (_, outcome, where), leader in zip(columns, leaders, strict=True):
+            average = estimate(levels(results, method, where, outcome))
+            final = is_final(results, method, where, outcome)
+            row.append(level(average, final, method == leader))
         rows.append(row)
-    every = ["all attacks"] if len(results.attacks) > 1 else []
-    header = ["head", "clean", *results.attacks, *every]
-    title = f"accuracy under attack, mean of the {len(homes)} data sets × models all heads have"
+    header = ["head", *(name for name, _, _ in columns)]
+    title = f"Accuracy under attack, mean of the {len(homes)} data sets × models all heads have"
     compared = [
         result for place in places for m in results.methods for result in results.at(m, place)
     ]
@@ -130,7 +212,7 @@ def overall_table(results: Results) -> Table | None:
         title,
         header,
         rows,
-        notes=_bold_note(leaders),
+        notes=[_basis(compared), *_worst_note(header), *_bold_note(leaders, compared)],
         warnings=devices.warnings(compared),
     )
 
@@ -141,32 +223,42 @@ def place_tables(results: Results) -> list[Table]:
 
 
 def _place_table(results: Results, home: tuple[str, str]) -> Table:
+    here = [result for result in results.cells if result.place[:2] == home]
+    there = {result.cell.attack for result in here}
     places = [(*home, attack) for attack in results.attacks]
+    columns = [
+        (name, outcome, [place for place in where if place[2] in there])
+        for name, outcome, where in columns_of(results, places)
+        if name != "all attacks"
+    ]
     methods = [m for m in results.methods if any(results.at(m, place) for place in places)]
-    leaders = {}
-    for place in places:
-        here = [method for method in methods if results.at(method, place)]
-        leaders[place] = best(results, here, [place], UNDER_ATTACK) if here else None
+    leaders = [
+        None if outcome == CLEAN else best(results, _having(results, methods, w), w, outcome)
+        for _, outcome, w in columns
+    ]
     rows: list[list[Entry]] = []
     for method in methods:
+        row: list[Entry] = [name_of(method)]
+        for (_, outcome, where), leader in zip(columns, leaders, strict=True):
+            own = where if outcome != CLEAN else [p for p in where if results.at(method, p)]
+            final = is_final(results, method, own, outcome)
+            found = levels(results, method, own, outcome) if own else []
+            row.append(_over_seeds(found, final, leader == method))
         cells = [results.at(method, place) for place in places]
-        # With --precision, cells of one row are over more or fewer of the same examples.
-        clean = max(places, key=lambda place: _count(results.at(method, place)))
-        final = results.is_final(method, [clean])
-        row: list[Entry] = [name_of(method), _over_seeds(results.at(method, clean), CLEAN, final)]
-        for place, at in zip(places, cells, strict=True):
-            final = results.is_final(method, [place])
-            row.append(_over_seeds(at, UNDER_ATTACK, final, leaders[place] == method))
         rows.append([*row, _examples(cells), _range(len(at) for at in cells if at)])
-    header = ["head", "clean", *results.attacks, "examples", "seeds"]
+    header = ["head", *(name for name, _, _ in columns), "examples", "seeds"]
     return Table(
         "-".join(home),
         " · ".join(home),
         header,
         rows,
-        notes=_bold_note(leaders.values()),
-        warnings=devices.warnings(r for r in results.cells if r.place[:2] == home),
+        notes=[_basis(here), *_worst_note(header), *_bold_note(leaders, here)],
+        warnings=devices.warnings(here),
     )
+
+
+def _having(results: Results, methods: Sequence[Method], places: Sequence[Place]) -> list[Method]:
+    return [m for m in methods if places and all(results.at(m, place) for place in places)]
 
 
 def as_markdown(results: Results) -> str:
@@ -218,36 +310,20 @@ def _so_far(results: Results) -> list[str]:
     return [f"So far: {cells}" + (f", and what is attacked of {begun:,} more." if begun else ".")]
 
 
-def _average(over: Estimate | None, is_best: bool, final: bool) -> Figure:
+def level(over: Estimate | None, final: bool, is_best: bool = False) -> Figure:
+    """An accuracy with its interval, in percent."""
     if over is None:
         return Figure(None)
     return Figure(over.mean, low=over.low, high=over.high, best=is_best, final=final)
 
 
-def _count(at: Sequence[CellResult]) -> int:
-    return sum(len(result.outcomes.ids) for result in at)
-
-
-def _mean(at: Sequence[CellResult], outcome: str) -> float | None:
-    """The mean over seeds; None where nothing was attacked."""
-    shares = _shares(at, outcome)
-    return mean(shares) if shares else None
-
-
-def _shares(at: Sequence[CellResult], outcome: str) -> list[float]:
-    """The share of each seed that has attacked examples."""
-    return [
-        float(getattr(result.outcomes, outcome).mean()) for result in at if len(result.outcomes.ids)
+def _over_seeds(found: Sequence[Values], final: bool, is_best: bool = False) -> Figure:
+    """Mean and standard deviation over seeds, at one site."""
+    shares = [
+        float(np.nanmean(row)) for each in found for row in each.matrix if not np.isnan(row).all()
     ]
-
-
-def _over_seeds(
-    at: Sequence[CellResult], outcome: str, final: bool, is_best: bool = False
-) -> Figure:
-    """Mean and standard deviation over seeds."""
-    shares = _shares(at, outcome)
     return Figure(
-        mean(shares) if shares else None,
+        round(mean(shares), 12) if shares else None,
         spread=stdev(shares) if len(shares) > 1 else None,
         best=is_best,
         final=final,
@@ -267,5 +343,21 @@ def _range(counts: Iterable[int]) -> str:
     return f"{counted[0]}–{counted[-1]}" if len(counted) > 1 else "".join(map(str, counted))
 
 
-def _bold_note(leaders: Iterable[Method | None]) -> list[str]:
-    return [BEST_NOTE] if any(leader is not None for leader in leaders) else []
+def _basis(cells: Sequence[CellResult]) -> str:
+    """What a table's accuracies are, of how many examples and seeds, with which resources."""
+    seeds = len({result.seed for result in cells})
+    examples = _range(len(result.outcomes.ids) for result in cells)
+    used = ", ".join(sorted({result.cell.attack_resources for result in cells}))
+    over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
+    return f"Accuracy in % of {examples} examples a cell, {over}. Attack resources: {used}."
+
+
+def _worst_note(header: Sequence[str]) -> list[str]:
+    return [WORST_NOTE] if "worst case" in header else []
+
+
+def _bold_note(leaders: Iterable[Method | None], cells: Sequence[CellResult]) -> list[str]:
+    if all(leader is None for leader in leaders):
+        return []
+    one = len({result.seed for result in cells}) == 1
+    return [f"{BEST_NOTE} {ONE_SEED}" if one else BEST_NOTE]

@@ -2,30 +2,48 @@
 
 from orchestrator.report import claim, comparison, devices, provenance, quality
 from orchestrator.report.ablations import ablations
+from orchestrator.report.annotations import Annotations, people
 from orchestrator.report.baseline import against
+from orchestrator.report.forest import forest, ranking
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
 from orchestrator.report.reported import reported_and_measured
 from orchestrator.report.results import Results
+from orchestrator.report.scores import calibration, scores_tables
+from orchestrator.report.slices import slices
 from orchestrator.report.tables import Table, as_csv, latex, markdown
 from orchestrator.report.transfer import transfer_tables
+from orchestrator.report.worst_case import worst_case
 
 Files = dict[str, bytes]
 
 
-def tables(results: Results, baseline: Results | None = None, paper: bool = False) -> list[Table]:
+def tables(
+    results: Results,
+    baseline: Results | None = None,
+    paper: bool = False,
+    annotations: Annotations | None = None,
+) -> list[Table]:
     """All tables of a report, the most informative first.
 
-    baseline: another sweep to compare with. paper: put the paper's figures next to ours.
+    baseline: another sweep to compare with. paper: put every published figure next to ours, not
+    only those of cells that were run. annotations: what people say of the examples.
     """
     made = [
         comparison.overall_table(results),
+        worst_case(results),
+        ranking(results),
         *(against(results, baseline) if baseline else []),
         claim.claim(results),
-        reported_and_measured(results) if paper else None,
+        forest(results),
+        reported_and_measured(results, everything=paper),
         *comparison.place_tables(results),
+        *scores_tables(results),
+        calibration(results),
         ablations(results),
+        slices(results),
         quality.quality(results),
+        *(people(results, annotations) if annotations else []),
         *transfer_tables(results),
         quality.elsewhere(results),
         quality.cost(results),
@@ -36,9 +54,14 @@ def tables(results: Results, baseline: Results | None = None, paper: bool = Fals
     return [table for table in made if table is not None]
 
 
-def files(results: Results, baseline: Results | None = None, paper: bool = False) -> Files:
+def files(
+    results: Results,
+    baseline: Results | None = None,
+    paper: bool = False,
+    annotations: Annotations | None = None,
+) -> Files:
     """The report's files by name: index.html, report.md, tables/*.csv and *.tex, plots/*."""
-    shown = tables(results, baseline, paper)
+    shown = tables(results, baseline, paper, annotations)
     drawn = plots(results, next((table for table in shown if table.name == "summary"), None))
     made: dict[str, str] = {"report.md": report_markdown(results, shown)}
     for table in shown:

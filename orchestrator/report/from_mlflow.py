@@ -1,9 +1,12 @@
 """Read a space's results from MLflow alone: finished cells, as the sweep logged them."""
 
+from collections import Counter
+from collections.abc import Collection
 from functools import cache
 from typing import cast
 
-from orchestrator.report.results import Absent, CellResult, Outcomes, Results
+from orchestrator.plan.scores import with_scores
+from orchestrator.report.results import Absent, CellResult, Outcomes, Results, by_scores
 from orchestrator.tracking.read import LoggedCell, LoggedSweep, read_runs
 from orchestrator.tracking.where import OPTION
 from search_spaces.cell import ALL_AXES, Axes, Cell
@@ -20,7 +23,35 @@ def read_experiment(space: str, tracking_uri: str, given_by: str = OPTION) -> Re
     left_out = {key for key, status in planned.items() if status == "not_applicable"}
     cells = [_result(logged) for logged in sweep.cells if logged.cell["key"] not in left_out]
     cells.sort(key=lambda result: (order.get(result.cell.key, len(order)), result.cell.key))
-    return Results(space, tracking_uri, cells, _absent(sweep, cells))
+    there = {result.cell.key: result for result in cells}
+    shown = _of_one_kind(cells, planned)
+    return Results(
+        space,
+        tracking_uri,
+        shown,
+        _absent(sweep, shown),
+        by_scores=by_scores(shown, there, lambda cell: there.get(cell.key)),
+    )
+
+
+def _of_one_kind(cells: list[CellResult], planned: Collection[str]) -> list[CellResult]:
+    """Those whose examples are drawn, and whose scores are followed, as most of the plan's cells
+    have it: an experiment may have several kinds, and no figure is of two. One at each place."""
+    of_the_plan = [result for result in cells if result.cell.key in planned] or cells
+    kinds = Counter(
+        (result.cell.sample, result.cell.scores, len(result.cell.fit.data.labels) > 2)
+        for result in of_the_plan
+    )
+    if not kinds:
+        return []
+    # With two classes several kinds of scores have the same cells.
+    sample, scores, _ = max(kinds, key=lambda kind: (kind[2], kinds[kind]))
+    at: dict[tuple[object, ...], CellResult] = {}
+    for result in cells:
+        cell = result.cell
+        if cell.sample == sample and with_scores(cell, scores).key == cell.key:
+            at.setdefault(tuple(cell.axes().values()), result)
+    return list(at.values())
 
 
 def _result(logged: LoggedCell) -> CellResult:

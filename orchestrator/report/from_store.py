@@ -10,7 +10,8 @@ from typing import cast
 
 from orchestrator.plan.elsewhere import Elsewhere, name_of
 from orchestrator.plan.plan import Plan, PlannedCell
-from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer
+from orchestrator.report.registry import registry_of
+from orchestrator.report.results import Absent, CellResult, Outcomes, Results, Transfer, by_scores
 from search_spaces.cell import Cell
 from trainables.files import at_once
 from trainables.metrics import attack_metrics, why_not_of
@@ -34,8 +35,16 @@ def read_store(plan: Plan, store: Store, from_elsewhere: bool = False) -> Result
     every = at_once(partial(_read, store, here), plan.cells)
     cells = [each for each in every if isinstance(each, CellResult)]
     absent = [each for each in every if isinstance(each, Absent)]
-    finished = (each for each in cells if each.final)
-    return Results(plan.space.name, store.url, cells, absent, transfers(finished, store))
+    finished = [each for each in cells if each.final]
+    return Results(
+        plan.space.name,
+        store.url,
+        cells,
+        absent,
+        transfers(finished, store),
+        registry_of(plan.space),
+        by_scores(finished, store.cells_done(), partial(_finished, store)),
+    )
 
 
 def transfers(cells: Iterable[CellResult], store: Store) -> list[Transfer]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.report.devices import UNKNOWN, devices, fitted_on
 from orchestrator.report.results import CellResult, Results
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.tables import Entry, Figure, Table, count
 from trainables.metrics import METRICS
 
 
@@ -24,13 +24,18 @@ def cells(results: Results) -> Table:
         cell = result.cell
         row: list[Entry] = [str(value) for value in cell.axes().values()]
         row += [cell.key, cell.fit.key, cell.attack_resources, "yes" if result.final else "no"]
-        row += [Figure(result.metrics.get(name)) for name in metrics]
-        row += [Figure(result.fit["validation_accuracy"]), Figure(result.fit["test_accuracy"])]
+        row += [_number(result.metrics.get(name)) for name in metrics]
+        row += [_number(result.fit[name]) for name in ("validation_accuracy", "test_accuracy")]
         ends = result.interval or (None, None)
-        row += [Figure(end) for end in ends] if interval else []
+        row += [_number(end) for end in ends] if interval else []
         attacked = "; ".join(sorted(where or UNKNOWN for where in result.outcomes.ran_on))
         rows.append([*row, *([fitted_on(result), attacked] if known else [])])
     return Table("cells", "All cells", header, rows, texts=10)
+
+
+def _number(value: float | None) -> Figure:
+    """In the unit of its metric, which METRICS says."""
+    return Figure(value, percent=False)
 
 
 def not_run(results: Results) -> Table | None:
@@ -41,7 +46,7 @@ def not_run(results: Results) -> Table | None:
         (absent.status.replace("_", " "), str(absent.axes["head"]), _why(absent.reason))
         for absent in results.absent
     )
-    rows: list[list[Entry]] = [[*why, str(count)] for why, count in sorted(counted.items())]
+    rows: list[list[Entry]] = [[*why, count(cells)] for why, cells in sorted(counted.items())]
     header = ["status", "head", "reason", "cells"]
     return Table("not-run", "Cells without results", header, rows, texts=3)
 
@@ -80,15 +85,19 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             for name, value in fit.training_entry.settings.items()
         },
         "attack.examples": cell.examples,
+        "attack.sample": cell.sample,
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
         **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
+        **({"attack.scores": cell.scores} if cell.scores != "probability" else {}),
+        **({"attack.query_budget": cell.query_budget} if cell.query_budget is not None else {}),
         "attack.resources": cell.attack_resources,
         **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
         **{
             f"resource.{name}": value
             for name, value in cell.identity["attack"]["resources"].items()
         },
+        f"lowercase.{fit.dataset}": fit.data.lowercase,
         f"digest.{fit.dataset}": fit.dataset_digest[:16],
         f"digest.{fit.model}": fit.model_digest[:16],
         **{

@@ -5,8 +5,8 @@ knows where its numbers come from. Knows nothing of statistics.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,8 @@ import numpy as np
 from orchestrator.plan.compared import Method as Method
 from orchestrator.plan.compared import method as method_of
 from orchestrator.plan.compared import name_of as name_of
+from orchestrator.plan.scores import KINDS, with_scores
+from orchestrator.report.registry import Registry
 from search_spaces.cell import Axes, Cell, Fit
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
@@ -21,26 +23,34 @@ Place = tuple[str, str, str]  # data set, model, attack
 
 UNDER_ATTACK = "right_under_attack"
 CLEAN = "right_before"
+WORST = "right_under_all"  # of all attacks together, so not a column of a cell's Outcomes
 
 
 @dataclass(frozen=True)
 class Outcomes:
     """The attacked examples of a cell as columns, one entry each; errors are left out.
 
-    words_changed (a share) and similarity (a cosine) are nan except for successful attacks;
-    similarity is nan too if the record has none. words_unread: beyond what the model reads.
-    ran_on: how many were made where; those that do not say so under an empty text.
+    labels: -1 where a record has none. words_changed (a share), similarity (a cosine),
+    edit_distance (in characters) and bits_before and bits_after (a character, of the two texts) are
+    nan except for successful attacks; all but the first are nan too if the record has none.
+    words_unread: beyond what the model reads. ran_on: how many were made where; those that do not
+    say so under an empty text.
     """
 
     ids: np.ndarray
+    labels: np.ndarray
     right_before: np.ndarray
     right_under_attack: np.ndarray
     queries: np.ndarray
     words_changed: np.ndarray
     similarity: np.ndarray
+    edit_distance: np.ndarray
+    bits_before: np.ndarray
+    bits_after: np.ndarray
     words: np.ndarray
     words_unread: np.ndarray
     timeout: np.ndarray
+    budget: np.ndarray
     ran_on: Mapping[str, int]
 
     @staticmethod
@@ -49,19 +59,33 @@ class Outcomes:
         kept = [record for record in records if record["status"] != "error"]
         successful = [record["status"] == "successful" for record in kept]
         changed = [record["words_changed"] / max(record["words"], 1) for record in kept]
-        alike = [record.get("similarity") for record in kept]
+        bits = [record.get("bits_per_character") or (None, None) for record in kept]
         return Outcomes(
             ids=np.array([record["id"] for record in kept], dtype=np.int64),
+            labels=np.array([_label(record) for record in kept], dtype=np.int64),
             right_before=np.array([record["status"] != "skipped" for record in kept], dtype=bool),
             right_under_attack=np.array([r["status"] == "failed" for r in kept], dtype=bool),
             queries=np.array([record["queries"] for record in kept], dtype=np.int64),
             words_changed=np.where(successful, np.array(changed, dtype=float), np.nan),
-            similarity=np.array([np.nan if a is None else a for a in alike], dtype=float),
+            similarity=_measured(record.get("similarity") for record in kept),
+            edit_distance=_measured(record.get("edit_distance") for record in kept),
+            bits_before=_measured(before for before, _ in bits),
+            bits_after=_measured(after for _, after in bits),
             words=np.array([record["words"] for record in kept], dtype=np.int64),
             words_unread=np.array([r.get("words_unread", 0) for r in kept], dtype=np.int64),
             timeout=np.array([r.get("timeout", False) for r in kept], dtype=bool),
+            budget=np.array([r.get("budget", False) for r in kept], dtype=bool),
             ran_on=Counter(record.get("ran_on", "") for record in kept),
         )
+
+
+def _label(record: ExampleRecord) -> int:
+    label = record.get("label")
+    return -1 if label is None else label
+
+
+def _measured(figures: Iterable[float | None]) -> np.ndarray:
+    return np.array([np.nan if figure is None else figure for figure in figures], dtype=float)
 
 
 @dataclass(frozen=True)
@@ -119,13 +143,19 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Results:
-    """All that a space's report is made of. `source` says where it was read, for messages."""
+    """All that a space's report is made of. `source` says where it was read, for messages.
+
+    registry: the claims that its figures are shown beside. by_scores: the finished cells under each
+    kind of attack score, where some were run under another kind than the space's.
+    """
 
     space: str
     source: str
     cells: list[CellResult]
     absent: list[Absent] = field(default_factory=list)
     transfers: list[Transfer] = field(default_factory=list)
+    registry: Registry = field(default_factory=Registry)
+    by_scores: dict[str, list[CellResult]] = field(default_factory=dict)
 
     @cached_property
     def methods(self) -> list[Method]:
@@ -169,6 +199,11 @@ class Results:
             for place in places
         )
 
+    def awaited(self, method: Method, homes: Iterable[tuple[str, str]]) -> list[Place]:
+        """Places of these data sets and models where cells of a method are still to come."""
+        wanted = set(homes)
+        return [at for other, at in self._awaited if other == method and at[:2] in wanted]
+
     def is_complete(self, method: Method) -> bool:
         """Whether all cells of a method are there and final."""
         awaited = [place for other, place in self._awaited if other == method]
@@ -189,6 +224,35 @@ class Results:
     def only(self, keep: Callable[[CellResult], bool]) -> "Results":
         kept = [result for result in self.cells if keep(result)]
         return Results(self.space, self.source, kept, self.absent)
+
+
+def by_scores(
+    cells: Sequence[CellResult],
+    finished: Collection[str],
+    read: Callable[[Cell], CellResult | None],
+) -> dict[str, list[CellResult]]:
+    """The same cells under each kind of attack score that some of them were run under.
+
+    Empty if they were run under one kind only. What two kinds order alike was run under both.
+    finished: the keys of all cells that have a result; read: one of these.
+    """
+    own = {result.cell.scores for result in cells}
+    under: dict[str, list[CellResult]] = {}
+    for kind in sorted(KINDS, key=lambda kind: kind not in own):
+        asked = [(result, with_scores(result.cell, kind)) for result in cells]
+        if kind in own or any(
+            cell.key != result.cell.key and cell.key in finished for result, cell in asked
+        ):
+            found = (
+                replace(result, cell=cell)
+                if cell.key == result.cell.key
+                else read(cell)
+                if cell.key in finished
+                else None
+                for result, cell in asked
+            )
+            under[kind] = [each for each in found if each is not None]
+    return under if len(under) > 1 else {}
 
 
 def _place(axes: Axes) -> Place:

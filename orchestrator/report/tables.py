@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 NOT_FINAL = "*"
 NOT_FINAL_NOTE = f"{NOT_FINAL} not final: over what is attacked so far."
@@ -14,7 +14,8 @@ class Figure:
     """A number in a table. Shares are given as shares and shown in percent (`percent`).
 
     spread: standard deviation over seeds. low, high: ends of a 95 % interval. best: set in bold.
-    count: of how many, if it differs from figure to figure.
+    count: of how many, if it differs from figure to figure. least: smaller ones are shown as
+    smaller than this.
     """
 
     value: float | None
@@ -28,11 +29,14 @@ class Figure:
     signed: bool = False
     show_interval: bool = False
     count: int | None = None
+    least: float | None = None
 
     def text(self, plus_minus: str = " ± ", minus: str = "−") -> str:
         if self.value is None:
             return "–"
         shown = self._number(self.value, self.signed, minus)
+        if self.least is not None and self.value < self.least:
+            shown = f"<{self._number(self.least, False, minus)}"
         if self.spread is not None:
             shown += plus_minus + self._number(self.spread, False, minus)
         if self.show_interval and self.low is not None and self.high is not None:
@@ -49,6 +53,14 @@ class Figure:
 
 
 Entry = str | Figure
+
+
+def p_value(chance: float | None) -> Figure:
+    return Figure(chance, percent=False, digits=3, least=0.001)
+
+
+def count(number: int | None) -> Figure:
+    return Figure(number, percent=False, digits=0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +110,9 @@ def _markdown_entry(entry: Entry) -> str:
 def latex(table: Table) -> str:
     """A booktabs table, to be used with `\\input`."""
     columns = "l" * table.texts + "r" * (len(table.header) - table.texts)
-    caption = " ".join([f"{table.title}.", *table.warnings, *table.all_notes()])
+    between = any(_has_interval(entry) for row in table.rows for entry in row)
+    notes = [*table.all_notes(), *(["[ ]: 95 % interval."] if between else [])]
+    caption = " ".join([f"{table.title}.", *table.warnings, *notes])
     lines = [
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
@@ -109,7 +123,7 @@ def latex(table: Table) -> str:
         "\\toprule",
         " & ".join(map(_latex_text, table.header)) + " \\\\",
         "\\midrule",
-        *(" & ".join(map(_latex_entry, row)) + " \\\\" for row in table.rows),
+        *(line for row in table.rows for line in _latex_lines(row)),
         "\\bottomrule",
         "\\end{tabular}",
         "\\end{table}",
@@ -117,10 +131,31 @@ def latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _latex_lines(row: Sequence[Entry]) -> list[str]:
+    """A row, and below it the intervals of its figures that are not shown beside them."""
+    lines = [" & ".join(map(_latex_entry, row)) + " \\\\"]
+    if any(map(_has_interval, row)):
+        lines.append(" & ".join(map(_latex_interval, row)) + " \\\\")
+    return lines
+
+
+def _has_interval(entry: Entry) -> bool:
+    return isinstance(entry, Figure) and entry.low is not None and not entry.show_interval
+
+
+def _latex_interval(entry: Entry) -> str:
+    if isinstance(entry, str) or not _has_interval(entry):
+        return ""
+    whole = replace(entry, show_interval=True, final=True, count=None)
+    shown = whole.text(minus="$-$")
+    return f"{{\\scriptsize {shown[shown.index('[') :]}}}"
+
+
 def _latex_entry(entry: Entry) -> str:
     if isinstance(entry, str):
         return _latex_text(entry)
     shown = entry.text(plus_minus="\\,$\\pm$\\,", minus="$-$").replace("–", "--")
+    shown = shown.replace("<", "$<$")
     return f"\\textbf{{{shown}}}" if entry.best else shown
 
 
@@ -128,6 +163,7 @@ _LATEX = {
     "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", "_": "\\_",
     "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
     "×": "$\\times$", "−": "$-$", "±": "$\\pm$", "–": "--", "…": "\\ldots{}",
+    "<": "$<$", ">": "$>$", "≤": "$\\leq$", "≥": "$\\geq$", "·": "$\\cdot$",
 }  # fmt: skip
 
 
@@ -136,7 +172,10 @@ def _latex_text(text: str) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Full precision; a figure's spread, interval and whether it is final are in extra columns."""
+    """Full precision; a figure's spread, interval and whether it is final are in extra columns.
+
+    What other forms show in percent are shares here, and the columns' names say so.
+    """
     columns = [
         [name] if number < table.texts else _csv_header(name, [row[number] for row in table.rows])
         for number, name in enumerate(table.header)
@@ -150,22 +189,29 @@ def as_csv(table: Table) -> str:
     return out.getvalue()
 
 
+SHARE = " (share)"
 _EXTRA = {"sd": "spread", "low": "low", "high": "high", "of": "count", "final": "final"}
 
 
 def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
     figures = [entry for entry in entries if isinstance(entry, Figure)]
+    unit = SHARE if any(figure.percent for figure in figures) else ""
     extra = [
         suffix
         for suffix, attribute in _EXTRA.items()
         if any(getattr(figure, attribute) not in (None, True) for figure in figures)
     ]
-    return [name, *(f"{name} {suffix}" for suffix in extra)]
+    return [f"{name}{unit}", *(_extra_name(name, suffix, unit) for suffix in extra)]
+
+
+def _extra_name(name: str, suffix: str, unit: str) -> str:
+    return f"{name} {suffix}{unit if suffix in ('sd', 'low', 'high') else ''}"
 
 
 def _csv_entry(entry: Entry, names: list[str]) -> list[object]:
     if isinstance(entry, str):
         return [entry, *([""] * (len(names) - 1))]
-    extra = (name.removeprefix(f"{names[0]} ") for name in names[1:])
+    name = names[0].removesuffix(SHARE)
+    extra = (each.removesuffix(SHARE).removeprefix(f"{name} ") for each in names[1:])
     values = [entry.value, *(getattr(entry, _EXTRA[suffix]) for suffix in extra)]
     return ["" if value is None else value for value in values]

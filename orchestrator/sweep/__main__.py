@@ -81,11 +81,16 @@ def sweep(arguments: argparse.Namespace) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     if arguments.dry_run:
-        prices = dict(arguments.price)
+        from orchestrator.sweep.power import power_of  # With numpy, scipy and the report.
+
+        prices, power = dict(arguments.price), power_of(plan, store)
         if not arguments.json:
-            return _answer(describe(plan, prices), store)
+            told = [] if power is None else power.in_words()
+            return _answer("\n".join([describe(plan, prices), *told]), store)
         costs = asdict(costs_of(plan, prices))
-        return _answer(json.dumps({**plan.to_json(), "costs": costs}, indent=2), store)
+        can_tell = None if power is None else power.to_json()
+        answer = {**plan.to_json(), "costs": costs, "power": can_tell}
+        return _answer(json.dumps(answer, indent=2), store)
     if arguments.rehearse:
         return _rehearse(plan, store, assets, options)
 

@@ -23,6 +23,7 @@ from orchestrator.follow.progress import Progress
 from orchestrator.follow.time_spent import Times, TimeSpent
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.from_store import read_store
+from orchestrator.report.registry import registry_of
 from orchestrator.report.results import Results
 from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
@@ -80,6 +81,7 @@ def drive(
     Raises BadInput before anything is run, and StoreFailed afterwards.
     """
     time_spent = TimeSpent()
+    registry_of(plan.space).claims()  # The report at the end reads them.
     store.check_writable()
     with Lease(store) as lease, leftovers_go(), ray_ends_on_failure():
         store.remove_leftovers(plan.fits_todo)

@@ -6,6 +6,7 @@ from orchestrator.follow.time_spent import Times
 from orchestrator.plan.plan import Plan
 from orchestrator.report.comparison import headline
 from orchestrator.report.results import Results
+from orchestrator.report.worst_case import worst_case_metrics
 from orchestrator.tracking.runs import HOW_TO_READ, RUNNING, Summary, sweep_files
 from trainables.store import Store
 
@@ -28,4 +29,5 @@ def summary(
     note = "\n".join([*HOW_TO_READ, "", headline(results)])
     shown = {f"report/{name}": content for name, content in report.items()}
     shown |= sweep_files(plan, store)
-    return Summary(note, shown, plan.space.axes.model_dump(), times)
+    axes, metrics = plan.space.axes.model_dump(), worst_case_metrics(results)
+    return Summary(note, shown, axes, times, metrics)

@@ -9,7 +9,7 @@ made without the store. Contacts no server: tracker.py does.
 import getpass
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pyarrow.parquet as pq
@@ -57,13 +57,14 @@ class Summary:
     """What the sweep's run shows: a description in Markdown, and files by name.
 
     axes: the names on the space's axes, of which the views are made (views.py). times: where its
-    time went, once that is known.
+    time went, once that is known. metrics: figures over all cells, by name.
     """
 
     note: str
     files: Mapping[str, bytes]
     axes: Mapping[str, Sequence[str]]
     times: Times | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def short(note: str, longest: int = LONGEST_NOTE) -> str:
@@ -139,8 +140,9 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
 def params(cell: Cell) -> dict[str, Any]:
     settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
+    drawn = {"attack.examples": cell.examples, "attack.sample": cell.sample}
     digest = {"model_digest": cell.fit.model_digest[:16]}
-    return {**cell.axes(), "attack.examples": cell.examples, **settings, **digest}
+    return {**cell.axes(), **drawn, **settings, **digest}
 
 
 def metrics(
@@ -257,7 +259,7 @@ def _source(
         hub = data.hub
         return "hugging_face", {
             "path": hub.repository,
-            "data_dir": hub.folder,
+            "data_dir": None if hub.folder == "." else hub.folder,
             "revision": hub.revision,
             "split": split,
         }

@@ -244,10 +244,12 @@ class Tracker:
             self._adopt(parent)
             run_id = str(parent.info.run_id)
             times = summary.times
+            # At the sweep's end, so that of several sweeps the last one's are shown.
+            ended = round(1000 * time.time()) if times is None else times.ended_at
+            figures = {**summary.metrics, **({} if times is None else times.metrics())}
             self.client.log_batch(
                 run_id,
-                # At the sweep's end, so that of several sweeps the last one's are shown.
-                metrics=[] if times is None else _metrics(times.metrics(), [], times.ended_at),
+                metrics=_metrics(figures, [], ended),
                 tags=_run_tags(logged.sweep_tags(environment)),
             )
             self.client.set_terminated(run_id, "FINISHED")

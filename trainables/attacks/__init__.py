@@ -5,8 +5,9 @@ lockstep.py    what they ask, answered together   rules.py       checks of every
 resources.py   what attacks need, by named set    offline.py     the embedded ones
 downloads.py   TextAttack's own, and their URLs   patches.py     what we change in TextAttack
 encoder.py     the sentence encoder               similarity.py  similarity of two texts
+fluency.py     perplexity of a text               quality.py     what is measured of a success
 deadline.py    the time limit of an example       stopwatch.py   where the time goes
-unread.py      text beyond what the model reads
+unread.py      text beyond what the model reads   goal.py        what an attack maximises
 
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
 of this table, or the user's own as `package.module:function`. How to add one: docs/architecture.md,

@@ -29,16 +29,17 @@ from textattack.shared import AttackedText
 from trainables import speed
 from trainables.attacks import lockstep
 from trainables.attacks.deadline import TimeUp, check_time, time_limit
+from trainables.attacks.goal import probabilities
 from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
+from trainables.attacks.quality import Measures
 from trainables.attacks.rules import check_success, text_of
-from trainables.attacks.similarity import Similarity
 from trainables.attacks.stopwatch import Stopwatch
 from trainables.attacks.unread import words_unread
 from trainables.data import Example
 from trainables.device import is_gpu_error
 from trainables.heads.base import Head
-from trainables.records import Attacked, Errored, ExampleRecord
+from trainables.records import Attacked, Errored, ExampleRecord, Quality
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def attack_together(
     examples: None among them says that no more may begin before one has finished; they are read
     from again when one has. columns: names of the examples' text columns. seed: the cell's.
     attacked: the attacked column (default: the first). resources: the set whose sentence encoder
-    measures the similarity of original and perturbed text; its time is not in the record's seconds.
+    compares original and perturbed text (quality.py); its time is not in the record's seconds.
     seconds_per_example: an example that takes longer is `failed`, and its record has `timeout`. If
     an attack raises, or its success breaks a rule (rules.py), the record has status `error` and the
     traceback, and the others go on. An error of the GPU is no result of the example: it is raised
@@ -106,12 +107,12 @@ def attack_together(
     free = _attacks(make_attack, at_once)
     column = 0 if attacked is None else columns.index(attacked)
     to_come = iter(examples)
-    similarity = Similarity(resources)
+    measures = Measures(resources)
 
     def attack_one(example: Example) -> ExampleRecord:
         attack = free.pop() if free else make_attack()
         seed_example(seed, dataset, example.id, attack_name)
-        record = _record(attack, example, columns, column, seconds_per_example, similarity)
+        record = _record(attack, example, columns, column, seconds_per_example, measures)
         attack.clear_cache()  # of all texts that were tried
         free.append(attack)
         return record
@@ -154,7 +155,7 @@ def _record(
     columns: Sequence[str],
     column: int,
     limit: float | None,
-    similarity: Similarity,
+    measures: Measures,
 ) -> ExampleRecord:
     """Attack one example."""
     victim: Victim = attack.goal_function.model
@@ -172,11 +173,11 @@ def _record(
         record = _error_record(example, error)
     seconds = round(own_time() - started, 4)
     victim_seconds = round(victim.stopwatch.seconds, 4)
-    alike: float | None = None
+    measured: Quality = {"similarity": None}
     try:
         if record["status"] == "successful":
             perturbed = check_success(record, example, columns, column, victim)
-            alike = similarity(example.texts[column], perturbed[column])
+            measured = measures(example.texts[column], perturbed[column])
         if record["status"] == "successful" or record["status"] == "failed":
             words = text.words_per_input[column]
             if unread := words_unread(victim.model, example.texts, column, words):
@@ -191,7 +192,7 @@ def _record(
     if record["status"] == "error":
         record["similarity"] = None
     else:
-        record["similarity"] = alike
+        record = {**record, **measured}
     return record
 
 
@@ -226,6 +227,10 @@ def _attack(
 ) -> Attacked:
     """The record of one example, with a time limit in seconds after the first query."""
     goal = attack.goal_function
+
+    def spent() -> bool:
+        return bool(goal.num_queries >= goal.query_budget)
+
     # The attack repeats this query first, and gets it from the goal function's cache.
     first, _ = goal.init_attack_example(text, example.label)
     try:
@@ -233,10 +238,21 @@ def _attack(
             result = attack.attack(text, example.label)
             if not isinstance(result, SkippedAttackResult):
                 check_time()
-        return record_of(example, result)
+        record = record_of(example, result)
+        return {**record, "budget": True} if record["status"] == "failed" and spent() else record
     except TimeUp:
-        record = record_of(example, FailedAttackResult(first, first))
-        return {**record, "queries": goal.num_queries, "timeout": True}
+        return {**_given_up(example, goal, first), "timeout": True}
+    except Exception as error:
+        # Some searches cannot do with fewer results than they have asked for.
+        if not spent() or is_gpu_error(error):
+            raise
+        return {**_given_up(example, goal, first), "budget": True}
+
+
+def _given_up(example: Example, goal: Any, first: Any) -> Attacked:
+    """The record of a failed attack whose search did not say where it stands."""
+    record = record_of(example, FailedAttackResult(first, first))
+    return {**record, "queries": goal.num_queries}
 
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
@@ -252,8 +268,9 @@ def record_of(example: Example, result: AttackResult) -> Attacked:
     """One finished example as JSON: texts, labels, scores (probabilities), queries, status.
 
     status is successful, failed or skipped (already wrong before the attack). words_changed counts
-    as TextAttack's WordsPerturbed metric does. `timeout` and `words_unread` (words of the attacked
-    column beyond what the model reads) are added only where they apply.
+    as TextAttack's WordsPerturbed metric does. `timeout`, `budget` (its query budget was spent) and
+    `words_unread` (words of the attacked column beyond what the model reads) are added only where
+    they apply.
     """
     before, after = result.original_result, result.perturbed_result
     return {
@@ -264,8 +281,8 @@ def record_of(example: Example, result: AttackResult) -> Attacked:
         "perturbed_text": after.attacked_text.text,
         "original_output": int(before.output),
         "perturbed_output": int(after.output),
-        "original_scores": [round(float(score), 6) for score in before.raw_output],
-        "perturbed_scores": [round(float(score), 6) for score in after.raw_output],
+        "original_scores": [round(float(score), 6) for score in probabilities(before)],
+        "perturbed_scores": [round(float(score), 6) for score in probabilities(after)],
         "queries": int(result.num_queries),
         "words": len(before.attacked_text.words),
         "words_changed": len(before.attacked_text.all_words_diff(after.attacked_text)),

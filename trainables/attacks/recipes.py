@@ -18,7 +18,6 @@ from textattack.constraints.pre_transformation import (
     StopwordModification,
 )
 from textattack.constraints.semantics import WordEmbeddingDistance
-from textattack.goal_functions import UntargetedClassification
 from textattack.models.wrappers import ModelWrapper
 from textattack.search_methods import GreedySearch, GreedyWordSwapWIR
 from textattack.shared import WordEmbedding
@@ -37,13 +36,13 @@ from trainables import speed
 from trainables.attacks import KINDS
 from trainables.attacks.downloads import WORD_VECTORS
 from trainables.attacks.encoder import sentence_encoder
+from trainables.attacks.goal import DEFAULT, Goal, goal_function
 from trainables.attacks.offline import EmbeddedPartOfSpeech, word_vectors
 from trainables.attacks.patches import on_device, textfooler_stop_words, word_vectors_in
 from trainables.attacks.resources import textattacks_own
 from trainables.kinds import load_kind
 from trainables.speed.bert_attack import BertAttackSwap
 
-QUERIED_AT_ONCE = 256  # texts of an example; its time limit is checked after as many
 Settings = dict[str, Any]
 Parts = tuple[Any, Sequence[Any], Any]  # transformation, constraints, search method
 
@@ -56,6 +55,7 @@ def build_attack(
     masked_lm: Sequence[Any],
     columns: list[str],
     attacked: str,
+    goal: Goal = DEFAULT,
 ) -> Attack:
     """An attack on `victim` that changes only the column `attacked`.
 
@@ -67,8 +67,7 @@ def build_attack(
     if len(columns) > 1:
         others = set(columns) - {attacked}
         constraints = [*constraints, InputColumnModification(columns, others)]
-    goal = UntargetedClassification(victim, model_batch_size=QUERIED_AT_ONCE)
-    return Attack(goal, list(constraints), transformation, search)
+    return Attack(goal_function(victim, goal), list(constraints), transformation, search)
 
 
 def textfooler(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
@@ -77,42 +76,24 @@ def textfooler(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> 
     constraints = [
         RepeatModification(),
         StopwordModification(stopwords=textfooler_stop_words()),
-        WordEmbeddingDistance(embedding=vectors, min_cos_sim=settings["min_word_cos_sim"]),
+        *_near_words(settings, vectors),
         (EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech)(
             allow_verb_noun_swap=True
         ),
-        sentence_encoder(
-            resources,
-            threshold=settings["min_window_sim"],
-            metric="angular",
-            compare_against_original=False,
-            window_size=settings["window_size"],
-            skip_text_shorter_than_window=True,
-        ),
+        *_alike_in_window(settings, resources),
+        *_few_words(settings),
     ]
-    if settings["max_words_changed"] is not None:
-        constraints.append(MaxWordsPerturbed(max_percent=settings["max_words_changed"]))
     transformation = WordSwapEmbedding(max_candidates=settings["max_candidates"], embedding=vectors)
     return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
 
 
 def textbugger(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
     """Li et al. 2018 (TextBuggerLi2018); `word_swap_only` as in the MVP paper's code."""
-    swap = WordSwapEmbedding(
-        max_candidates=settings["max_candidates"], embedding=_vectors(resources)
+    vectors = _vectors(resources)
+    transformation = swap = WordSwapEmbedding(
+        max_candidates=settings["max_candidates"], embedding=vectors
     )
-    if settings["word_swap_only"]:
-        encoder = sentence_encoder(
-            resources,
-            threshold=settings["min_window_sim"],
-            metric="angular",
-            compare_against_original=False,
-            window_size=settings["window_size"],
-            skip_text_shorter_than_window=True,
-        )
-        transformation = swap
-    else:
-        encoder = sentence_encoder(resources, threshold=settings["min_sentence_sim"])
+    if not settings["word_swap_only"]:
         inside = {"random_one": True, "skip_first_char": True, "skip_last_char": True}
         bugs = [
             WordSwapRandomCharacterInsertion(letters_to_insert=" ", **inside),
@@ -121,7 +102,10 @@ def textbugger(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> 
             HomoglyphSwap(),
         ]
         transformation = CompositeTransformation([*bugs, swap])
-    constraints = [RepeatModification(), StopwordModification(), encoder]
+    constraints = [RepeatModification(), StopwordModification(), *_near_words(settings, vectors)]
+    if settings["min_sentence_sim"] is not None:
+        constraints.append(sentence_encoder(resources, threshold=settings["min_sentence_sim"]))
+    constraints += [*_alike_in_window(settings, resources), *_few_words(settings)]
     return transformation, constraints, GreedyWordSwapWIR(wir_method="delete")
 
 
@@ -139,7 +123,7 @@ def bert_attack(settings: Settings, resources: str, masked_lm: Sequence[Any]) ->
     constraints = [
         RepeatModification(),
         StopwordModification(),
-        MaxWordsPerturbed(max_percent=settings["max_words_changed"]),
+        *_few_words(settings),
         sentence_encoder(
             resources,
             threshold=settings["min_sentence_sim"],
@@ -147,6 +131,7 @@ def bert_attack(settings: Settings, resources: str, masked_lm: Sequence[Any]) ->
             compare_against_original=True,
             window_size=None,
         ),
+        *_alike_in_window(settings, resources),
     ]
     return transformation, constraints, GreedyWordSwapWIR(wir_method="unk")
 
@@ -169,6 +154,34 @@ def misspellings(settings: Settings, resources: str, masked_lm: Sequence[Any]) -
         RepeatModification(),
     ]
     return transformation, constraints, GreedySearch()
+
+
+def _near_words(settings: Settings, vectors: Any) -> list[Any]:
+    """A new word has at least this cosine with the old one, if one is set."""
+    least = settings["min_word_cos_sim"]
+    return [] if least is None else [WordEmbeddingDistance(embedding=vectors, min_cos_sim=least)]
+
+
+def _alike_in_window(settings: Settings, resources: str) -> list[Any]:
+    """The words around a new one are at least this similar to those before, if that is set."""
+    if settings["min_window_sim"] is None:
+        return []
+    return [
+        sentence_encoder(
+            resources,
+            threshold=settings["min_window_sim"],
+            metric="angular",
+            compare_against_original=False,
+            window_size=settings["window_size"],
+            skip_text_shorter_than_window=settings["skip_short_texts"],
+        )
+    ]
+
+
+def _few_words(settings: Settings) -> list[Any]:
+    """At most this share of the words is changed, if one is set."""
+    share = settings["max_words_changed"]
+    return [] if share is None else [MaxWordsPerturbed(max_percent=share)]
 
 
 class MaskedLMSwap(WordSwapMaskedLM):

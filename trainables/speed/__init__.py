@@ -31,6 +31,8 @@ first_layer  first_layer.py: the first layer's projections, under last_layer.
              transformers 4.57; tests/test_batch_invariance.py; attacks 1.0 to 1.3
 beginnings   beginnings.py: transformers' GPT2Block on each place, under last_layer.
              transformers 4.57; tests/test_batch_invariance.py; gpt2, attacks 1.0 to 1.7
+encoded      encoded.py: the head's `encode` of a batch of a fit.
+             tests/test_fit_steps.py; fits of several epochs
 lockstep     attacks/lockstep.py: examples attacked one after another.
              textattack 0.3.11; tests/test_lockstep.py; attacks 1.0 to 1.5
 
@@ -59,6 +61,7 @@ NAMES = frozenset(
         "first_layer",
         "gelu",
         "beginnings",
+        "encoded",
     }
 )
 log = logging.getLogger(__name__)

@@ -33,7 +33,8 @@ def browsed(results: Results, most: int = EXAMPLES, size: int = BYTES) -> Browse
 
     axes: values by axis. labels: by data set. originals: [data set, id, true label, text].
     cells: [key, an index into each of axes]. examples: [cell, original, status, queries, words
-    changed, words, similarity or null, label before, label after, [[label, score before, score
+    changed, words, similarity or null, edit distance or null, bits per character before and after
+    the attack or null, label before, label after, [[label, score before, score
     after], ...], edits], indices and scores in thousandths. An example in error has its message in
     place of all after its status. shown, total: how many examples there are here and in the
     results.
@@ -152,13 +153,15 @@ def _row(cell: int, record: ExampleRecord, original: str) -> Row:
     row = [cell, 0, STATUSES.index(record["status"])]
     if record["status"] == "error":
         return [*row, _cut(record["error"])]
-    similarity = record.get("similarity")
+    similarity, bits = record.get("similarity"), record.get("bits_per_character")
     return [
         *row,
         record["queries"],
         record["words_changed"],
         record["words"],
         None if similarity is None else round(similarity, 3),
+        record.get("edit_distance"),
+        None if bits is None else [round(each, 2) for each in bits],
         record.get("original_output"),
         record.get("perturbed_output"),
         _scores(record),

@@ -85,8 +85,9 @@ const examples = data.examples.map((row) => {
   example.labels = data.labels[dataset];
   example.error = "";
   if (example.status === "error") return { ...example, error: rest[0], edits: [] };
-  const [queries, changed, words, similarity, before, after, scores, edits] = rest;
-  return { ...example, queries, changed, words, similarity, before, after, scores, edits };
+  const [queries, changed, words, similarity, distance, bits, before, after, scores, edits] = rest;
+  const measured = { similarity, distance, bits };
+  return { ...example, queries, changed, words, ...measured, before, after, scores, edits };
 });
 
 // A text in pieces: unchanged text as strings, what an edit removes or inserts as marked elements.
@@ -178,6 +179,11 @@ function card(example) {
     const name = example.status === "failed" ? "Last try, not fooled" : "Perturbed";
     texts.append(side(name, example, "ins", example.after));
     facts.push(`${example.changed} of ${example.words} words changed`, `${example.queries} queries`);
+    if (example.distance !== null) facts.push(`edit distance ${example.distance}`);
+    if (example.bits !== null) {
+      const [first, last] = example.bits.map((each) => each.toFixed(2));
+      facts.push(`${first} → ${last} bits per character`);
+    }
     if (example.similarity !== null) facts.push(`similarity ${example.similarity.toFixed(2)}`);
   }
   if (data.axes.seed.length > 1) facts.push(`seed ${example.seed}`);

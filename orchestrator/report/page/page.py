@@ -27,9 +27,10 @@ HOMES, TRANSFER = "Each data set and model", "Transfer"
 
 # Tables and plots that have a section together: its title, and how their names begin.
 TOGETHER = {
-    "Comparison": ("summary", "accuracy", "robust-clean"),
-    "The claim": ("claim", "reported"),
-    "Quality of the attacks": ("quality", "queries"),
+    "Comparison": ("summary", "accuracy", "worst-case", "ranking", "robust-clean"),
+    "The claim": ("claim", "forest", "reported"),
+    "Robustness or scale of the scores": ("scores", "calibration"),
+    "Quality of the attacks": ("quality", "people", "agreement", "queries"),
     TRANSFER: ("transfer",),
     "Time and cost": ("cost", "time"),
 }

@@ -10,9 +10,20 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from orchestrator.report.comparison import common_places, values
-from orchestrator.report.plots.ground import Ground, cells_at, title_of
-from orchestrator.report.plots.style import FAINT, INK, ROW, ROWS, Look, Plot, draw, looks
+from orchestrator.report.comparison import change, columns_of, common_places, level, levels
+from orchestrator.report.plots.equal_clean import EqualClean, base_of, where_both_are_right
+from orchestrator.report.plots.ground import Ground, title_of
+from orchestrator.report.plots.style import (
+    FAINT,
+    INK,
+    ROW,
+    ROWS,
+    Look,
+    Plot,
+    draw,
+    key_columns,
+    looks,
+)
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, Method, Place, Results, name_of
 from orchestrator.report.statistics import estimate
 from orchestrator.report.tables import Entry, Figure, Table
@@ -22,15 +33,17 @@ def accuracy(results: Results, ground: Ground, summary: Table | None) -> Plot:
     data = summary or _with_intervals(results, ground)
     rows = data.rows[:ROWS]
     panels = data.header[2:]  # after the head and its clean accuracy
-    columns = min(len(panels), 5)
-    lines = ceil(len(panels) / columns)
+    lines = ceil(len(panels) / 6)
+    columns = ceil(len(panels) / lines)
 
     def onto(drawing: Drawing) -> None:
         grid = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
         for number, (axes, panel) in enumerate(zip(grid.flat, panels, strict=False)):
-            axes.set_title(panel, weight="bold" if panel == "all attacks" else "normal")
+            axes.set_title(
+                panel, weight="bold" if panel in ("worst case", "all attacks") else "normal"
+            )
             _accuracy_panel(axes, rows, 2 + number)
         drawing.supxlabel("accuracy in %", size=9)
 
@@ -63,29 +76,19 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Sequence[Entry]], column: int) ->
 
 def _with_intervals(results: Results, ground: Ground) -> Table:
     """The figures of `comparison.overall_table`, if there are too few homes for that one."""
-    every = ["all attacks"] if len(results.attacks) > 1 else []
     everywhere = [place for attack in results.attacks for place in ground.places(attack)]
-    columns = [(UNDER_ATTACK, ground.places(attack)) for attack in results.attacks]
-    columns += [(UNDER_ATTACK, everywhere)] * len(every)
+    columns = columns_of(results, everywhere)
     rows: list[list[Entry]] = []
     for method in results.methods:
         there = [place for place in everywhere if results.at(method, place)]
         if there:
-            every_column = [(CLEAN, there), *columns]
-            rows.append(
-                [name_of(method), *(_figure(results, method, *each) for each in every_column)]
-            )
-    header = ["head", "clean", *results.attacks, *every]
+            rows.append([name_of(method)])
+            for name, outcome, places in columns:
+                own = there if name == "clean" else places
+                final = all(result.final for place in own for result in results.at(method, place))
+                rows[-1].append(level(estimate(levels(results, method, own, outcome)), final))
+    header = ["head", *(name for name, _, _ in columns)]
     return Table("accuracy", f"Accuracy in %, {ground.text}", header, rows)
-
-
-def _figure(results: Results, method: Method, outcome: str, places: list[Place]) -> Figure:
-    cells = cells_at(results, method, places)
-    found = estimate([values(at, outcome) for at in cells])
-    if found is None:
-        return Figure(None)
-    final = all(result.final for at in cells for result in at)
-    return Figure(found.mean, low=found.low, high=found.high, final=final)
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,13 @@ class _Mark:
     method: Method
     clean: float
     robust: float
+    base: Method  # of its model
+    over_base: EqualClean
 
 
 def robust_against_clean(results: Results) -> Plot | None:
-    """One mark per head and model."""
+    """One mark per head and model, and what each withstands of the texts that mlp_ft has right too,
+    or the first head."""
     models = list(dict.fromkeys(model for _, model in results.homes))
     marks = [mark for model in models for mark in _marks(results, model)]
     if not marks:
@@ -107,7 +113,8 @@ def robust_against_clean(results: Results) -> Plot | None:
     lines = ceil(len(models) / columns)
     look = looks(results.methods)
     drawn = [method for method in look if any(mark.method == method for mark in marks)]
-    key_lines = ceil(len(drawn) / 4)
+    key = key_columns(map(name_of, drawn))
+    key_lines = ceil(len(drawn) / key)
 
     def onto(drawing: Drawing) -> None:
         grid = drawing.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
@@ -120,18 +127,22 @@ def robust_against_clean(results: Results) -> Plot | None:
         _bounds(grid.flat[0], marks)
         drawing.supylabel("accuracy under attack in %", size=9)
         handles = [_mark(look[method], label=name_of(method)) for method in drawn]
-        drawing.legend(handles=handles, loc="outside lower center", ncols=4, handletextpad=0.2)
+        drawing.legend(handles=handles, loc="outside lower center", ncols=key, handletextpad=0.2)
 
     rows: list[list[Entry]] = [
-        [mark.model, name_of(mark.method), Figure(mark.clean), Figure(mark.robust)]
+        [mark.model, name_of(mark.method), Figure(mark.clean), Figure(mark.robust), *_equal(mark)]
         for mark in marks
     ]
-    header = ["model", "head", "clean", "under attack"]
+    bases = " or ".join(dict.fromkeys(name_of(mark.base) for mark in marks))
+    header = ["model", "head", "clean", "under attack", f"over {bases}, both right", "pairs"]
     title = title_of("Robust against clean", results.cells, len(look), len(results.methods))
     data = Table("robust-clean", "Clean accuracy and accuracy under attack in %", header, rows, 2)
     about = (
         "Accuracy under attack against clean accuracy, one mark per head, one panel per model; "
-        "means over the data sets (all attacks) that every head of the model has."
+        "means over the data sets (all attacks) that every head of the model has. Above the dotted "
+        f"line a head withstands a larger share of what it has right than {bases} does. The last "
+        "columns of the table compare at equal clean accuracy: under attack, in points, on the "
+        f"texts that both the head and {bases} have right before it, the easier ones of each."
     )
     return draw("robust-clean", title, about, data, lines * 2.2 + 0.9 + 0.2 * key_lines, onto)
 
@@ -139,11 +150,28 @@ def robust_against_clean(results: Results) -> Plot | None:
 def _marks(results: Results, model: str) -> list[_Mark]:
     here = results.only(lambda result: result.cell.fit.model == model)
     places = common_places(here, here.methods)
-    return [
-        _Mark(model, m, _mean(here, m, places, CLEAN), _mean(here, m, places, UNDER_ATTACK))
-        for m in here.methods
-        if places and all(len(r.outcomes.ids) for p in places for r in here.at(m, p))
+    there = [
+        method
+        for method in here.methods
+        if places and all(len(r.outcomes.ids) for p in places for r in here.at(method, p))
     ]
+    return [
+        _Mark(
+            model,
+            method,
+            _mean(here, method, places, CLEAN),
+            _mean(here, method, places, UNDER_ATTACK),
+            base_of(there),
+            where_both_are_right(here, method, base_of(there), places),
+        )
+        for method in there
+    ]
+
+
+def _equal(mark: _Mark) -> list[Entry]:
+    if mark.method == mark.base:
+        return ["", ""]
+    return [change(mark.over_base.difference, True), str(mark.over_base.texts)]
 
 
 def _mean(results: Results, method: Method, places: Sequence[Place], outcome: str) -> float:
@@ -156,6 +184,9 @@ def _mean(results: Results, method: Method, places: Sequence[Place], outcome: st
 def _scatter_panel(axes: Axes, marks: Sequence[_Mark], look: dict[Method, Look]) -> None:
     axes.grid(True)
     for mark in marks:
+        if mark.method == mark.base and mark.clean:
+            slope = mark.robust / mark.clean
+            axes.axline((0, 0), slope=slope, color=FAINT, lw=0.9, ls=(0, (1, 2)))
         if mark.method in look:
             axes.add_line(_mark(look[mark.method], 100 * mark.clean, 100 * mark.robust))
 

@@ -6,7 +6,9 @@ most was run, and says so. Figures that are not final are marked in the title.
 
 from orchestrator.report.plots.accuracy import accuracy, robust_against_clean
 from orchestrator.report.plots.attacks import success_by_queries, transfer
+from orchestrator.report.plots.forest import forest
 from orchestrator.report.plots.ground import ground_of
+from orchestrator.report.plots.sample_efficiency import sample_efficiency
 from orchestrator.report.plots.style import Plot
 from orchestrator.report.plots.time import time
 from orchestrator.report.results import Results
@@ -20,7 +22,9 @@ def plots(results: Results, overall: Table | None) -> list[Plot]:
     ground = ground_of(results)
     drawn = [
         accuracy(results, ground, overall),
+        forest(results),
         robust_against_clean(results),
+        sample_efficiency(results),
         success_by_queries(results, ground),
         transfer(results),
         time(results),

@@ -5,7 +5,7 @@ to its line or mark wherever there is room.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -16,6 +16,7 @@ from orchestrator.report.results import Method
 from orchestrator.report.tables import Table
 
 WIDTH = 7.2  # inches: the text of a page, or two columns of a paper
+LETTERS = 92  # of usual width, in a line of a plot
 ROW, ROWS = 0.25, 30  # a row's height in inches, and how many a plot with a row a head has at most
 INK, FAINT, LINES = "#1a1a1a", "#595959", "#d4d4d4"
 
@@ -86,6 +87,11 @@ def looks(methods: Sequence[Method]) -> dict[Method, Look]:
     """A look for each of the first methods; for no more than can be distinguished."""
     ways = zip(COLOURS, MARKERS, DASHES, strict=True)
     return {method: Look(*way) for method, way in zip(methods, ways, strict=False)}
+
+
+def key_columns(names: Iterable[str]) -> int:
+    """How many columns a legend below a plot has room for, at most 4."""
+    return max(1, min(4, LETTERS // (max(map(len, names), default=0) + 5)))
 
 
 def draw(

@@ -8,7 +8,7 @@ from orchestrator.report.plots.ground import title_of
 from orchestrator.report.plots.style import INK, ROW, ROWS, Plot, draw
 from orchestrator.report.quality import HOURS
 from orchestrator.report.results import Method, Results, fits, name_of
-from orchestrator.report.tables import Entry, Figure, Table
+from orchestrator.report.tables import Entry, Figure, Table, count
 
 BAR, LIGHT_BAR = "#4a6f8a", "#d9e3ea"
 
@@ -61,12 +61,12 @@ def time(results: Results) -> Plot:
 
     rows: list[list[Entry]] = [
         [
-            name_of(cost.method), str(cost.fits), f"{cost.examples:,}",
+            name_of(cost.method), count(cost.fits), count(cost.examples),
             *(Figure(s / scale, percent=False) for s in (cost.fit_seconds, cost.attack_seconds)),
         ]
         for cost in costs
     ]  # fmt: skip
-    header = ["head", "fits", "attacked examples", f"{unit} of fits", f"{unit} of attacks"]
+    header = ["head", "fits", "examples", f"{unit} of fits", f"{unit} of attacks"]
     title = title_of("Time and cost", results.cells, len(shown), len(costs))
     about = (
         f"The {unit} that fits and attacks took by head, summed over everything that was run; "

@@ -1,0 +1,165 @@
+"""Is it robustness, or the scale of the scores?
+
+Calibration by head, and accuracy under attack by each kind of attack score that was run
+(trainables/attacks/goal.py; Raina et al., ACL 2024).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import mean
+from typing import Any
+
+import numpy as np
+
+from orchestrator.plan.compared import MLP, MVP
+from orchestrator.report.claim import significant
+from orchestrator.report.comparison import RULE, change, differences, level, levels
+from orchestrator.report.results import CellResult, Method, Place, Results, fits, name_of
+from orchestrator.report.statistics import Decision, decide, estimate
+from orchestrator.report.tables import Entry, Figure, Table, count, p_value
+
+LOWEST = "lowest of these"
+Seeded = tuple[Method, Place, int]
+
+
+def calibration(results: Results) -> Table | None:
+    """A row per head: how its fits' scores are scaled, on the clean test sets."""
+    rows: list[list[Entry]] = []
+    for method in results.methods:
+        own = fits(result for result in results.cells if result.method == method)
+        found = [result.fit["calibration"] for result in own if "calibration" in result.fit]
+        if not found:
+            continue
+        temperatures = [each["temperature"] for each in found if not each["separated"]]
+        middle = float(np.median(temperatures)) if temperatures else None
+        rows.append(
+            [
+                name_of(method),
+                Figure(mean(each["error"] for each in found)),
+                Figure(mean(each["confidence"] for each in found)),
+                Figure(mean(each["saturated"] for each in found)),
+                Figure(middle, percent=False, digits=2),
+                count(sum(each["separated"] for each in found)),
+                count(len(found)),
+            ]
+        )
+    if not rows:
+        return None
+    header = ["head", "calibration error", "confidence", "saturated",
+              "temperature, median", "separated", "fits"]  # fmt: skip
+    notes = [
+        "In %, means over fits, on clean test texts. Calibration error: expected, of 15 bins (Guo "
+        "et al. 2017). Confidence: the mean of the largest probability. Saturated: texts of whose "
+        "class the fit is sure to the last bit of float32; TextAttack's own score cannot tell "
+        "their neighbours apart. Temperature: what logits would have to be divided by, by "
+        "validation, without fits that have all of their validation examples right (separated)."
+    ]
+    return Table("calibration", "Calibration of the scores", header, rows, notes=notes)
+
+
+def scores_tables(results: Results) -> list[Table]:
+    """Accuracy under attack by kind of score, and mvp's gain; none where one kind was run alone."""
+    sides = _on_common_ground(results)
+    if len(sides) < 2:
+        return []
+    own = next(iter(sides.values()))
+    sides[LOWEST] = _lowest(list(sides.values()))
+    rows: list[list[Entry]] = []
+    for method in own.methods:
+        places = own.places(method)
+        row = [level(estimate(levels(side, method, places)), True) for side in sides.values()]
+        rows.append([name_of(method), *row, count(len(places))])
+    about = (
+        "What a search follows: probability, margin and temperature do not saturate, textattack is "
+        "the library's own score. With two classes the first three order all texts alike."
+    )
+    header = ["head", *sides, "data sets × models × attacks"]
+    notes = [
+        f"Accuracy under attack in %, of the cells that were run under each of these. {about} "
+        f"{LOWEST.capitalize()}: of the texts that are right under each of them."
+    ]
+    title = "Accuracy under attack by kind of attack score"
+    tables = [Table("scores", title, header, rows, notes=notes)]
+    gain = _gain(sides)
+    return [*tables, gain] if gain else tables
+
+
+def _gain(sides: dict[str, Results]) -> Table | None:
+    decided: dict[str, Decision] = {}
+    for name, side in sides.items():
+        pairs = differences(side, MVP, MLP, side.places(MVP))
+        if not pairs:
+            return None
+        decided[name] = decide(pairs)
+    rows: list[list[Entry]] = [
+        [name, change(each.gain, True), significant(each), p_value(each.p_value)]
+        for name, each in decided.items()
+        if each.gain is not None
+    ]
+    notes = [f"Points. Significant: {RULE}.", _whether_it_depends(decided)]
+    title = "mvp over mlp_ft by kind of attack score"
+    return Table("scores-gain", title, ["scores", "gain", "significant", "p"], rows, notes=notes)
+
+
+def _whether_it_depends(decided: dict[str, Decision]) -> str:
+    found = {name: each.gain.mean > 0 for name, each in decided.items()
+             if each.is_significant() and each.gain is not None}  # fmt: skip
+    if not found:
+        return "No kind of score shows a significant difference."
+    if len(set(found.values())) > 1:
+        return "The sign of the difference depends on the scale of the scores: it is no robustness."
+    if len(found) == len(decided):
+        return "The difference does not depend on the kind of score."
+    without = ", ".join(name for name in decided if name not in found)
+    return (
+        f"The difference depends on the scale of the scores: it is significant under "
+        f"{', '.join(found)}, and not under {without}."
+    )
+
+
+def _on_common_ground(results: Results) -> dict[str, Results]:
+    """Results by kind of score, of the cells that have a result under every kind."""
+    sides = {
+        kind: {_seeded(result): result for result in cells}
+        for kind, cells in results.by_scores.items()
+    }
+    if not sides:
+        return {}
+    common = set.intersection(*(set(side) for side in sides.values()))
+    order = [_seeded(result) for result in results.cells if _seeded(result) in common]
+    return {
+        kind: Results(results.space, results.source, [side[key] for key in order])
+        for kind, side in sides.items()
+        if order
+    }
+
+
+def _seeded(result: CellResult) -> Seeded:
+    return result.method, result.place, result.seed
+
+
+def _lowest(sides: Sequence[Results]) -> Results:
+    """Right only where all are, of the examples that all attacked."""
+    cells = [_all_right(same) for same in zip(*(side.cells for side in sides), strict=True)]
+    return Results(sides[0].space, sides[0].source, cells)
+
+
+def _all_right(same: Iterable[CellResult]) -> CellResult:
+    first, *others = same
+    ids = first.outcomes.ids
+    there, right = np.ones(len(ids), bool), first.outcomes.right_under_attack.copy()
+    for other in others:
+        its = dict(
+            zip(
+                other.outcomes.ids.tolist(), other.outcomes.right_under_attack.tolist(), strict=True
+            )
+        )
+        there &= np.array([id in its for id in ids.tolist()], bool)
+        right &= np.array([its.get(id, False) for id in ids.tolist()], bool)
+    columns: dict[str, Any] = {
+        name: value[there]
+        for name, value in vars(first.outcomes).items()
+        if isinstance(value, np.ndarray) and len(value) == len(ids)
+    }
+    columns["right_under_attack"] = right[there]
+    return replace(first, outcomes=replace(first.outcomes, **columns))

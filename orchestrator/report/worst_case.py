@@ -1,0 +1,159 @@
+"""The worst case: what is left of a head under all attacks together, and what one word breaks.
+
+Of the examples that all attacks of a fit attacked: one that any of them has in error, or that
+`--precision` left out of any, is in no figure here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+
+from orchestrator.report import devices
+from orchestrator.report.comparison import WORST_NOTE, common_places, is_final, level, levels
+from orchestrator.report.results import (
+    CLEAN,
+    UNDER_ATTACK,
+    WORST,
+    CellResult,
+    Method,
+    Place,
+    Results,
+    name_of,
+)
+from orchestrator.report.statistics import estimate
+from orchestrator.report.tables import Entry, Figure, Table, count
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Of a method's fits: how many examples they had right that all attacks attacked, of how many,
+    and how many of these were broken, by one attack or another and with one word changed."""
+
+    examples: int
+    right_before: int
+    by_any: int
+    by_one_word: int
+
+
+def worst_case(results: Results) -> Table | None:
+    """A row per head and training; None where there is but one attack."""
+    if len(results.attacks) < 2:
+        return None
+    rows: list[list[Entry]] = []
+    compared: list[CellResult] = []
+    common = common_places(results, results.methods)
+    for method in results.methods:
+        places = common or _whole(results, method)
+        if not places:
+            continue
+        compared += (result for place in places for result in results.at(method, place))
+        final = is_final(results, method, places, WORST)
+        worst = estimate(levels(results, method, places, WORST))
+        broken = broken_of(results, method, places)
+        strongest, share = _strongest(results, method, places)
+        rows.append(
+            [
+                name_of(method),
+                strongest,
+                level(estimate(levels(results, method, places, CLEAN)), final),
+                Figure(share, final=final),
+                level(worst, final),
+                Figure(_ratio(broken.by_any, broken.right_before), final=final),
+                Figure(_ratio(broken.by_one_word, broken.right_before), final=final),
+                count(broken.examples),
+                count(len({place[:2] for place in places})),
+            ]
+        )
+    if not rows:
+        return None
+    header = [
+        "head", "strongest attack", "clean", "under it", "worst case", "broken by any attack",
+        "broken by one word", "examples", "data sets × models",
+    ]  # fmt: skip
+    notes = [
+        f"In %. {WORST_NOTE} Strongest: the attack that leaves least, in the mean. Broken: of the "
+        "examples that the model had right, by at least one of the attacks; by one word: with one "
+        "word changed. Examples: of all fits together.",
+        *([] if common else ["No data set and model has all heads: rows are over different ones."]),
+    ]
+    mixed = devices.warnings(compared)
+    title = "Worst case over all attacks"
+    return Table("worst-case", title, header, rows, texts=2, notes=notes, warnings=mixed)
+
+
+def worst_case_metrics(results: Results) -> dict[str, float]:
+    """For MLflow, by name: each head's worst case and mean over attacks, over the data sets and
+    models that all heads have. Shares."""
+    places = common_places(results, results.methods)
+    found = {}
+    for method in results.methods if places else ():
+        name = ".".join(part for part in method if part != "standard")
+        for metric, outcome in (("worst_case", WORST), ("under_attack", UNDER_ATTACK)):
+            over = [each for each in levels(results, method, places, outcome) if not each.is_empty]
+            if over and (outcome != WORST or len(results.attacks) > 1):
+                found[f"{metric}/{name}"] = round(mean(each.mean() for each in over), 12)
+    return found
+
+
+def broken_of(results: Results, method: Method, places: Sequence[Place]) -> Broken:
+    """Counts over a method's fits at these places, which have all attacks."""
+    fits: dict[str, list[CellResult]] = {}
+    for place in places:
+        for result in results.at(method, place):
+            fits.setdefault(result.cell.fit.key, []).append(result)
+    attacks = len({place[2] for place in places})
+    counts = np.zeros(4, dtype=int)
+    for cells in fits.values():
+        if len(cells) == attacks:
+            counts += _counts(cells)
+    return Broken(*(int(each) for each in counts))
+
+
+def _counts(cells: Sequence[CellResult]) -> np.ndarray:
+    shared = np.array(
+        sorted(set.intersection(*(set(cell.outcomes.ids.tolist()) for cell in cells))), dtype=int
+    )
+    any_attack = np.zeros(len(shared), dtype=bool)
+    one_word = np.zeros(len(shared), dtype=bool)
+    right = np.zeros(len(shared), dtype=bool)
+    for cell in cells:
+        own = cell.outcomes
+        order = np.argsort(own.ids)
+        at = order[np.searchsorted(own.ids, shared, sorter=order)]
+        right |= own.right_before[at]
+        any_attack |= own.right_before[at] & ~own.right_under_attack[at]
+        changed = np.nan_to_num(own.words_changed[at]) * np.maximum(own.words[at], 1)
+        one_word |= changed.round() == 1
+    return np.array([len(shared), right.sum(), any_attack.sum(), one_word.sum()])
+
+
+def _strongest(
+    results: Results, method: Method, places: Sequence[Place]
+) -> tuple[str, float | None]:
+    """The attack that leaves least in the mean, and what it leaves."""
+    left = {}
+    for attack in results.attacks:
+        own = [place for place in places if place[2] == attack]
+        there = [each for each in levels(results, method, own) if not each.is_empty]
+        if there:
+            left[attack] = mean(each.mean() for each in there)
+    if not left:
+        return "–", None
+    attack = min(left, key=lambda name: left[name])
+    return attack, left[attack]
+
+
+def _whole(results: Results, method: Method) -> list[Place]:
+    """A method's places of the data sets and models where it has every attack."""
+    homes = [
+        home
+        for home in results.homes
+        if all(results.at(method, (*home, attack)) for attack in results.attacks)
+    ]
+    return [(*home, attack) for home in homes for attack in results.attacks]
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
