@@ -27,6 +27,7 @@ from trainables import speed
 from trainables.fit import set_dropout
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
+from trainables.speed.encoded import encoded_once
 
 MAX_LENGTH = 20
 SINGLE = [
@@ -609,3 +610,14 @@ def test_a_head_of_one_template_trains_on_one_a_text_and_predicts_by_all(
     again = head.encode(PAIRS).inputs["input_ids"]
     torch.manual_seed(0)
     assert torch.equal(head.encode(PAIRS).inputs["input_ids"], again)
+
+
+def test_a_template_is_drawn_anew_in_each_epoch(tiny_bert: Path) -> None:
+    """The tokens of a fit's rows are kept from the first epoch, but not those drawn at random."""
+    spec = spec_of(tiny_bert, "bert", FOUR)
+    for one_template, encodings in ((False, 1), (True, 4)):
+        head = build_head("mvp", replace(spec, one_template=one_template)).train()
+        encode = encoded_once(head)
+        drawn = [encode(SINGLE).inputs["input_ids"].tolist() for _ in range(20)]
+        assert len({str(ids) for ids in drawn}) >= encodings
+        assert one_template or len({str(ids) for ids in drawn}) == 1

@@ -16,9 +16,10 @@ OVERHEAD = 512  # bytes of a tensor beside its numbers
 def encoded_once(head: Head, most: int = MOST) -> Callable[[Texts], Batch]:
     """`head.encode` that keeps each text's tokens, up to `most` bytes of them.
 
-    Batches are equal to those of `head.encode`. A head whose batches have no layout encodes anew.
+    Batches are equal to those of `head.encode`. A head whose batches have no layout, or are drawn
+    at random, encodes anew.
     """
-    if not speed.is_on("encoded"):
+    if head.encodes_at_random or not speed.is_on("encoded"):
         return head.encode
     kept: dict[tuple[str, ...], Batch] = {}
     room = most
