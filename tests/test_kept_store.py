@@ -1,6 +1,6 @@
 """A store of an earlier version is still done: nothing in it is trained or attacked again.
 
-kept_store/ was written at commit 0314de0 (November 2026, without the weights) by
+kept_store/ was written at commit 31092f0 (November 2026, without the weights) by
 
     python -m orchestrator.sweep --store kept_store --only dataset=sst2 --only model=bert-embedded \
       --only head=mlp_ft,mvp --only attack=misspellings,textfooler \
@@ -40,7 +40,7 @@ def test_a_store_of_an_earlier_version_is_done(
     assert logs == kept
 
 
-@pytest.mark.parametrize("space", ["embedded", "ablations"])
+@pytest.mark.parametrize("space", ["embedded", "ablations", "sample_efficiency"])
 def test_keys_are_those_of_an_earlier_version(
     space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
