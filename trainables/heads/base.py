@@ -136,7 +136,6 @@ class Head(nn.Module):
 
     model: Any
     dtype = "fp32"  # that products are computed in (trainables/dtype.py)
-    encodes_at_random = False  # whether a text's tokens in training differ from step to step
     halvings = 0  # of the batches of `predict`, for the GPU's memory was too small
     _divided: bool | None = None
 

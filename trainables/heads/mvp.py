@@ -46,7 +46,7 @@ class Mvp(LabelWordHead):
         self.frame = Frame.of(self.tokenizer, spec.causal)
         tokenize = causal_template if spec.causal else masked_template
         self.templates = [tokenize(text, self.tokenizer) for text in spec.prompts.templates]
-        self.encodes_at_random = spec.one_template
+        self.one_template = spec.one_template
         self.shares_text = spec.causal and self.model.config.model_type in DECODERS
         if spec.causal and not self.shares_text:
             speed.not_taken("templates", f"{type(self.model).__name__} is not supported")
@@ -60,7 +60,7 @@ class Mvp(LabelWordHead):
         training, one for each text, by torch's generator.
         """
         columns = tokenize_columns(self.tokenizer, texts)
-        if self.encodes_at_random and self.training:
+        if self.one_template and self.training:
             drawn = torch.randint(len(self.templates), (len(columns),)).tolist()
             return self._batch([(self.templates[n] for n in drawn)], columns)
         if self.shares_text and speed.is_on("templates"):

@@ -1,7 +1,10 @@
 """A fit's rows as token ids, made in the first epoch and kept for the others."""
 
+import pickle
+import random
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,10 +19,10 @@ OVERHEAD = 512  # bytes of a tensor beside its numbers
 def encoded_once(head: Head, most: int = MOST) -> Callable[[Texts], Batch]:
     """`head.encode` that keeps each text's tokens, up to `most` bytes of them.
 
-    Batches are equal to those of `head.encode`. A head whose batches have no layout, or are drawn
-    at random, encodes anew.
+    Batches are equal to those of `head.encode`. A head whose batches have no layout encodes anew,
+    and so does one that draws random numbers for them (by the global generators), from then on.
     """
-    if head.encodes_at_random or not speed.is_on("encoded"):
+    if not speed.is_on("encoded"):
         return head.encode
     kept: dict[tuple[str, ...], Batch] = {}
     room = most
@@ -30,18 +33,28 @@ def encoded_once(head: Head, most: int = MOST) -> Callable[[Texts], Batch]:
         if new:
             if room <= 0:
                 return head.encode(texts)
-            encoded = head.encode(new)
-            if encoded.layout is None:
+            before = _random_states()
+            encoded = head.encode(texts)
+            if encoded.layout is None or _random_states() != before:
+                kept.clear()
                 room = 0
-                return head.encode(texts)
-            for number, (text, length) in enumerate(
-                zip(new, encoded.layout.longest(), strict=True)
-            ):
-                row = kept[text] = _narrow(encoded.take([number], length))
+                return encoded
+            longest = encoded.layout.longest()
+            for text in new:
+                number = texts.index(text)
+                row = kept[text] = _narrow(encoded.take([number], longest[number]))
                 room -= sum(OVERHEAD + tensor.nbytes for tensor in _tensors(row))
+            return encoded
         return _joined([kept[text] for text in texts])
 
     return encode
+
+
+def _random_states() -> tuple[bytes, ...]:
+    of_numpy = np.random.get_state(legacy=False)
+    return tuple(
+        map(pickle.dumps, (random.getstate(), of_numpy, torch.get_rng_state().numpy().tobytes()))
+    )
 
 
 def _joined(rows: list[Batch]) -> Batch:
