@@ -1103,7 +1103,7 @@ def test_a_warm_up_that_leaves_no_step_is_refused(project: Project, refused: Run
         ("fit.warmup=1", "less than 1 (got 1)"),
         ("fit.warmup=-0.1", "greater than or equal to 0 (got -0.1)"),
         ("fit.max_grad_norm=0", "greater than 0 (got 0)"),
-        ("fit.decay_norms_and_biases=no", "expected true or false (got 'no')"),
+        ("fit.decay_norms_and_biases=maybe", "expected true or false (got 'maybe')"),
         ("fit.dropout=1", "less than 1 (got 1)"),
         ("fit.validation_examples=0", "greater than or equal to 1 (got 0)"),
         ("fit.probe_examples=0", "greater than or equal to 1 (got 0)"),
