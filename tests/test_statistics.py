@@ -93,8 +93,8 @@ def test_gain_and_p_value_weigh_alike_and_have_one_direction() -> None:
     decision = decide([many, few])
     assert decision.gain is not None and decision.gain.mean == pytest.approx(0.0294, abs=1e-3)
     assert not decision.is_significant() and decision.p_value > 0.01
-    alone = decide([differ([1.0] * 40 + [-1.0] * 10 + [0.0] * 30), differ([0.0], group="mrpc")])
-    assert alone.is_better
+    alone = [differ([1.0] * 40 + [-1.0] * 10 + [0.0] * 30), differ([0.0] * 80, group="mrpc")]
+    assert decide(alone).is_better
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,6 +138,34 @@ def test_what_all_examples_have_in_common_is_not_certain() -> None:
     assert (found.low, found.high) == (pytest.approx(0.025**0.2, abs=1e-8), 1.0)
     none = estimate([differ([0.0] * 5)])
     assert none is not None and none.low == -none.high < 0
+
+
+def test_a_small_data_set_is_as_uncertain_as_it_is_beside_a_large_one() -> None:
+    """200 of 200 and 5 of 5: if the small one's share were 0.025 ** (1 / 5), one run in forty would
+    be so. Beside a data set that varies, 8 of 8 leave as much possible."""
+    alike = estimate([place([[1.0] * 200]), place([[1.0] * 5], "boolq")])
+    assert alike is not None and alike.low <= (1 + 0.025**0.2) / 2
+    beside = estimate([place([[1.0] * 196 + [0.0] * 4]), place([[1.0] * 8], "boolq")])
+    assert beside is not None and beside.low <= (0.98 + 0.025 ** (1 / 8)) / 2
+    assert beside.high == pytest.approx(0.998, abs=3e-3)
+
+
+@pytest.mark.parametrize("small", [0.6, 0.98])
+def test_intervals_hold_the_truth_with_unequal_numbers_of_examples(small: float) -> None:
+    """200 examples of 98 % and 8 of another share: 200 runs, 95 % less two and a half standard
+    errors."""
+    generator, held = np.random.default_rng(6), 0
+    for _ in range(200):
+        found = estimate(
+            [
+                place((generator.random((1, 200)) < 0.98).astype(float)),
+                place((generator.random((1, 8)) < small).astype(float), "boolq"),
+            ],
+            draws=500,
+        )
+        assert found is not None
+        held += not found.excludes((0.98 + small) / 2)
+    assert held >= 182
 
 
 def test_rounding_noise_is_no_difference() -> None:
@@ -187,7 +215,16 @@ def test_what_could_be_told_is_what_the_interval_says() -> None:
     assert found.detectable == pytest.approx(2.8 * np.sqrt(0.3 / 400), rel=0.02)
     needed = found.examples_for(0.04)
     assert needed == pytest.approx(0.3 * (2.8016 / 0.04) ** 2, rel=0.02)
-    assert found.examples_for(0.02) == pytest.approx(4 * needed, rel=0.001)
+    assert found.examples_for(0.02) == pytest.approx(4 * needed, rel=0.002)
+
+
+def test_the_examples_needed_are_those_with_which_the_gain_is_told() -> None:
+    """Also with 3 seeds, whose part has two degrees of freedom."""
+    generator = np.random.default_rng(12)
+    rows = (generator.random((3, 300)) < 0.2) * generator.choice([-1.0, 1.0], (3, 300))
+    found = estimate([place(rows, bounds=DIFFERENCE)])
+    assert found is not None and found.detectable is not None
+    assert found.examples_for(found.detectable) == pytest.approx(300, abs=1)
 
 
 def test_no_number_of_examples_makes_up_for_fits_that_differ() -> None:

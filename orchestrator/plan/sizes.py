@@ -113,6 +113,11 @@ class Sizes:
             )
         return self._texts[name]
 
+    def test_rows(self, name: str, data: Dataset) -> int | None:
+        """How many examples there are to attack, at most; None where that is not known."""
+        found = self.texts(name, data)
+        return None if found is ASSUMED_TEXTS else found.test
+
     def _find(
         self, line: str, read: Callable[[Assets], Value], known: Value | None, else_: Value
     ) -> Value:

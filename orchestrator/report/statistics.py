@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, gcd, lcm, sqrt
+from math import ceil, gcd, hypot, lcm, sqrt
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +25,8 @@ LEVEL = 0.95
 POWER = 0.8
 DRAWS = 4000
 SEED = 0
+_STEP = 1.2
+_COUNTS = [2 * _STEP**power for power in range(90)]  # examples, to some 20 million
 ROUNDING = 9  # decimals: what differs by less is equal
 LONGEST = 50_000  # the farthest sum, in steps, whose exact distribution is computed
 
@@ -116,10 +118,32 @@ class Estimate:
     def examples_for(self, gain: float) -> int | None:
         """Examples a data set with which `gain` is told from 0 with 80 % power; None: no number is
         enough, since the variance between seeds alone is too large, or the variance is unknown."""
-        left = (gain / _both_quantiles(np.inf)) ** 2 - (self.of_seeds - self.noise)
-        if left <= 0 or not self.of_examples:
+        if not self.of_examples:
             return None
-        return ceil(self.examples * (self.of_examples + self.noise) / left)
+        enough = next((n for n in _COUNTS if self._detectable_with(n) <= gain), None)
+        if enough is None:
+            return None
+        least = enough / _STEP
+        while enough - least > 0.5:
+            middle = (least + enough) / 2
+            if self._detectable_with(middle) <= gain:
+                enough = middle
+            else:
+                least = middle
+        return max(ceil(enough), 2)
+
+    def _detectable_with(self, examples: float) -> float:
+        """`detectable` with so many examples a data set; of one home and 3 seeds it may grow with
+        them, since what seeds vary then has the larger part and few degrees of freedom."""
+        fewer = self.examples / examples
+        of_examples, noise = self.of_examples * fewer, self.noise * fewer
+        of_seeds = self.of_seeds - self.noise + noise
+        spent_on_seeds = self.of_seeds**2 / (self.seeds - 1) if self.seeds > 1 else 0.0
+        spent = max(self.error**4 / self.freedom - spent_on_seeds, 0.0) * fewer**3
+        if self.seeds > 1:
+            spent += of_seeds**2 / (self.seeds - 1)
+        total = of_examples + of_seeds
+        return sqrt(total) * _both_quantiles(total**2 / spent if spent > 0 else np.inf)
 
 
 def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
@@ -133,8 +157,11 @@ def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
     too wide. With one seed the interval is about these fits. Data sets, models and attacks are
     those of the grid and are not drawn: it is about this grid.
 
-    Where all values are equal, the ends are what is left possible: a value that was in none of n
-    examples is in fewer than 1 - 0.025^(1/n) of all (Clopper and Pearson, 1934).
+    Where all values of a group are equal, the ends are what is left possible: a value that was in
+    none of n examples is in fewer than 1 - 0.025^(1/n) of all (Clopper and Pearson, 1934). Its part
+    is joined to that of the others as that of independent ones (MOVER, Zou and Donner, 2008); where
+    all groups are so, n is the number of groups times the examples of the smallest, which bounds
+    the mean of their shares whatever the others' numbers.
     """
     places = [place for place in places if not place.is_empty]
     if not places:
@@ -152,8 +179,14 @@ def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
         symmetric = 0.0 if low < mean < high else _quantile(0.975, parts.freedom)
         below, above = (max(moved * abs(end - mean), symmetric * sqrt(parts.total))
                         for end in (low, high))  # fmt: skip
+        for group, count in parts.alike.items():
+            own = [place for place in places if place.group == group]
+            to_floor, to_ceiling = (sum(abs(p.mean() - p.bounds[end]) for p in own) / len(places)
+                                    for end in (0, 1))  # fmt: skip
+            below = hypot(below, _unseen(count) * to_floor)
+            above = hypot(above, _unseen(count) * to_ceiling)
     else:
-        unseen = 1 - ((1 - LEVEL) / 2) ** (1 / parts.examples)
+        unseen = _unseen(parts.groups * min(parts.alike.values()))
         below, above = unseen * (mean - floor), unseen * (ceiling - mean)
     return Estimate(
         _rounded(mean),
@@ -170,10 +203,16 @@ def estimate(places: Sequence[Values], draws: int = DRAWS) -> Estimate | None:
     )
 
 
+def _unseen(examples: int) -> float:
+    """The largest share of a value that none of so many examples has."""
+    return float(1 - ((1 - LEVEL) / 2) ** (1 / examples))
+
+
 @dataclass(frozen=True)
 class _Parts:
     """Variances of a mean. biased: of_examples as the bootstrap has it. noise: the part of of_seeds
-    that single examples make. examples: of all groups."""
+    that single examples make. examples: of all groups. alike: groups whose examples do not differ,
+    with their numbers."""
 
     of_examples: float
     biased: float
@@ -182,6 +221,7 @@ class _Parts:
     freedom: float
     groups: int
     examples: int
+    alike: Mapping[Hashable, int]
 
     @property
     def total(self) -> float:
@@ -208,23 +248,35 @@ def _parts(places: Sequence[Values]) -> _Parts:
         deviations = weights * (values - means[:, None])
         by_example[place.group][np.ix_(rows, columns)] += deviations[:, kept]
         by_seed[rows] += of_seed * (means - place.mean())
-    groups, examples = len(ids), sum(map(len, ids.values()))
-    unbiased = examples / (examples - groups) if examples > groups else np.inf
-    biased = sum(float((each.mean(axis=0) ** 2).sum()) for each in by_example.values())
-    biased = biased if biased > 1e-18 else 0.0
-    of_examples = unbiased * biased if biased else 0.0
-    freedom = float(max(examples - groups, 1))
-    spent = of_examples**2 / freedom
+    counts = {group: len(there) for group, there in ids.items()}
+    # Of one example no variance is known; its deviation from its mean is 0.
+    unbiased = {group: n / (n - 1) if n > 1 else 0.0 for group, n in counts.items()}
+    squares = {group: float((e.mean(axis=0) ** 2).sum()) for group, e in by_example.items()}
+    squares = {group: square if square > 1e-18 else 0.0 for group, square in squares.items()}
+    of_group = {group: unbiased[group] * square for group, square in squares.items()}
+    of_examples = sum(of_group.values())
+    spent = sum(own**2 / max(counts[group] - 1, 1) for group, own in of_group.items())
     of_seeds, noise, count = 0.0, 0.0, len(seeds)
     if count > 1:
         of_seeds = float((by_seed**2).sum()) / (count * (count - 1))
         of_seeds = of_seeds if of_seeds > 1e-18 else 0.0
-        rest = sum(float(((e - e.mean(axis=0)) ** 2).sum()) for e in by_example.values())
-        noise = min(unbiased * rest / (count * (count - 1)) if rest else 0.0, of_seeds)
+        rest = sum(
+            unbiased[group] * float(((e - e.mean(axis=0)) ** 2).sum())
+            for group, e in by_example.items()
+        )
+        noise = min(rest / (count * (count - 1)), of_seeds)
         spent += of_seeds**2 / (count - 1)
     total = of_examples + of_seeds
-    freedom = total**2 / spent if spent > 0 else freedom
-    return _Parts(of_examples, biased, of_seeds, noise, freedom, groups, examples)
+    return _Parts(
+        of_examples,
+        sum(squares.values()),
+        of_seeds,
+        noise,
+        total**2 / spent if spent > 0 else 1.0,
+        len(counts),
+        sum(counts.values()),
+        {group: counts[group] for group, square in squares.items() if not square},
+    )
 
 
 def _ids(places: Iterable[Values]) -> dict[Hashable, tuple[int, ...]]:

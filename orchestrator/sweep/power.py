@@ -13,7 +13,7 @@ from orchestrator.plan.compared import Method, Pair, method, name_of, pairs
 from orchestrator.plan.plan import Plan
 from orchestrator.report.comparison import differences
 from orchestrator.report.from_store import read_store
-from orchestrator.report.power import GAIN, examples_needed
+from orchestrator.report.power import GAIN, least, needed
 from orchestrator.report.results import Results
 from orchestrator.report.statistics import Estimate, estimate
 from trainables.store import Store
@@ -27,8 +27,10 @@ BETWEEN_FITS = 0.03  # standard deviation of fits' accuracies under attack from 
 @dataclass(frozen=True)
 class Power:
     """first over second; expected: the gain's variance, with a mean of 0. homes: data sets × models
-    and attacks, that both will have. measured: data sets whose variance is the store's, of
-    `datasets`. seeds_measured: whether that between seeds is."""
+    and attacks, that both will have. rows: of test sets, where they are known; small: those that
+    have fewer than are asked for. early: whether attacks may end before, by attack.precision.
+    measured: data sets whose variance is the store's, of `datasets`.
+    seeds_measured: whether that between seeds is."""
 
     first: Method
     second: Method
@@ -36,16 +38,21 @@ class Power:
     datasets: int
     homes: int
     attacks: int
+    rows: dict[str, int]
+    small: list[str]
+    early: bool = False
     measured: list[str] = field(default_factory=list)
     seeds_measured: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """detectable: a share, with 80 % power. examples_for_gain: a data set; None: none will."""
+        """detectable: a share, with 80 % power; None: no gain is. examples_for_gain: a data set;
+        None: none will."""
+        detectable = self.expected.detectable
         return {
             "compared": [name_of(self.first), name_of(self.second)],
             "examples": self.expected.examples,
             "seeds": self.expected.seeds,
-            "detectable": self.expected.detectable,
+            "detectable": detectable if detectable is not None and detectable <= 1 else None,
             "gain": GAIN,
             "examples_for_gain": self.expected.examples_for(GAIN),
             "measured": self.measured,
@@ -63,16 +70,16 @@ class Power:
 
     def in_words(self) -> Iterator[str]:
         expected = self.expected
-        detectable = expected.detectable
-        assert detectable is not None
+        most = "at most " * self.early
         seeds = f"{expected.seeds} seed{'s' * (expected.seeds != 1)}"
         yield (
             f"power: {name_of(self.first)} over {name_of(self.second)} on {self.homes} data sets × "
             f"models, {self.attacks} attack{'s' * (self.attacks != 1)}, "
-            f"{expected.examples:,.0f} examples, {seeds}: "
-            f"{100 * detectable:.1f} points could be told from 0 with 80 % power; "
-            f"{examples_needed(expected)}"
+            f"{most}{expected.examples:,.0f} example{'s' * (expected.examples != 1)}, {seeds}: "
+            f"{least(expected)} could be told from 0 with 80 % power; {needed(expected, self.rows)}"
         )
+        if few := [f"{name} {self.rows[name]:,}" for name in self.small]:
+            yield f"  test sets with fewer examples than are asked for: {', '.join(few)}"
         if self.measured:
             yield f"  variances of this store: {', '.join(self.measured)}"
         if assumed := list(self.assumed()):
@@ -97,23 +104,38 @@ def power_of(plan: Plan, store: Store) -> Power | None:
         for name, own in by_dataset.items()
         for place in places[name]
     )
-    examples = {name: min(cell.examples for cell, _ in own) for name, own in by_dataset.items()}
-    known = _known(found, first, second)
-    of_examples = sum(
-        (len(places[name]) / total) ** 2 * known.get(name, _assumed(places[name])) / examples[name]
+    asked = {name: min(cell.examples for cell, _ in own) for name, own in by_dataset.items()}
+    data = {name: own[0][0].fit.data for name, own in by_dataset.items()}
+    rows = {
+        name: count
         for name in by_dataset
-    )
+        if (count := plan.costs.sizes.test_rows(name, data[name])) is not None
+    }
+    examples = {name: min(count, rows.get(name, count)) for name, count in asked.items()}
+    known = _known(found, first, second)
+    of_group = {
+        name: (len(places[name]) / total) ** 2
+        * known.get(name, _assumed(places[name])) / examples[name]
+        for name in by_dataset
+    }  # fmt: skip
+    of_examples, mean_examples = sum(of_group.values()), sum(examples.values()) / len(examples)
+    spent = sum(own**2 / max(examples[name] - 1, 1) for name, own in of_group.items())
     between = _between_fits(found, first, second)
-    of_home = 2 * BETWEEN_FITS**2 if between is None else between
-    freedom = max(sum(count - 1 for count in examples.values()), 1)
+    of_seeds = noise = 0.0
+    if seeds > 1:
+        of_home, of_noise = (2 * BETWEEN_FITS**2, 0.0) if between is None else between
+        noise = of_noise / (seeds * len(homes) * mean_examples)
+        of_seeds = of_home / (seeds * len(homes)) + noise
+        spent += of_seeds**2 / (seeds - 1)
     expected = Estimate(
-        0.0, 0.0, 0.0, total, of_examples,
-        of_home / (seeds * len(homes)) if seeds > 1 else 0.0, 0.0, float(freedom),
-        len(by_dataset), sum(examples.values()) / len(examples), seeds,
+        0.0, 0.0, 0.0, total, of_examples, of_seeds, noise, (of_examples + of_seeds) ** 2 / spent,
+        len(by_dataset), mean_examples, seeds,
     )  # fmt: skip
     attacks = len({place[2] for own in places.values() for place in own})
     return Power(
-        first, second, expected, len(by_dataset), len(homes), attacks,
+        first, second, expected, len(by_dataset), len(homes), attacks, rows,
+        [name for name, count in asked.items() if rows.get(name, count) < count],
+        any(cell.precision is not None for cell, _ in compared),
         [name for name in by_dataset if name in known], between is not None,
     )  # fmt: skip
 
@@ -151,14 +173,16 @@ def _known(found: Results, first: Method, second: Method) -> dict[str, float]:
     return known
 
 
-def _between_fits(found: Results, first: Method, second: Method) -> float | None:
-    """Measured variance of a difference between two fits beyond that of examples; None with one
-    seed."""
+def _between_fits(found: Results, first: Method, second: Method) -> tuple[float, float] | None:
+    """Measured variances of a home's difference between two fits: beyond that of examples, and of
+    one example; None with one seed. (What examples vary from seed to seed is in the report's part
+    of seeds too; assumed variances are of examples that do not, which is the most it can be.)"""
     over = estimate(_differences(found, first, second))
     if over is None or over.seeds < 2:
         return None
     homes = len({place[:2] for place in found.places(first)})
-    return (over.of_seeds - over.noise) * over.seeds * homes
+    of_home = (over.of_seeds - over.noise) * over.seeds * homes
+    return of_home, over.noise * over.seeds * homes * over.examples
 
 
 def _differences(found: Results, first: Method, second: Method, dataset: str | None = None) -> Any:
