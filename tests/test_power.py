@@ -11,6 +11,7 @@ from stores import EXAMPLES, write
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report.claim import gains
 from orchestrator.report.from_store import read_store
+from orchestrator.report.power import needed
 from orchestrator.report.statistics import Values, estimate
 from orchestrator.sweep.__main__ import main
 from orchestrator.sweep.power import ALIKE_ATTACKS, BETWEEN_FITS, DIFFER, power_of
@@ -135,6 +136,15 @@ def test_the_stores_variance_is_used_where_it_has_both_heads(tmp_path: Path) -> 
     assert gain is not None
     assert whole.expected.error == pytest.approx(gain.error, rel=1e-6)
     assert whole.expected.detectable == pytest.approx(gain.detectable, rel=1e-6)
+
+
+def test_seeds_that_only_some_places_have_are_not_counted_as_one() -> None:
+    ids, bounds = tuple(range(100)), (-1.0, 1.0)
+    rows = np.array([[1.0] * n + [0.0] * (100 - n) for n in (60, 10, 0)])
+    three = Values("sst2", (0, 1, 2), ids, rows, bounds)
+    mixed = estimate([three, Values("mrpc", (0,), ids, rows[1:2], bounds)])
+    assert mixed is not None and mixed.seeds == 1
+    assert needed(mixed).startswith("no number of examples would tell +4 with these seeds, between")
 
 
 def test_the_dry_run_says_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,6 +199,58 @@ def test_what_all_attacks_together_leave_and_what_one_word_breaks(tmp_path: Path
     assert worst_case(found.only(lambda r: r.cell.attack == "textfooler")) is None
 
 
+def test_the_worst_case_is_shown_beside_figures_of_the_same_examples(tmp_path: Path) -> None:
+    """misspellings is in error on the later half, which mvp has wrong before."""
+
+    def status(cell: Cell, id: int) -> str:
+        if id >= 10:
+            return "error" if cell.attack == "misspellings" else "skipped"
+        return "successful" if cell.attack == "textfooler" and id >= 6 else "failed"
+
+    only = ("head=mlp_ft,mvp", "dataset=sst2", "attack=textfooler,misspellings")
+    table = worst_case(results(tmp_path, status, only=only))
+    assert table is not None
+    shown = {name: column(table, name)["mvp"].value for name in table.header[2:]}
+    assert [shown[c] for c in ("clean", "under it", "worst case")] == pytest.approx([1, 0.6, 0.6])
+    assert shown["examples"] == 30 and shown["broken by any attack"] == pytest.approx(0.4)
+
+
+def test_a_head_that_is_not_finished_has_no_worst_case_in_mlflow(tmp_path: Path) -> None:
+    store, only = Store(str(tmp_path)), ("head=mlp_ft,mvp", *ONE[:2])
+    for cell in plan(store, only=only).todo:
+        begun = cell.fit.head == "mvp" and cell.attack == "textbugger"
+        write(cell, store, ROBUST, finished=5 if begun else EXAMPLES)
+    logged = worst_case_metrics(read_store(plan(store, only=only), store))
+    assert set(logged) == {"worst_case/mlp_ft", "under_attack/mlp_ft"}
+
+
+def test_places_without_an_example_in_common_are_no_part_of_the_claim(tmp_path: Path) -> None:
+    """misspellings is in error on everything; then so is all of mvp."""
+    only = ("head=mlp_ft,mvp", *ONE[:2], "attack=textfooler,misspellings")
+
+    def one_attack(cell: Cell, id: int) -> str:
+        return "error" if cell.attack == "misspellings" else ROBUST(cell, id)
+
+    found = results(tmp_path / "attack", one_attack, only=only)
+    said = markdown(claim(found))
+    assert "1 data set × 1 model × 1 attack; 1 more have no example in common" in said
+    assert "| worst case of all attacks | no example in common |" in said
+    by_attack = {part.name: part for part in parts(found) if part.by == "attack"}
+    assert by_attack["misspellings"].p_value is None and not by_attack["misspellings"].pairs
+    # 6 examples to 0, and not adjusted for an attack that there is nothing of.
+    assert by_attack["textfooler"].p_value == pytest.approx(2 / 2**6)
+    shown = forest(found)
+    assert shown is not None
+    row = next(row for row in shown.rows if row[1] == "misspellings")
+    assert [e.text() for e in row if isinstance(e, Figure)] == ["–", "–", "0", "–", "–", "0"]
+
+    def one_head(cell: Cell, id: int) -> str:
+        return "error" if cell.fit.head == "mvp" else ROBUST(cell, id)
+
+    nothing = results(tmp_path / "head", one_head, only=only)
+    assert verdict(nothing).endswith("mvp and mlp_ft have no example in common.")
+
+
 def test_slices_are_by_length_and_label(tmp_path: Path) -> None:
     """Texts of 4 words in one slice of length; label 1, and none without a label."""
     table = slices(results(tmp_path, ROBUST, only=ONE))
@@ -252,12 +304,17 @@ def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(
     assert "no significant difference between these fits: the interval includes 0" in said
     assert "The paper reports +8, which lies in the interval too." in said
     assert re.search(r"could have told \d+\.\d points from 0 with 80 % power", said)
-    assert re.search(r"\+4 would need about [\d,]+ examples a data set, and that of these", said)
+    assert re.search(
+        r"\+4 would need about [\d,]+ examples a data set, if its test set has as many, and", said
+    )
     assert "mvp is more robust here, of these fits, with one seed, not of the method" in verdict(
         results(tmp_path / "more", ROBUST, only=("head=mlp_ft,mvp", "dataset=sst2"))
     )
     seeds = results(tmp_path / "seeds", ROBUST, only=ONE, seeds=[0, 1, 2])
     assert "of the method, over 3 seeds" in verdict(seeds)
+    five = robust_up_to({"mlp_ft": 0.2, "mvp": 0.45})  # 5 examples to 0: p = 2 / 2^5
+    said = verdict(results(tmp_path / "five", five, only=ONE))
+    assert "these fits: the interval leaves 0 out, but p is 0.062 in the exact test." in said
 
 
 @pytest.mark.parametrize("variant", ["untrained_mvp", "mvp_random_template", "mvp_2_templates"])

@@ -365,6 +365,11 @@ def test_heads_are_compared_on_the_texts_that_both_have_right() -> None:
     base, mvp = plot.data.rows
     assert [entry.value for entry in mvp[2:4]] == [0.75, 0.625]
     assert (base[4:], mvp[4].value, mvp[5]) == (["", ""], 0.75, "4")  # texts 2 to 5: 3 of 4 to 0
+    assert mvp[4].final
+    unfinished = robust_against_clean(made(planned(only), of=of, final=False))
+    assert unfinished is not None
+    shown = [e for row in unfinished.data.rows for e in row if isinstance(e, Figure)]
+    assert len(shown) == 5 and not any(figure.final for figure in shown)
     only = (*only[:2], "head=project_cls,mvp", "attack=textfooler")
     without_mlp = robust_against_clean(made(planned(only)))
     assert without_mlp is not None and "over project_cls, both right" in without_mlp.data.header

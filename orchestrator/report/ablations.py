@@ -41,15 +41,14 @@ def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
     places = results.places(variant)
     final = all(results.is_final(method, places) for method in (variant, base))
     clean = decide(differences(results, variant, base, places, CLEAN))
-    pairs = differences(results, variant, base, places, UNDER_ATTACK)
-    attacked = decide(pairs)
+    attacked = decide(differences(results, variant, base, places, UNDER_ATTACK))
     return [
         change(clean.gain, final),
         p_value(clean.p_value),
         change(attacked.gain, final),
         p_value(attacked.p_value),
         significant(attacked),
-        count(len(pairs)),
+        count(attacked.gain.places if attacked.gain else 0),
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report import devices
-from orchestrator.report.comparison import ONE_SEED, RULE, change, differences
+from orchestrator.report.comparison import ONE_SEED, RULE, change, differences, sites
 from orchestrator.report.power import power
 from orchestrator.report.reported import paper
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, WORST, Method, Place, Results, name_of
@@ -37,13 +37,17 @@ OF = {
 
 @dataclass(frozen=True)
 class Gain:
-    """A comparison of two methods; reported: the paper's figure, a share, where it has one."""
+    """A comparison of two methods; reported: the paper's figure, a share, where it has one.
+
+    both: places that it is over; apart: that both were run at, without an example in common.
+    """
 
     first: Method
     second: Method
     outcome: str
     reported: float | None
     both: list[Place]
+    apart: list[Place]
     one_only: list[Place]
     decision: Decision
     pairs: Discordant
@@ -54,7 +58,7 @@ class Gain:
         return self.decision.gain
 
     @property
-    def p_value(self) -> float:
+    def p_value(self) -> float | None:
         return self.decision.p_value
 
 
@@ -93,15 +97,20 @@ def _gain(
     results: Results, first: Method, second: Method, outcome: str, reported: float | None
 ) -> Gain:
     ours, theirs = results.places(first), results.places(second)
-    both = [place for place in ours if place in theirs]
-    one_only = [place for place in dict.fromkeys([*ours, *theirs]) if place not in both]
-    pairs = differences(results, first, second, both, outcome)
+    run = [place for place in ours if place in theirs]
+    one_only = [place for place in dict.fromkeys([*ours, *theirs]) if place not in run]
+    pairs = differences(results, first, second, run, outcome)
+    both: list[Place] = []
+    apart: list[Place] = []
+    for site, values in zip(sites(run, outcome), pairs, strict=True):
+        (apart if values.is_empty else both).extend(site)
     return Gain(
         first,
         second,
         outcome,
         reported,
         both,
+        apart,
         one_only,
         decide(pairs),
         discordant(pairs),
@@ -121,7 +130,8 @@ def claim(results: Results) -> Table:
         reported = Figure(each.reported, signed=True)
         if each.gain is None:
             absent: list[Entry] = [change(None, True), "–", p_value(None), count(None), count(None)]
-            rows.append([names, of, "not run", reported, *absent, p_value(None)])
+            over = "no example in common" if each.apart else "not run"
+            rows.append([names, of, over, reported, *absent, p_value(None)])
             continue
         rows.append(
             [
@@ -165,6 +175,8 @@ def _over(each: Gain) -> str:
     product, there = math.prod(sizes), len({place[:axes] for place in each.both})
     if product != there:
         text += f", {there} of {product} combinations"
+    if each.apart:
+        text += f"; {len(each.apart)} more have no example in common"
     if each.one_only:
         text += f"; {len(each.one_only)} more have only one of the two and are left out"
     return text
@@ -175,7 +187,8 @@ def verdict(results: Results) -> str:
     compared = gains(results)
     main = compared[0]
     if main.gain is None:
-        return "The claim cannot be recomputed: mvp and mlp_ft were not both run anywhere."
+        why = "have no example in common" if main.apart else "were not both run anywhere"
+        return f"The claim cannot be recomputed: mvp and mlp_ft {why}."
     unfinished = "" if main.final else " (not final)"
     reported = reported_gain("over_mlp_ft")
     within = "" if main.gain.excludes(reported) else ", which lies in the interval too"
@@ -207,9 +220,10 @@ def _conclusion(decision: Decision) -> str:
         more = "more" if gain.mean > 0 else "less"
         seeds = f"over {gain.seeds} seeds" if gain.seeds > 1 else "with one seed, not of the method"
         return f"mvp is {more} robust here, {about}, {seeds}"
-    why = (
-        f"(p {p_value(decision.p_value).text()})" if gain.excludes(0) else "the interval includes 0"
-    )
+    chance = p_value(decision.p_value).text()
+    why = "the interval includes 0"
+    if gain.excludes(0):
+        why = f"the interval leaves 0 out, but p is {chance} in the exact test"
     between = "the methods" if gain.seeds > 1 else "these fits"
     return f"no significant difference between {between}: {why}"
 

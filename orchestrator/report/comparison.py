@@ -5,6 +5,7 @@ of the others, by the one rule of `statistics.Decision`.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import mean, stdev
 
 import numpy as np
@@ -114,6 +115,23 @@ def differences(
             strict=True,
         )
     ]
+
+
+def both_right(
+    results: Results, first: Method, second: Method, places: Iterable[Place]
+) -> list[Values]:
+    """First minus second under attack at each of these places, which both have: of the texts that
+    both classify correctly before the attack."""
+    return [
+        _of_right(results.at(first, place)).minus(_of_right(results.at(second, place)))
+        for place in places
+    ]
+
+
+def _of_right(at: Sequence[CellResult]) -> Values:
+    """Outcomes under attack; missing where the text was wrong before."""
+    outcomes, right = values(at), values(at, CLEAN)
+    return replace(outcomes, matrix=np.where(right.matrix == 1, outcomes.matrix, np.nan))
 
 
 def best(

@@ -1,13 +1,20 @@
 """Where a gain comes from: mvp over mlp_ft by attack, data set and model, and at equal clean
 accuracy; and how stable the ranking of all heads is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report.claim import significant
-from orchestrator.report.comparison import RULE, change, common_places, differences, levels
-from orchestrator.report.results import CLEAN, Place, Results, name_of
+from orchestrator.report.comparison import (
+    RULE,
+    both_right,
+    change,
+    common_places,
+    differences,
+    levels,
+)
+from orchestrator.report.results import Place, Results, name_of
 from orchestrator.report.statistics import Decision, Values, decide, estimate, holm, ranks
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
@@ -18,15 +25,16 @@ BY = ("data set", "model", "attack")  # the parts of a Place
 class Part:
     """The gain over some of the places. by: what they have in common; empty for all places.
 
-    p_value: adjusted within `by`. both_right: of the texts that both had right before.
+    p_value: adjusted within `by`; None: there is nothing to compare. both_right: of the texts that
+    both had right before.
     """
 
     by: str
     name: str
     on_all: Decision
-    p_value: float
+    p_value: float | None
     both_right: Decision
-    p_both_right: float
+    p_both_right: float | None
     pairs: int
     pairs_both_right: int
     final: bool
@@ -49,19 +57,18 @@ def parts(results: Results) -> list[Part]:
 
 def _parts(results: Results, by: str, chosen: Sequence[tuple[str, list[Place]]]) -> list[Part]:
     on_all = {name: differences(results, MVP, MLP, places) for name, places in chosen}
-    alike = {name: _both_right(results, places) for name, places in chosen}
+    alike = {name: both_right(results, MVP, MLP, places) for name, places in chosen}
     decided = {name: decide(pairs) for name, pairs in on_all.items()}
     decided_alike = {name: decide(pairs) for name, pairs in alike.items()}
-    adjusted = holm({name: each.p_value for name, each in decided.items()})
-    adjusted_alike = holm({name: each.p_value for name, each in decided_alike.items()})
+    adjusted, adjusted_alike = _adjusted(decided), _adjusted(decided_alike)
     return [
         Part(
             by,
             name,
             decided[name],
-            adjusted[name],
+            adjusted.get(name),
             decided_alike[name],
-            adjusted_alike[name],
+            adjusted_alike.get(name),
             _count(on_all[name]),
             _count(alike[name]),
             all(results.is_final(method, places) for method in (MVP, MLP)),
@@ -70,15 +77,9 @@ def _parts(results: Results, by: str, chosen: Sequence[tuple[str, list[Place]]])
     ]
 
 
-def _both_right(results: Results, places: Sequence[Place]) -> list[Values]:
-    """The differences on texts that both classify correctly before the attack."""
-    found = []
-    for place in places:
-        (pairs,) = differences(results, MVP, MLP, [place])
-        (first,), (second,) = (levels(results, m, [place], CLEAN) for m in (MVP, MLP))
-        right = first.at(pairs.seeds, pairs.ids) * second.at(pairs.seeds, pairs.ids)
-        found.append(pairs.where(Values(pairs.group, pairs.seeds, pairs.ids, right)))
-    return found
+def _adjusted(decided: Mapping[str, Decision]) -> dict[str, float]:
+    """Of the decisions that are of something."""
+    return holm({name: p for name, each in decided.items() if (p := each.p_value) is not None})
 
 
 def _count(pairs: Sequence[Values]) -> int:

@@ -27,15 +27,15 @@ def least(gain: Estimate) -> str:
 def needed(gain: Estimate, rows: Mapping[str, int] | None = None) -> str:
     """How many examples a data set would tell GAIN. rows: of test sets, where they are known."""
     count, points = gain.examples_for(GAIN), f"{100 * GAIN:+.0f}"
-    seeds = f"{gain.seeds} seed{'s' * (gain.seeds != 1)}"
+    seeds = f"{gain.seeds} seeds" if gain.seeds > 1 else "these seeds"
     if count is None:
         return (
             f"no number of examples would tell {points} with {seeds}, between which these fits "
             "vary too much"
         )
-    smaller = [f"{name} ({own:,})" for name, own in (rows or {}).items() if own < count]
-    there = f", more than there are in {', '.join(smaller)}" if smaller else ""
-    if rows is None:
-        there = " (if its test set has as many)"
     with_seeds = f" with {seeds}" if gain.seeds > 1 else ", and that of these fits only"
-    return f"{points} would need about {count:,} examples a data set{there}{with_seeds}"
+    smaller = [f"{name} ({own:,})" for name, own in (rows or {}).items() if own < count]
+    there = f"; there are fewer in {', '.join(smaller)}" if smaller else ""
+    if rows is None:
+        there = ", if test sets have as many"
+    return f"{points} would need about {count:,} examples a data set{with_seeds}{there}"

@@ -52,11 +52,10 @@ class Values:
         bounds = self.bounds[0] - other.bounds[1], self.bounds[1] - other.bounds[0]
         return Values(self.group, seeds, ids, self.at(seeds, ids) - other.at(seeds, ids), bounds)
 
-    def where(self, kept: "Values") -> "Values":
-        """The same without the values where `kept` is not 1."""
-        there = kept.at(self.seeds, self.ids) == 1
-        matrix = np.where(there, self.matrix, np.nan)
-        return Values(self.group, self.seeds, self.ids, matrix, self.bounds)
+    def over(self, others: "Values") -> "Values":
+        """The values where others, of some of these seeds and examples, have one too."""
+        matrix = np.where(others.there, self.at(others.seeds, others.ids), np.nan)
+        return Values(self.group, others.seeds, others.ids, matrix, self.bounds)
 
     def at(self, seeds: Sequence[int], ids: Sequence[int]) -> np.ndarray:
         rows = [self.seeds.index(seed) for seed in seeds]
@@ -385,18 +384,20 @@ def _both_quantiles(freedom: float) -> float:
 class Decision:
     """Whether one method is better than another, by the one rule of verdict, bold and tables.
 
-    gain: first minus second, with its interval. p_value: exact, of these fits. The difference is
-    significant if the interval leaves 0 out and p < 0.05: the interval has a part for seeds but is
-    approximate, the test is exact but has none.
+    gain: first minus second, with its interval. p_value: exact, of these fits. Both are None where
+    there is nothing to compare. The difference is significant if the interval leaves 0 out and
+    p < 0.05: the interval has a part for seeds but is approximate, the test is exact but has none.
     """
 
     gain: Estimate | None
-    p_value: float
+    p_value: float | None
 
     def is_significant(self, adjusted: float | None = None) -> bool:
         """adjusted: the p-value to go by, if it is one of several."""
         p_value = self.p_value if adjusted is None else adjusted
-        return self.gain is not None and self.gain.excludes(0) and p_value < SIGNIFICANT
+        if self.gain is None or p_value is None:
+            return False
+        return self.gain.excludes(0) and p_value < SIGNIFICANT
 
     @property
     def is_better(self) -> bool:
@@ -411,7 +412,8 @@ class Decision:
 
 def decide(differences: Sequence[Values]) -> Decision:
     """Of the differences of two methods, place by place (`Values.minus`)."""
-    return Decision(estimate(differences), sign_flip_p_value(differences))
+    gain = estimate(differences)
+    return Decision(gain, None if gain is None else sign_flip_p_value(differences))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The worst case: what is left of a head under all attacks together, and what one word breaks.
 
 Of the examples that all attacks of a fit attacked: one that any of them has in error, or that
-`--precision` left out of any, is in no figure here.
+`--precision` left out of any, is in no figure of this table.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,15 @@ from statistics import mean
 import numpy as np
 
 from orchestrator.report import devices
-from orchestrator.report.comparison import WORST_NOTE, common_places, is_final, level, levels
+from orchestrator.report.comparison import (
+    WORST_NOTE,
+    common_places,
+    is_final,
+    level,
+    levels,
+    sites,
+    values,
+)
 from orchestrator.report.results import (
     CLEAN,
     UNDER_ATTACK,
@@ -22,7 +30,7 @@ from orchestrator.report.results import (
     Results,
     name_of,
 )
-from orchestrator.report.statistics import estimate
+from orchestrator.report.statistics import Values, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count
 
 
@@ -45,21 +53,21 @@ def worst_case(results: Results) -> Table | None:
     compared: list[CellResult] = []
     common = common_places(results, results.methods)
     for method in results.methods:
-        places = common or _whole(results, method)
+        places = common or common_places(results, [method])
         if not places:
             continue
         compared += (result for place in places for result in results.at(method, place))
         final = is_final(results, method, places, WORST)
-        worst = estimate(levels(results, method, places, WORST))
+        shared = _shared(results, method, places)
         broken = broken_of(results, method, places)
-        strongest, share = _strongest(results, method, places)
+        strongest, share = _strongest(shared)
         rows.append(
             [
                 name_of(method),
                 strongest,
-                level(estimate(levels(results, method, places, CLEAN)), final),
+                level(estimate(shared[CLEAN]), final),
                 Figure(share, final=final),
-                level(worst, final),
+                level(estimate(shared[WORST]), final),
                 Figure(_ratio(broken.by_any, broken.right_before), final=final),
                 Figure(_ratio(broken.by_one_word, broken.right_before), final=final),
                 count(broken.examples),
@@ -73,9 +81,9 @@ def worst_case(results: Results) -> Table | None:
         "broken by one word", "examples", "data sets × models",
     ]  # fmt: skip
     notes = [
-        f"In %. {WORST_NOTE} Strongest: the attack that leaves least, in the mean. Broken: of the "
-        "examples that the model had right, by at least one of the attacks; by one word: with one "
-        "word changed. Examples: of all fits together.",
+        f"In %. {WORST_NOTE} All columns are over these. Strongest: the attack that leaves least, "
+        "in the mean. Broken: of the examples that the model had right, by at least one of the "
+        "attacks; by one word: with one word changed. Examples: of all fits together.",
         *([] if common else ["No data set and model has all heads: rows are over different ones."]),
     ]
     mixed = devices.warnings(compared)
@@ -85,14 +93,15 @@ def worst_case(results: Results) -> Table | None:
 
 def worst_case_metrics(results: Results) -> dict[str, float]:
     """For MLflow, by name: each head's worst case and mean over attacks, over the data sets and
-    models that all heads have. Shares."""
+    models that all heads have. Shares; only those that will stay as they are."""
     places = common_places(results, results.methods)
     found = {}
     for method in results.methods if places else ():
         name = ".".join(part for part in method if part != "standard")
         for metric, outcome in (("worst_case", WORST), ("under_attack", UNDER_ATTACK)):
             over = [each for each in levels(results, method, places, outcome) if not each.is_empty]
-            if over and (outcome != WORST or len(results.attacks) > 1):
+            wanted = outcome != WORST or len(results.attacks) > 1
+            if over and wanted and is_final(results, method, places, outcome):
                 found[f"{metric}/{name}"] = round(mean(each.mean() for each in over), 12)
     return found
 
@@ -129,30 +138,31 @@ def _counts(cells: Sequence[CellResult]) -> np.ndarray:
     return np.array([len(shared), right.sum(), any_attack.sum(), one_word.sum()])
 
 
-def _strongest(
-    results: Results, method: Method, places: Sequence[Place]
-) -> tuple[str, float | None]:
+def _shared(results: Results, method: Method, places: Sequence[Place]) -> dict[str, list[Values]]:
+    """Outcomes by column: clean accuracy, the worst case, and under each attack, all of them over
+    the examples that all attacks of a fit attacked."""
+    worst = levels(results, method, places, WORST)
+    found: dict[str, list[Values]] = {CLEAN: [], WORST: worst}
+    for site, shared in zip(sites(places, WORST), worst, strict=True):
+        cells = {place[2]: results.at(method, place) for place in site}
+        together = [result for at in cells.values() for result in at]
+        found[CLEAN].append(values(together, CLEAN).over(shared))
+        for attack, at in cells.items():
+            found.setdefault(attack, []).append(values(at).over(shared))
+    return found
+
+
+def _strongest(shared: dict[str, list[Values]]) -> tuple[str, float | None]:
     """The attack that leaves least in the mean, and what it leaves."""
     left = {}
-    for attack in results.attacks:
-        own = [place for place in places if place[2] == attack]
-        there = [each for each in levels(results, method, own) if not each.is_empty]
-        if there:
+    for attack, outcomes in shared.items():
+        there = [each for each in outcomes if not each.is_empty]
+        if there and attack not in (CLEAN, WORST):
             left[attack] = mean(each.mean() for each in there)
     if not left:
         return "–", None
     attack = min(left, key=lambda name: left[name])
     return attack, left[attack]
-
-
-def _whole(results: Results, method: Method) -> list[Place]:
-    """A method's places of the data sets and models where it has every attack."""
-    homes = [
-        home
-        for home in results.homes
-        if all(results.at(method, (*home, attack)) for attack in results.attacks)
-    ]
-    return [(*home, attack) for home in homes for attack in results.attacks]
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -99,6 +99,8 @@ class _Mark:
     robust: float
     base: Method  # of its model
     over_base: EqualClean
+    final: bool
+    base_final: bool
 
 
 def robust_against_clean(results: Results) -> Plot | None:
@@ -130,7 +132,13 @@ def robust_against_clean(results: Results) -> Plot | None:
         drawing.legend(handles=handles, loc="outside lower center", ncols=key, handletextpad=0.2)
 
     rows: list[list[Entry]] = [
-        [mark.model, name_of(mark.method), Figure(mark.clean), Figure(mark.robust), *_equal(mark)]
+        [
+            mark.model,
+            name_of(mark.method),
+            Figure(mark.clean, final=mark.final),
+            Figure(mark.robust, final=mark.final),
+            *_equal(mark),
+        ]
         for mark in marks
     ]
     bases = " or ".join(dict.fromkeys(name_of(mark.base) for mark in marks))
@@ -163,6 +171,8 @@ def _marks(results: Results, model: str) -> list[_Mark]:
             _mean(here, method, places, UNDER_ATTACK),
             base_of(there),
             where_both_are_right(here, method, base_of(there), places),
+            here.is_final(method, places),
+            here.is_final(base_of(there), places),
         )
         for method in there
     ]
@@ -171,7 +181,8 @@ def _marks(results: Results, model: str) -> list[_Mark]:
 def _equal(mark: _Mark) -> list[Entry]:
     if mark.method == mark.base:
         return ["", ""]
-    return [change(mark.over_base.difference, True), str(mark.over_base.texts)]
+    final = mark.final and mark.base_final
+    return [change(mark.over_base.difference, final), str(mark.over_base.texts)]
 
 
 def _mean(results: Results, method: Method, places: Sequence[Place], outcome: str) -> float:

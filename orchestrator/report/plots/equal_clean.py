@@ -6,14 +6,12 @@ no draws from anything, and it would be read beyond them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from orchestrator.plan.compared import MLP
-from orchestrator.report.comparison import values
-from orchestrator.report.results import CLEAN, CellResult, Method, Place, Results
-from orchestrator.report.statistics import Estimate, Values, estimate
+from orchestrator.report.comparison import both_right
+from orchestrator.report.results import Method, Place, Results
+from orchestrator.report.statistics import Estimate, estimate
 
 
 @dataclass(frozen=True)
@@ -35,13 +33,6 @@ def where_both_are_right(
 ) -> EqualClean:
     """A method's accuracy under attack minus a base's, on texts that both classify correctly before
     the attack, at these places, which both have."""
-    pairs = ((results.at(method, place), results.at(base, place)) for place in places)
-    differences = [_of_right_texts(a).minus(_of_right_texts(b)) for a, b in pairs]
-    texts = sum(int((~np.isnan(each.matrix)).sum()) for each in differences)
+    differences = both_right(results, method, base, places)
+    texts = sum(int(each.there.sum()) for each in differences)
     return EqualClean(estimate(differences), texts)
-
-
-def _of_right_texts(at: Sequence[CellResult]) -> Values:
-    """Outcomes under attack; missing where the text was wrong before."""
-    outcomes, right = values(at), values(at, CLEAN)
-    return replace(outcomes, matrix=np.where(right.matrix == 1, outcomes.matrix, np.nan))
