@@ -305,7 +305,7 @@ def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(
     assert "The paper reports +8, which lies in the interval too." in said
     assert re.search(r"could have told \d+\.\d points from 0 with 80 % power", said)
     assert re.search(
-        r"\+4 would need about [\d,]+ examples a data set, if its test set has as many, and", said
+        r"\+4 would need about [\d,]+ examples a data set, and that of these fits only, if", said
     )
     assert "mvp is more robust here, of these fits, with one seed, not of the method" in verdict(
         results(tmp_path / "more", ROBUST, only=("head=mlp_ft,mvp", "dataset=sst2"))
