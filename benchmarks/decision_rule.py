@@ -33,6 +33,12 @@ from orchestrator.report.statistics import (
     holm,
 )
 
+PAIRS = [
+    "data sets × models × attacks", "examples", "seeds", "sd of fits", "holds the gain, before",
+    "holds the gain, now", "holds the level, before", "holds the level, now", "verdict, before",
+    "verdict, now", "p < 0.05", "McNemar", "claimed of",
+]  # fmt: skip
+BOLDS = ["heads", "examples", "seeds", "sd of fits", "bold, before", "bold, now"]
 EXAMPLES = (5, 20, 100)
 SEEDS = (1, 3)
 SPREADS = (0.0, 0.02, 0.04)  # standard deviations of a fit's accuracy
@@ -60,20 +66,11 @@ def main() -> None:
     parser.add_argument("--gain", type=float, default=0.0, help="0.04: verdicts are then power")
     parser.add_argument("--heads", type=int, default=3, help="in a column, for bold")
     asked = parser.parse_args()
-    show(
-        ["data sets × models × attacks", "examples", "seeds", "sd of fits",
-         "holds the gain, before", "holds the gain, now",
-         "holds the level, before", "holds the level, now",
-         "verdict, before", "verdict, now", "p < 0.05", "McNemar", "claimed of"],
-        pairs(asked.runs, asked.draws, asked.gain),
-    )  # fmt: skip
+    show(PAIRS, pairs(asked.runs, asked.draws, asked.gain))
     if asked.gain:
         return
     print()
-    show(
-        ["heads", "examples", "seeds", "sd of fits", "bold, before", "bold, now"],
-        bolds(asked.runs, asked.draws, asked.heads),
-    )
+    show(BOLDS, bolds(asked.runs, asked.draws, asked.heads))
 
 
 def pairs(runs: int, draws: int, gain: float) -> Iterator[list[str]]:
@@ -85,7 +82,7 @@ def pairs(runs: int, draws: int, gain: float) -> Iterator[list[str]]:
             first, second = drawn(generator, grid, examples, seeds, spread, 2, gain)
             differences = [a.minus(b) for a, b in zip(first, second, strict=True)]
             low, high = pigeonhole(differences, draws)
-            decision = decide(differences)
+            decision = decide(differences, draws)
             assert decision.gain is not None
             level, level_before = estimate(second, draws), pigeonhole(second, draws)
             assert level is not None
@@ -115,7 +112,9 @@ def bolds(runs: int, draws: int, heads: int) -> Iterator[list[str]]:
             columns = drawn(generator, GRIDS[0], examples, seeds, spread, count)
             leader = max(range(count), key=lambda head: columns[head][0].mean())
             others = [head for head in range(count) if head != leader]
-            decisions = {o: decide([columns[leader][0].minus(columns[o][0])]) for o in others}
+            decisions = {
+                o: decide([columns[leader][0].minus(columns[o][0])], draws) for o in others
+            }
             p_values = {other: decision.p_value for other, decision in decisions.items()}
             before += max(holm(p_values).values()) < SIGNIFICANT
             now += all(decision.is_better for decision in decisions.values())

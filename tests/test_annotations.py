@@ -16,6 +16,7 @@ from orchestrator.cli.arguments import add_plan_arguments, open_plan
 from orchestrator.plan.plan import make_plan
 from orchestrator.report import __main__ as report
 from orchestrator.report.annotations import (
+    Annotations,
     alpha,
     people,
     read_annotations,
@@ -23,7 +24,7 @@ from orchestrator.report.annotations import (
     wilson,
 )
 from orchestrator.report.from_store import read_store
-from orchestrator.report.sheet import Key, Sheet, text_id
+from orchestrator.report.sheet import Key, Sheet, draw, text_id
 from orchestrator.report.tables import SHARE, as_csv
 from search_spaces.space import load
 from trainables.assets import Assets
@@ -171,6 +172,28 @@ def test_a_text_has_the_label_that_most_people_give_it(asked: list[str], tmp_pat
     assert float(mlp_ft["under valid attack"]) == pytest.approx((5 + 8) / EXAMPLES)
     assert float(mvp["under valid attack"]) == pytest.approx((10 + 5) / EXAMPLES)
     assert mlp_ft["annotated"] == "30" and mvp["annotated"] == "20"
+
+
+def test_a_small_data_set_counts_as_much_as_a_large_one(tmp_path: Path) -> None:
+    """Of 20 texts of sst2 10 withstand, of 5 of mrpc one (the rest are errors): 35 %, not 11 of 25.
+    People find all labels of sst2 right and none of mrpc's: (50 + 100) / 2 under valid attack."""
+    store, only = Store(str(tmp_path)), ("dataset=sst2,mrpc", *ONLY[1:2], "attack=textfooler")
+    space = load("embedded", only=[*only, "head=mlp_ft"], sets=[f"attack.examples={EXAMPLES}"])
+    for cell in make_plan(space, Assets("embedded"), store).todo:
+        least, there = {"sst2": (10, 20), "mrpc": (1, 5)}[cell.fit.dataset]
+        ends = ["failed"] * least + ["successful"] * (there - least) + ["error"] * (20 - there)
+        write(cell, store, lambda _, id, ends=ends: ends[id])
+    found = read_store(make_plan(space, Assets("embedded"), store), store)
+    key = draw(found, 1000).key
+    right = {text for d in key.examples for text in (d.original, d.perturbed)
+             if key.data_sets[text] == "sst2"}  # fmt: skip
+    true = {text: d.label for d in key.examples for text in (d.original, d.perturbed)}
+    given = {text: {"ann": name if text in right else "?"} for text, name in true.items()}
+    everything, *_ = rows_of(as_csv(people(found, Annotations(key, given))[0]))
+    assert float(everything["under attack"]) == pytest.approx(0.35)
+    assert float(everything["under valid attack"]) == pytest.approx(0.75)
+    assert float(everything["perturbed with their label"]) == pytest.approx(0.5 / 1.3)
+    assert float(everything["originals with their label"]) == pytest.approx(0.5 / 1.3)
 
 
 def test_annotators_may_share_a_file(asked: list[str], tmp_path: Path) -> None:

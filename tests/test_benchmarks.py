@@ -2,11 +2,13 @@
 
 import sys
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import decision_rule
 from benchmarks.grid import MODEL, Slice
 from benchmarks.one_cell import HEADS
 from benchmarks.side_by_side import described, machine, measure, spread
@@ -21,6 +23,19 @@ import subprocess, sys, time
 subprocess.Popen([sys.executable, "-c", {CHILD!r}])
 time.sleep(1)
 """
+
+
+def test_the_decision_rules_tables_are_headed_as_its_script_heads_them() -> None:
+    written = Path(decision_rule.__file__).with_name("RESULTS.md").read_text()
+    for header in (decision_rule.PAIRS, decision_rule.BOLDS):
+        assert f"\n| {' | '.join(header)} |\n" in written
+
+
+def test_the_decision_rule_draws_as_often_as_it_is_told() -> None:
+    """Intervals of two draws are not those of a thousand, by the rule now as by that before."""
+    now = decision_rule.PAIRS.index("holds the gain, now")
+    few, many = ([row[now] for row in islice(decision_rule.pairs(40, n, 0), 3)] for n in (2, 1000))
+    assert few != many
 
 
 def test_the_scripts_mvp_scores_as_our_head(tmp_path: Path) -> None:

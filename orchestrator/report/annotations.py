@@ -12,9 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
-from orchestrator.report.results import CellResult, Results
+from orchestrator.report.comparison import values
+from orchestrator.report.results import (
+    CLEAN,
+    UNDER_ATTACK,
+    CellResult,
+    Method,
+    Place,
+    Results,
+)
 from orchestrator.report.sheet import (
     CANNOT_TELL,
     SHEET,
@@ -144,7 +153,7 @@ def people(results: Results, annotations: Annotations) -> list[Table]:
 
 
 class _Judged(NamedTuple):
-    """An annotated success: how many it stands for, and what people say of its texts."""
+    """An annotated success: how much of a mean it stands for, and what people say of its texts."""
 
     stratum: Stratum
     weight: float
@@ -166,15 +175,14 @@ def _validity(results: Results, annotations: Annotations) -> Table:
         if not here:
             continue
         cells = [result for result in results.cells if is_in(stratum(result))]
-        originals = {
-            each.original: each.keeps_original for each in here if each.keeps_original is not None
-        }
+        originals = [each for each in here if each.keeps_original is not None]
+        kept = sum(each.weight for each in originals if each.keeps_original)
         valid = _share(here)
         rows.append(
             [
                 what,
                 name,
-                Figure(sum(originals.values()) / len(originals) if originals else None),
+                Figure(kept / sum(each.weight for each in originals) if originals else None),
                 Figure(valid.share, low=valid.low, high=valid.high, show_interval=True),
                 *_under_attack(cells, valid),
                 f"{len(here):,}",
@@ -186,8 +194,9 @@ def _validity(results: Results, annotations: Annotations) -> Table:
     ]  # fmt: skip
     notes = [
         "Of successful examples that people annotated: the share of original and of perturbed "
-        "texts to which most of them give the true label. Under valid attack: the accuracy if a "
-        "success counts only where people give the perturbed text the true label. [ ]: 95 % "
+        "texts to which most of them give the true label, each weighted by how much of the "
+        "accuracy under attack it stands for. Under valid attack: the accuracy if a success counts "
+        "only where people give the perturbed text the true label. [ ]: 95 % "
         "interval, over the examples attacked and those annotated; perturbed texts of one original "
         "count as one."
     ]
@@ -203,8 +212,14 @@ def _strata(results: Results) -> list[Stratum]:
 
 
 def _judged(results: Results, annotations: Annotations) -> list[_Judged]:
-    """Annotated successes, each weighted by how many of its attack and head it stands for."""
+    """Annotated successes, each weighted by how many of its attack and head it stands for, and by
+    how much an example of its cell counts in the mean over places."""
     of_cell = {result.cell.key: stratum(result) for result in results.cells}
+    of_example = {
+        result.cell.key: 1 / (len(result.outcomes.ids) * len(at))
+        for at in _places(results.cells).values()
+        for result in at
+    }
     there = [
         (of_cell[drawn.cell], drawn, keeps)
         for drawn in annotations.key.examples
@@ -215,7 +230,7 @@ def _judged(results: Results, annotations: Annotations) -> list[_Judged]:
     return [
         _Judged(
             place,
-            sizes[place] / counted[place],
+            sizes[place] / counted[place] * of_example[drawn.cell],
             drawn.original,
             annotations.has(drawn.original, drawn.label),
             keeps,
@@ -250,20 +265,40 @@ def wilson(share: float, count: float) -> Share:
 
 
 def _under_attack(cells: Sequence[CellResult], valid: Share) -> tuple[Figure, Figure]:
-    """Accuracy under attack, and under valid attack, over all examples of cells."""
-    count = sum(len(result.outcomes.ids) for result in cells)
-    right = sum(int(result.outcomes.right_under_attack.sum()) for result in cells) / count
-    clean = sum(int(result.outcomes.right_before.sum()) for result in cells) / count
-    texts = {(r.cell.fit.dataset, id) for r in cells for id in r.outcomes.ids.tolist()}
+    """Accuracy under attack, and under valid attack: means over places."""
+    at = list(_places(cells).values())
+    right, clean = (
+        round(mean(values(each, of).mean() for each in at), 12) for of in (UNDER_ATTACK, CLEAN)
+    )
     final = all(result.final for result in cells)
-    counts = under_valid_attack(right, clean - right, valid, len(texts))
+    counts = under_valid_attack(right, clean - right, valid, _texts(at))
     return (
         Figure(right, final=final),
         Figure(counts.share, low=counts.low, high=counts.high, show_interval=True, final=final),
     )
 
 
-def under_valid_attack(right: float, fooled: float, valid: Share, texts: int) -> Share:
+def _places(cells: Iterable[CellResult]) -> dict[tuple[Method, Place], list[CellResult]]:
+    """Cells with examples, by head and place: one a seed."""
+    found: dict[tuple[Method, Place], list[CellResult]] = {}
+    for result in cells:
+        if len(result.outcomes.ids):
+            found.setdefault((result.method, result.place), []).append(result)
+    return found
+
+
+def _texts(places: Sequence[Sequence[CellResult]]) -> float:
+    """How many texts of one data set would say as much: Kish's sample size, of data sets that count
+    by their number of places."""
+    ids: dict[str, set[int]] = {}
+    for at in places:
+        own = ids.setdefault(at[0].cell.fit.dataset, set())
+        own.update(*(result.outcomes.ids.tolist() for result in at))
+    counted = Counter(at[0].cell.fit.dataset for at in places)
+    return len(places) ** 2 / sum(counted[name] ** 2 / len(own) for name, own in ids.items())
+
+
+def under_valid_attack(right: float, fooled: float, valid: Share, texts: float) -> Share:
     """Accuracy if only valid successes count: the right ones and the invalid part of the fooled.
 
     right, fooled: shares of the attacked examples. The interval joins the error of the sample of

@@ -410,9 +410,9 @@ class Decision:
         return "the method" if self.gain is not None and self.gain.seeds > 1 else "these fits"
 
 
-def decide(differences: Sequence[Values]) -> Decision:
+def decide(differences: Sequence[Values], draws: int = DRAWS) -> Decision:
     """Of the differences of two methods, place by place (`Values.minus`)."""
-    gain = estimate(differences)
+    gain = estimate(differences, draws)
     return Decision(gain, None if gain is None else sign_flip_p_value(differences))
 
 
