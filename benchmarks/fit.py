@@ -142,7 +142,7 @@ def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     prompts = Catalog().dataset(DATASET).prompts
     head = build_head(kind, HeadSpec(folder, False, 4, prompts, MAX_LENGTH, pretrained=False))
     head.train()
-    optimizer = adamw(head, LEARNING_RATE, WEIGHT_DECAY)
+    optimizer = adamw(head, LEARNING_RATE, WEIGHT_DECAY, True)
 
     def step(batch: list[Any]) -> None:
         gradients(head, optimizer, batch, standard_loss, {}, BATCH)

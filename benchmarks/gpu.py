@@ -157,7 +157,7 @@ def look_at_equal_fits(bench: Bench, rows: Splits, model: str, name: str) -> Non
             ends, milliseconds = [], 0.0
             for _ in range(2):
                 head = bench.head(model, name, dataset=LONG)
-                optimizer = adamw(head, 1e-4, 0.01)
+                optimizer = adamw(head, 1e-4, 0.01, True)
                 torch.manual_seed(1)
                 bench.wait()
                 began = time.perf_counter()
@@ -196,7 +196,7 @@ def take_times(bench: Bench, rows: Splits, model: str, name: str) -> None:
     for precision, within in precisions(bench.device).items():
         with within():
             head = bench.head(model, name)
-            optimizer = adamw(head, 1e-5, 0.01)
+            optimizer = adamw(head, 1e-5, 0.01, True)
             batch = list(rows.train[:BATCH])
             if bench.device == "cuda":
                 torch.cuda.reset_peak_memory_stats()

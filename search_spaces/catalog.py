@@ -213,6 +213,13 @@ class Head(Entry):
     templates_in_training: Literal["all", "one"] = "all"
     not_for: dict[Literal["masked", "causal"], str] = Field({})
 
+    @model_validator(mode="after")
+    def _templates_are_read(self) -> "Head":
+        # A kind of one's own, `package.module:function`, may read it too.
+        if self.templates_in_training == "one" and self.kind.isidentifier() and self.kind != "mvp":
+            raise ValueError(f"kind {self.kind} has no templates: templates_in_training is for mvp")
+        return self
+
 
 class Training(Entry):
     """How the model is fine-tuned; `kind` names the code that does it.
@@ -241,6 +248,7 @@ class Attack(Entry):
     resources: dict[Literal["embedded", "textattack"], dict[str, Any]] = Field({})
 
 
+CHOICES = {"norm": ("l2", "linf"), "start": ("ball", "sphere")}  # settings of our trainings
 ENTRY_TYPES: dict[str, type[Entry]] = {
     "dataset": Dataset,
     "model": LanguageModel,
@@ -332,12 +340,14 @@ def attack_settings(
         known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
         raise BadInput(
             f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known}); leave it out "
-            "with --only attack=..., or choose another attack.protocol"
+            "with --only attack=... or exclude it, or choose another attack.protocol"
         )
     resolved = {**attack.settings, **attack.protocols.get(protocol, {})}
     scale: dict[str, Any] = {str(name): part for name, part in attack.resources.items()}
     for name, value in scale.get(resources, {}).items():
-        resolved[name] = _on_scale(attack, name, resolved.get(name), value)
+        resolved[name] = (
+            _on_scale(attack, name, resolved[name], value) if name in resolved else value
+        )
     settings = {
         name: dataset.max_words_changed if value == "$dataset.max_words_changed" else value
         for name, value in resolved.items()
@@ -348,8 +358,10 @@ def attack_settings(
 
 def _on_scale(attack: Attack, name: str, value: Any, scale: Any) -> Any:
     """A setting's value where a set of resources has its own scale."""
-    if value is None or not isinstance(scale, dict):
-        return None if value is None else scale
+    if value is None:
+        return None
+    if not isinstance(scale, dict) or not isinstance(value, (int, float)):
+        return scale
     if str(value) not in scale:
         raise BadInput(
             f"attack kind {attack.kind}: {name} {value} has no value on the scale of these "
@@ -379,6 +391,17 @@ def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
             )
 
 
+def _is_like(given: Any, value: Any) -> bool:
+    """Whether a setting has the type of a packaged value; numbers are positive, and may be left
+    open (null) where that one is."""
+    if value is None:
+        return given is None or _is_like(given, 1.0)
+    if isinstance(value, (bool, str)):
+        return isinstance(given, type(value))
+    numbers = int if isinstance(value, int) else (int, float)
+    return isinstance(given, numbers) and not isinstance(given, bool) and given > 0
+
+
 def _files(folder: Path, axis: str) -> list[Path]:
     return [path for ending in ENDINGS for path in (folder / f"{axis}s").glob(f"*{ending}")]
 
@@ -399,4 +422,15 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
             hint = nearest(name, known) if known else "it has none"
             problem = f": training kind {entry.kind} has no setting {name!r}; {hint}"
             raise document.error(("settings", name), problem)
+        for name, value in known.items():
+            if name not in entry.settings:
+                problem = f": training kind {entry.kind} needs the setting {name!r}, e.g. {value!r}"
+                raise document.error(("settings",), problem)
+            given, choices = entry.settings[name], CHOICES.get(name)
+            if choices is not None and given not in choices:
+                problem = f": expected {' or '.join(choices)} (got {given!r})"
+                raise document.error(("settings", name), problem)
+            if not _is_like(given, value):
+                problem = f": expected a value like {value!r} (got {given!r})"
+                raise document.error(("settings", name), problem)
     return entry

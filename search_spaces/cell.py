@@ -36,6 +36,16 @@ def _as_earlier_versions(stored: Any) -> Any:
 StoredDataset = Annotated[Dataset, BeforeValidator(_as_earlier_versions)]
 
 
+def _fitted_by_earlier_versions(stored: Any) -> Any:
+    """Settings of a fit of a store, from before there were those of the Trainer."""
+    then = {"schedule": "constant", "warmup": 0.0, "max_grad_norm": None}
+    then["decay_norms_and_biases"] = True
+    return {**then, **stored} if isinstance(stored, dict) else stored
+
+
+StoredFitSettings = Annotated[FitSettings, BeforeValidator(_fitted_by_earlier_versions)]
+
+
 class OtherDataset(BaseModel):
     """A data set that a fit is evaluated on, clean, though it was not trained on it."""
 
@@ -73,7 +83,7 @@ class Fit(BaseModel):
     head_entry: Head
     prompts: Prompts | None
     training_entry: Training
-    settings: FitSettings
+    settings: StoredFitSettings
     identity: dict[str, Any]
     evaluate_also: list[OtherDataset] = []
 
@@ -85,7 +95,7 @@ class Cell(BaseModel):
     more of them attacks only the new ones. `identity`: everything that the log's name is a hash of.
     `precision`: see trainables/precision.py. `seconds_per_example`, `at_once`, `attack_dtype`,
     `scores`, `query_budget` and `sample`: see AttackSettings; cells of earlier versions do not say
-    which sample they have, the balanced one.
+    that they have the balanced sample and followed TextAttack's scores.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -102,7 +112,7 @@ class Cell(BaseModel):
     seconds_per_example: float | None = None
     at_once: int = 1
     attack_dtype: str = "fp32"
-    scores: Scores = "probability"
+    scores: Scores = "textattack"
     query_budget: int | str | None = None
     resources: Resources
     identity: dict[str, Any]

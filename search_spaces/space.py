@@ -30,7 +30,7 @@ from search_spaces.axes import (
     as_seeds,
     narrow,
 )
-from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Protocol
+from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Dataset, Protocol
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import QueryBudget
 from search_spaces.yaml_file import (
@@ -197,11 +197,18 @@ class Override(Written):
         changes = self.changes()
         if not changes:
             raise ValueError("sets nothing; give fit, attack or resources")
-        if "sample" in changes.get("attack", {}):
-            raise ValueError(
-                "leave `attack.sample` out: a report's figures are of one sample of a data set; "
-                "set it for the whole space"
-            )
+        for name, of_one in (("sample", "one sample"), ("scores", "one kind of score")):
+            if name in changes.get("attack", {}):
+                raise ValueError(
+                    f"leave `attack.{name}` out: a report's figures are of {of_one}; "
+                    "set it for the whole space"
+                )
+        for name in ("protocol", "query_budget"):
+            if name in changes.get("attack", {}) and (self.when.head or self.when.training):
+                raise ValueError(
+                    f"leave `head` and `training` out of `when`, or `attack.{name}` out of what is "
+                    "set: what is compared is attacked alike"
+                )
         if self.when.attack and ("fit" in changes or "fit" in changes.get("resources", {})):
             raise ValueError(
                 "a fit is shared by all attacks on it: leave `attack` out of `when`, or "
@@ -386,14 +393,23 @@ def _check_evaluate_also(space: Space, document: Document) -> None:
                 space.catalog.path("dataset", other)
             except BadInput as error:
                 raise document.error(("evaluate_also", name), f": {error}") from None
-        labels = space.catalog.dataset(name).labels
+        own = space.catalog.dataset(name)
         for other in others:
-            if len(space.catalog.dataset(other).labels) != len(labels):
-                raise document.error(
-                    ("evaluate_also", name),
-                    f": {other} has different labels from {name} "
-                    f"({', '.join(space.catalog.dataset(other).labels)}; {', '.join(labels)})",
-                )
+            if problem := _not_evaluated_alike(own, space.catalog.dataset(other)):
+                raise document.error(("evaluate_also", name), f": {other} {problem} {name}")
+
+
+def _not_evaluated_alike(own: Dataset, other: Dataset) -> str:
+    """Why fits of a data set cannot be evaluated on another; empty if they can."""
+    lists = f"({', '.join(other.labels)}; {', '.join(own.labels)})"
+    if len(other.labels) != len(own.labels):
+        return f"has different labels {lists} from"
+    if other.labels != own.labels and set(other.labels) == set(own.labels):
+        return f"has its labels in another order {lists} than"
+    if other.lowercase != own.lowercase:
+        which = "is" if other.lowercase else "is not"
+        return f"{which} in lower case (`lowercase` in its catalog file), unlike"
+    return ""
 
 
 def _axes_of(content: dict[str, Any]) -> dict[str, Any]:

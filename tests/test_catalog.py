@@ -9,7 +9,7 @@ from commands import run
 
 from orchestrator.catalog import main
 from orchestrator.plan.plan import make_plan
-from search_spaces.catalog import AXES, PACKAGED, Catalog, Prompts, prompts_of
+from search_spaces.catalog import AXES, PACKAGED, Catalog, Prompts, attack_settings, prompts_of
 from search_spaces.errors import BadInput
 from search_spaces.space import load, names
 from trainables.assets import EMBEDDED, Assets
@@ -188,7 +188,43 @@ def test_a_training_of_ours_with_a_setting_that_it_has_not_is_refused(tmp_path: 
         BadInput, match=r"line 3: settings.innner_dropout: training kind adversaria"
     ):
         Catalog((tmp_path, PACKAGED)).training("mine")
+    for number, (settings, said) in enumerate(
+        {
+            "norm: l2": "needs the setting 'epsilon', e.g. 1.0",
+            "norm: l3, epsilon: 1.0, steps: 1, step_size: null, start: ball, inner_dropout: true":
+            "settings.norm: expected l2 or linf",
+            "norm: l2, epsilon: one, steps: 1, step_size: null, start: ball, inner_dropout: true":
+            "settings.epsilon: expected a value like 1.0",
+            "norm: l2, epsilon: 1.0, steps: 0, step_size: null, start: ball, inner_dropout: true":
+            "settings.steps: expected a value like 1",
+            "norm: l2, epsilon: 1.0, steps: 1, step_size: a, start: ball, inner_dropout: true":
+            "settings.step_size: expected a value like None",
+        }.items()
+    ):  # fmt: skip
+        file = file.with_name(f"bad{number}.yaml")
+        file.write_text(f"about: mine\nkind: adversarial\nsettings: {{{settings}}}\n")
+        with pytest.raises(BadInput, match=said):
+            Catalog((tmp_path, PACKAGED)).training(file.stem)
     file = file.with_name("other.yaml")
     file.write_text("about: mine\nkind: standard\nsettings: {rate: 2}\n")
     with pytest.raises(BadInput, match="training kind standard has no setting 'rate'; it has none"):
         Catalog((tmp_path, PACKAGED)).training("other")
+
+
+def test_one_template_a_step_is_for_heads_with_templates(tmp_path: Path) -> None:
+    file = tmp_path / "heads" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("about: mine\nkind: mlp_ft\ntemplates_in_training: one\n")
+    with pytest.raises(BadInput, match="kind mlp_ft has no templates"):
+        Catalog((tmp_path, PACKAGED)).head("mine")
+
+
+def test_a_setting_that_only_the_resources_have_is_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "attacks" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text(
+        "about: mine\nkind: my.module:attack\nsettings: {a: 1, d: {x: 1}}\n"
+        'resources: {embedded: {b: 2, a: {"1": 7}, d: {x: 2}}}\n'
+    )
+    attack, data = Catalog((tmp_path, PACKAGED)).attack("mine"), Catalog().dataset("sst2")
+    assert attack_settings(attack, data, "mvp", "embedded") == {"a": 7, "b": 2, "d": {"x": 2}}

@@ -65,6 +65,7 @@ def test_claims_are_listed_without_a_store(
     space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["--claims", "--space", str(space), "--store", str(tmp_path / "nowhere")]
+    assert report.main([*asked, "--annotate", "3"]) == 2
     assert report.main(asked) == 0
     said = capsys.readouterr().out
     assert "| mvp-fig-1 | boolq | roberta-base | mvp | not stated | 82.0 | 42.0 |" in said

@@ -464,3 +464,5 @@ def test_equal_attacks_share_a_task() -> None:
     assert attack_task(first) != attack_task(second)  # another head
     again = first.model_copy(update={"examples": 99, "key": "another"})
     assert attack_task(again) == attack_task(first)
+    for changed in ({"query_budget": 5}, {"scores": "textattack"}):
+        assert attack_task(first.model_copy(update=changed)) != attack_task(first)

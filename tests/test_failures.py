@@ -191,7 +191,7 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
     def gradients_with(memory_for: int) -> tuple[torch.Tensor, int, list[torch.Tensor]]:
         torch.manual_seed(0)
         head = build_head("mlp_ft", HeadSpec(tiny_bert, False, 2, None, 20)).eval()
-        optimizer = adamw(head, 0.1, 0.0)
+        optimizer = adamw(head, 0.1, 0.0, True)
 
         def loss_of(head: Head, encoded: Any, labels: torch.Tensor, given: Any) -> torch.Tensor:
             if len(labels) > memory_for:

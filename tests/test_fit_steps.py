@@ -99,11 +99,11 @@ def test_an_optimizers_state_put_back_goes_on_to_the_same_bits() -> None:
 
     torch.manual_seed(0)
     one = nn.Sequential(nn.Embedding(12, 5), nn.Linear(5, 2))
-    its = adamw(one, 0.05, 0.5)
+    its = adamw(one, 0.05, 0.5, True)
     trained(one, its, range(3))
     other = nn.Sequential(nn.Embedding(12, 5), nn.Linear(5, 2))
     other.load_state_dict(one.state_dict())
-    others = adamw(other, 0.05, 0.5)
+    others = adamw(other, 0.05, 0.5, True)
     put_back(others, {name: tensor.clone() for name, tensor in state_of(its).items()})
     trained(one, its, range(3, 6))
     trained(other, others, range(3, 6))

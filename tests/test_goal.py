@@ -176,6 +176,20 @@ def test_a_search_that_cannot_end_early_fails_when_its_budget_is_spent(asks_on: 
     assert record["queries"] == 3 and record["perturbed_text"] == text
 
 
+@pytest.mark.parametrize("scores", SCORES)
+def test_scores_that_are_no_numbers_are_an_error_and_no_result(scores: Any) -> None:
+    class Broken(WordsHead):
+        def forward(self, texts: Texts) -> torch.Tensor:
+            return super().forward(texts) * math.nan
+
+    for label in (0, 1):
+        attack = with_goal(make("misspellings", head := Broken(2)), head, Goal(scores))
+        (record,) = attack_examples(
+            lambda attack=attack: attack, [Example(0, ("a fine film",), label)], ["s"], 0, "d", "a"
+        )
+        assert record["status"] == "error"
+
+
 def test_a_budget_may_grow_with_the_text() -> None:
     assert queries_of(7, 100) == 7
     assert queries_of("50 per word", 8) == 400
@@ -226,10 +240,16 @@ def test_protocols_set_what_their_sources_do() -> None:
     assert {cell.query_budget for cell in given} == {9}
 
 
-def test_a_protocol_that_an_attack_does_not_know_is_refused() -> None:
-    space = load("embedded", ["attack=misspellings", "dataset=sst2"], ["attack.protocol=strict"])
+def test_a_protocol_that_an_attack_does_not_know_is_refused_unless_it_is_excluded() -> None:
+    only, strict = ["dataset=sst2", "head=mvp"], "attack.protocol=strict"
+    space = load("embedded", only, [strict])
     line = refused(lambda: make_plan(space, Assets("embedded"), Store("nowhere")))
     assert "misspellings knows no protocol 'strict'" in line and "textattack, mvp" in line
+    left_out = "exclude=[{attack: misspellings, reason: no thresholds}]"
+    plan = make_plan(
+        load("embedded", only, [strict, left_out]), Assets("embedded"), Store("nowhere")
+    )
+    assert {cell.attack for cell in plan.todo} == {"textfooler", "textbugger", "bert_attack"}
 
 
 @pytest.mark.parametrize("protocol", ["textdefender", "strict"])

@@ -107,6 +107,22 @@ def own_space(folder: Path, change: Any = None) -> str:
     return str(folder / "space.yaml")
 
 
+def test_the_attacked_column_of_a_pair_is_in_the_keys_of_attacks(tmp_path: Path) -> None:
+    found = []
+    for column in ("sentence1", "sentence2"):
+        entry = yaml.safe_load((PACKAGED / "datasets" / "mrpc.yaml").read_text())
+        folder = tmp_path / column / "catalog" / "datasets"
+        folder.mkdir(parents=True)
+        (folder / "mrpc.yaml").write_text(yaml.safe_dump({**entry, "attacked": column}))
+        space = tmp_path / column / "space.yaml"
+        space.write_text(EMBEDDED.read_text())
+        only = ["dataset=mrpc", *ONE[1:]]
+        (cell,) = make_plan(load(str(space), only), Assets("embedded"), Store("/none")).todo
+        found.append((cell.fit.key, cell.log, cell.key))
+    first, second = found
+    assert first[0] == second[0] and first[1] != second[1] and first[2] != second[2]
+
+
 def test_comments_order_and_place_of_files_change_no_key(tmp_path: Path) -> None:
     assert keys_of(own_space(tmp_path)) == keys_of()
 

@@ -1,7 +1,8 @@
 """The space `paper` is the paper's code, but for the differences that it lists.
 
-The code is acmi-lab/mvp at commit be91f37; what it has is written out here. Whatever the space, the
-catalog or our code has otherwise is in the list, and each entry of the list is so.
+The code is acmi-lab/mvp at commit be91f37; what it has of settings, templates and label words is
+written out here, and what the space or the catalog has otherwise is in the list. Each entry of the
+list is so; those of behaviour name the test that shows it.
 """
 
 import re
@@ -206,6 +207,10 @@ HELD: dict[str, Callable[[], bool]] = {
     "splits": lambda: data("sst2").splits.share("validation") == ("train", 5),
     "separator_under_attack": own_separator,
     "attacked_column_of_mrpc": lambda: data("mrpc").attacked == "sentence2",
+    "evaluate_also": lambda: (
+        set(re.findall(r"[a-z_0-9]+", LISTED["evaluate_also"].here))
+        >= {*PAPER.evaluate_also["sst2"]}
+    ),
     "titles_of_dbpedia": lambda: data("dbpedia_14").columns == ["content"],
     "token_types": token_types,
     "separator_of_templates": separators_are_tokens,

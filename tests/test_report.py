@@ -404,10 +404,15 @@ def test_a_report_never_shows_another_sample_in_place_of_the_one_asked_for(tmp_p
         write(cell, store, ROBUST)
         file = tmp_path / "cells" / cell.key / "cell.json"
         written = json.loads(file.read_text())
-        del written["sample"], written["fit"]["data"]["lowercase"]
+        del written["sample"], written["scores"], written["fit"]["data"]["lowercase"]
+        for name in ("warmup", "max_grad_norm", "decay_norms_and_biases"):
+            del written["fit"]["settings"][name]
         file.write_text(json.dumps(written))
         read = Cell.model_validate(store.read_cell(cell.key))
         assert (read.sample, read.fit.data.lowercase) == ("balanced", True)
+        trained, scores = read.fit.settings, read.scores
+        assert (trained.warmup, trained.max_grad_norm, scores) == (0, None, "textattack")
+        assert trained.decay_norms_and_biases
     proportional = plan(store, only=ONE)
     assert {c.key for c in proportional.todo}.isdisjoint(c.key for c in balanced.todo)
     assert read_store(proportional, store, from_elsewhere=True).cells == []

@@ -131,6 +131,8 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     other.write_text(yaml.safe_dump({**entry, "splits": {**entry["splits"], "test": "train"}}))
     shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "sst2")
     shutil.copytree(EMBEDDED / "datasets" / "sst2", tmp_path / "assets" / "datasets" / "reviews")
+    cased = other.with_name("cased.yaml")
+    cased.write_text(yaml.safe_dump({**entry, "lowercase": False}))
     space = yaml.safe_load((PACKAGED.parent / "embedded.yaml").read_text())
     space["axes"] |= {
         "dataset": ["sst2"], "model": ["bert-embedded"],
@@ -153,9 +155,13 @@ def test_fits_are_evaluated_on_other_data_sets_when_asked(tmp_path: Path) -> Non
     assert next(store.glob("attacks/*/examples.jsonl")).read_text() == log
     assert "nothing to do" in sweep(*run).stdout
 
-    file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": ["ag_news"]}}))
-    refused = sweep(*run)
-    assert refused.returncode == 2 and "ag_news has different labels from sst2" in refused.stderr
+    for name, said in (
+        ("ag_news", "ag_news has different labels"),
+        ("cased", "cased is not in lower case"),
+    ):
+        file.write_text(yaml.safe_dump({**space, "evaluate_also": {"sst2": [name]}}))
+        refused = sweep(*run)
+        assert refused.returncode == 2 and said in refused.stderr
 
 
 # Where the hub has the data sets that SST-2's fits are evaluated on, as its pages list their files.

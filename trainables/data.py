@@ -169,7 +169,7 @@ def _common_rows(of: tuple[Source, Source]) -> int:
         dataset = Dataset.model_validate_json(description)
         split, _ = dataset.splits.share(role)
         rows, roles = _read(name, dataset, {split: _files(versions)[split]})
-        texts.append(_joined(rows[split], roles[role], dataset.lowercase))
+        texts.append(_joined(rows[split], roles[role], lowercase=True))
     return _in_both(*texts)
 
 

@@ -13,7 +13,7 @@ NOT_DECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|[._])norm(?:$|\.)", re.IG
 
 
 def adamw(
-    head: nn.Module, learning_rate: float, weight_decay: float, decay_norms_and_biases: bool = True
+    head: nn.Module, learning_rate: float, weight_decay: float, decay_norms_and_biases: bool
 ) -> torch.optim.AdamW:
     """AdamW over all of a head's parameters; a step of all of one group is one kernel."""
     named = dict(head.named_parameters())

@@ -140,9 +140,15 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
         place = {"dataset": dataset, "model": model, "head": head, "training": training}
         for attack, recipe in attacks.items():
             here = space.settings_at(**place, attack=attack)
-            settings = attack_settings(
-                recipe, fit.data, here.attack.protocol, here.attack.resources
-            )
+            excluded = space.excluded({**place, "attack": attack, "seed": seed})
+            try:
+                settings = attack_settings(
+                    recipe, fit.data, here.attack.protocol, here.attack.resources
+                )
+            except BadInput:
+                if not excluded:
+                    raise
+                settings = dict(recipe.settings)
             budget = settings.pop("query_budget", None)
             if here.attack.query_budget is not None:
                 budget = here.attack.query_budget
@@ -153,6 +159,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 attacked_with(here.attack.resources),
                 here.resources.attack.cpus,
                 code[attack],
+                fit.data.attacked if len(fit.data.columns) > 1 else None,
                 here.attack.seconds_per_example,
                 by_column[dataset],
                 here.attack.dtype,
@@ -180,7 +187,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 resources=here.resources,
                 identity=log_identity,
             )
-            yield cell, space.excluded(cell.axes()) or reason
+            yield cell, excluded or reason
 
 
 def _dataset_digest(assets: Assets, name: str, entry: Dataset) -> str:

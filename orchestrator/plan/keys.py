@@ -56,6 +56,7 @@ def attack_identity(
     resources: dict[str, str],
     cpus: int,
     code: str | None,
+    attacked: str | None = None,
     seconds_per_example: float | None = None,
     by_column: bool = False,
     dtype: str = "fp32",
@@ -69,13 +70,16 @@ def attack_identity(
     is not finished takes all of it for the beginning of one sample, so each kind has logs of its
     own. The default is not in the identity.
 
-    code: digest of a user's own attack's module. by_column: whether the texts are pairs with
-    Chinese in them: the wrong column was attacked before words were split by column. scores: those
-    that order texts as the default ones do are to be given as `probability`.
+    code: digest of a user's own attack's module. attacked: the column, of several. by_column:
+    whether the texts are pairs with Chinese in them: the wrong column was attacked before words
+    were split by column. scores: those that order texts as the default ones do are to be given as
+    `probability`.
     """
     attack: dict[str, Any] = {
         "kind": kind, "settings": settings, "resources": resources, "code": code,
     }  # fmt: skip
+    if attacked is not None:
+        attack["attacked"] = attacked
     if seconds_per_example is not None:
         attack["seconds_per_example"] = seconds_per_example
     if by_column:

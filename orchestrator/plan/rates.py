@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.plan.cost_model import CPU, threads
+from orchestrator.plan.scores import distinct_scores
 from search_spaces.cell import Cell, Fit
 from search_spaces.space import FitSettings
 from trainables import ran_on
@@ -104,6 +105,8 @@ def attack_task(cell: Cell) -> AttackTask:
         "cpus": holds.cpus,
         "gpus": float(holds.gpus),
         "dtype": cell.attack_dtype,
+        "scores": distinct_scores(cell.scores, len(fit.data.labels)),
+        "query_budget": cell.query_budget,
     }
     names = cell.attack, fit.dataset, fit.model, fit.head, fit.training
     return *names, json.dumps(settings, sort_keys=True)

@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    if arguments.claims and (arguments.annotate is not None or arguments.annotations):
+        raise BadInput("--claims only lists published figures; give it without --annotate")
     if arguments.claims:
         print(listed(registry_of(load(arguments.space))))
         return 0

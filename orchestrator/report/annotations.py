@@ -79,7 +79,10 @@ def read_annotations(files: Sequence[Path], key: Path, results: Results) -> Anno
                     f"{where}: unknown label {label!r}; valid: {', '.join(valid.values())}"
                 )
             if annotator in labels.setdefault(id, {}):
-                raise BadInput(f"{where}: a second label of {annotator!r} for the text {id!r}")
+                raise BadInput(
+                    f"{where}: a second label of {annotator!r} for the text {id!r}; people are "
+                    "told apart by a column `annotator`, or by the names of their files"
+                )
             labels[id][annotator] = valid[label.casefold()]
     if not labels:
         raise BadInput(f"{', '.join(map(str, files))}: no label in the column `label`")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import cast
 
-from orchestrator.plan.scores import with_scores
+from orchestrator.plan.scores import distinct_scores
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results, by_scores
 from orchestrator.tracking.read import LoggedCell, LoggedSweep, read_runs
 from orchestrator.tracking.where import OPTION
@@ -49,7 +49,9 @@ def _of_one_kind(cells: list[CellResult], planned: Collection[str]) -> list[Cell
     at: dict[tuple[object, ...], CellResult] = {}
     for result in cells:
         cell = result.cell
-        if cell.sample == sample and with_scores(cell, scores).key == cell.key:
+        classes = len(cell.fit.data.labels)
+        same = distinct_scores(cell.scores, classes) == distinct_scores(scores, classes)
+        if cell.sample == sample and same:
             at.setdefault(tuple(cell.axes().values()), result)
     return list(at.values())
 

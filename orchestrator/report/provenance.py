@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from orchestrator.plan.scores import distinct_scores
 from orchestrator.report.devices import UNKNOWN, devices, fitted_on
 from orchestrator.report.results import CellResult, Results
 from orchestrator.report.tables import Entry, Figure, Table, count
@@ -89,7 +90,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
         "attack.precision": cell.precision,
         "attack.seconds_per_example": cell.seconds_per_example,
         **({"attack.dtype": cell.attack_dtype} if cell.attack_dtype != "fp32" else {}),
-        **({"attack.scores": cell.scores} if cell.scores != "probability" else {}),
+        "attack.scores": distinct_scores(cell.scores, len(fit.data.labels)),
         **({"attack.query_budget": cell.query_budget} if cell.query_budget is not None else {}),
         "attack.resources": cell.attack_resources,
         **{f"attack.{cell.attack}.{name}": v for name, v in cell.attack_settings.items()},
@@ -105,4 +106,5 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             for identity in (fit.identity, cell.identity)
             for name, value in identity["versions"].items()
         },
+        "version.format of keys": fit.identity.get("format"),
     }

@@ -4,7 +4,7 @@ Calibration by head, and accuracy under attack by each kind of attack score that
 (trainables/attacks/goal.py; Raina et al., ACL 2024).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import mean
 from typing import Any
@@ -14,7 +14,15 @@ import numpy as np
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report.claim import significant
 from orchestrator.report.comparison import RULE, change, differences, level, levels
-from orchestrator.report.results import CellResult, Method, Place, Results, fits, name_of
+from orchestrator.report.results import (
+    UNDER_ATTACK,
+    CellResult,
+    Method,
+    Place,
+    Results,
+    fits,
+    name_of,
+)
 from orchestrator.report.statistics import Decision, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
@@ -85,36 +93,53 @@ def scores_tables(results: Results) -> list[Table]:
 
 
 def _gain(sides: dict[str, Results]) -> Table | None:
-    decided: dict[str, Decision] = {}
-    for name, side in sides.items():
-        pairs = differences(side, MVP, MLP, side.places(MVP))
-        if not pairs:
+    gains = {
+        name: differences(side, MVP, MLP, side.places(MVP), UNDER_ATTACK)
+        for name, side in sides.items()
+    }
+    decided = {name: decide(pairs) for name, pairs in gains.items() if pairs}
+    if len(decided) < len(sides):
+        return None
+    own, *others = (name for name in sides if name != LOWEST)
+    changes = {
+        name: decide([a.minus(b) for a, b in zip(gains[name], gains[own], strict=True)])
+        for name in others
+    }
+    rows: list[list[Entry]] = []
+    for name, each in decided.items():
+        if each.gain is None:
             return None
-        decided[name] = decide(pairs)
-    rows: list[list[Entry]] = [
-        [name, change(each.gain, True), significant(each), p_value(each.p_value)]
-        for name, each in decided.items()
-        if each.gain is not None
-    ]
-    notes = [f"Points. Significant: {RULE}.", _whether_it_depends(decided)]
+        row: list[Entry] = [name, change(each.gain, True), significant(each), p_value(each.p_value)]
+        if (changed := changes.get(name)) is not None and changed.gain is not None:
+            row += [change(changed.gain, True), significant(changed), p_value(changed.p_value)]
+        else:
+            row += [Figure(None), "–", Figure(None)]
+        rows.append(row)
+    header = ["scores", "gain", "significant", "p", f"change from {own}", "of it significant",
+              "p of the change"]  # fmt: skip
+    notes = [f"Points. Significant: {RULE}.", _whether_it_depends(own, decided, changes)]
     title = "mvp over mlp_ft by kind of attack score"
-    return Table("scores-gain", title, ["scores", "gain", "significant", "p"], rows, notes=notes)
+    return Table("scores-gain", title, header, rows, notes=notes)
 
 
-def _whether_it_depends(decided: dict[str, Decision]) -> str:
-    found = {name: each.gain.mean > 0 for name, each in decided.items()
-             if each.is_significant() and each.gain is not None}  # fmt: skip
-    if not found:
-        return "No kind of score shows a significant difference."
-    if len(set(found.values())) > 1:
+def _whether_it_depends(
+    own: str, decided: Mapping[str, Decision], changes: Mapping[str, Decision]
+) -> str:
+    """In a sentence: what the kinds of score say of the gain."""
+    signs = {
+        each.gain.mean > 0
+        for name, each in decided.items()
+        if name != LOWEST and each.gain is not None and each.is_significant()
+    }
+    if len(signs) > 1:
         return "The sign of the difference depends on the scale of the scores: it is no robustness."
-    if len(found) == len(decided):
-        return "The difference does not depend on the kind of score."
-    without = ", ".join(name for name in decided if name not in found)
-    return (
-        f"The difference depends on the scale of the scores: it is significant under "
-        f"{', '.join(found)}, and not under {without}."
-    )
+    changed = [name for name, each in changes.items() if each.is_significant()]
+    if changed:
+        return (
+            f"The difference depends on the scale of the scores: under {', '.join(changed)} it is "
+            f"significantly another than under {own}."
+        )
+    return "The kind of score does not change the difference significantly."
 
 
 def _on_common_ground(results: Results) -> dict[str, Results]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.follow.time_spent import Times
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.scores import distinct_scores
 from search_spaces.catalog import SPLIT, Dataset
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -140,7 +141,10 @@ def places(result: Result, fit: FitRecord) -> dict[str, str]:
 def params(cell: Cell) -> dict[str, Any]:
     settings = {f"fit.{k}": v for k, v in cell.fit.settings.identity().items()}
     settings |= {f"attack.{k}": v for k, v in cell.attack_settings.items()}
-    drawn = {"attack.examples": cell.examples, "attack.sample": cell.sample}
+    drawn: dict[str, Any] = {"attack.examples": cell.examples, "attack.sample": cell.sample}
+    drawn["attack.scores"] = distinct_scores(cell.scores, len(cell.fit.data.labels))
+    if cell.query_budget is not None:
+        drawn["attack.query_budget"] = cell.query_budget
     digest = {"model_digest": cell.fit.model_digest[:16]}
     return {**cell.axes(), **drawn, **settings, **digest}
 

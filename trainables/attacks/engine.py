@@ -6,6 +6,7 @@ alone: never on sharding, order, or what else was attacked before or beside it.
 """
 
 import hashlib
+import logging
 import random
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +30,7 @@ from textattack.shared import AttackedText
 from trainables import speed
 from trainables.attacks import lockstep
 from trainables.attacks.deadline import TimeUp, check_time, time_limit
-from trainables.attacks.goal import probabilities
+from trainables.attacks.goal import BudgetSpent, probabilities
 from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
 from trainables.attacks.quality import Measures
@@ -40,6 +41,8 @@ from trainables.data import Example
 from trainables.device import is_gpu_error
 from trainables.heads.base import Head
 from trainables.records import Attacked, Errored, ExampleRecord, Quality
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -242,10 +245,11 @@ def _attack(
         return {**record, "budget": True} if record["status"] == "failed" and spent() else record
     except TimeUp:
         return {**_given_up(example, goal, first), "timeout": True}
-    except Exception as error:
+    except (BudgetSpent, IndexError, ValueError) as error:
         # Some searches cannot do with fewer results than they have asked for.
-        if not spent() or is_gpu_error(error):
+        if not spent():
             raise
+        log.info("the search of example %d broke when its budget was spent: %s", example.id, error)
         return {**_given_up(example, goal, first), "budget": True}
 
 

@@ -84,7 +84,9 @@ class Unsaturated(_WithBudget):
     """Scores of log-probabilities in float64."""
 
     def _process_model_outputs(self, inputs: Sequence[AttackedText], outputs: Tensor) -> Tensor:
-        """Log-probabilities [texts, classes]."""
+        """Log-probabilities [texts, classes]. Raises ValueError for logits that are no numbers."""
+        if outputs.isnan().any():
+            raise ValueError("the model's scores are not numbers (nan)")
         return outputs.double().log_softmax(dim=1)
 
     def _get_score(self, model_output: Tensor, _: AttackedText) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables import speed
 from trainables.heads.base import Batch, Head, Layout, Texts
 
-MOST = 2**30  # bytes kept; rows beyond are tokenized in each epoch
+MOST = 2**30  # bytes kept, about; rows beyond are tokenized in each epoch
 OVERHEAD = 512  # bytes of a tensor beside its numbers
 
 
