@@ -81,13 +81,13 @@ class TextAttacksOwn(_WithBudget):
 
 
 class Unsaturated(_WithBudget):
-    """Scores of log-probabilities in float64."""
+    """Scores of logits in float64."""
 
     def _process_model_outputs(self, inputs: Sequence[AttackedText], outputs: Tensor) -> Tensor:
-        """Log-probabilities [texts, classes]. Raises ValueError for logits that are no numbers."""
+        """Logits [texts, classes]. Raises ValueError for what is no number."""
         if outputs.isnan().any():
             raise ValueError("the model's scores are not numbers (nan)")
-        return outputs.double().log_softmax(dim=1)
+        return outputs.double()
 
     def _get_score(self, model_output: Tensor, _: AttackedText) -> float:
         others = model_output.tolist()
@@ -100,14 +100,17 @@ class Unsaturated(_WithBudget):
         return (largest - right) / scale + math.log(rest)
 
     def _goal_function_result_type(self) -> type[ClassificationGoalFunctionResult]:
-        return OfLogProbabilities
+        return OfLogits
 
 
-class OfLogProbabilities(ClassificationGoalFunctionResult):
-    """A result whose raw output is log-probabilities."""
+class OfLogits(ClassificationGoalFunctionResult):
+    """A result whose raw output is logits."""
 
 
 def probabilities(result: ClassificationGoalFunctionResult) -> np.ndarray:
     """By label [classes], without any temperature."""
     raw = np.asarray(result.raw_output)  # TextAttack turns some into arrays
-    return np.exp(raw) if isinstance(result, OfLogProbabilities) else raw
+    if not isinstance(result, OfLogits):
+        return raw
+    shares = np.exp(raw - raw.max())
+    return shares / shares.sum()
