@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from orchestrator.plan.plan import make_plan
+from search_spaces.catalog import Catalog
 from search_spaces.cell import Cell
 from search_spaces.space import load
 from trainables import speed
@@ -121,7 +122,7 @@ def test_sentences_are_encoded_by_our_encoder_and_tokenizer() -> None:
 
 def test_texts_and_words_are_made_by_our_classes() -> None:
     def kinds() -> tuple[type, type]:
-        settings = {"max_candidates": 3, "max_words_changed": 0.4, "min_sentence_sim": 0.2}
+        settings = dict(Catalog().attack("bert_attack").settings)
         model = masked_language_model("embedded")
         swap, _, _ = recipes.bert_attack(settings, "embedded", model)
         return type(swap), type(text_of(["text"], ("a good film",)))
