@@ -83,7 +83,9 @@ def test_its_end_says_where_the_time_went(undisturbed: tuple[Path, str]) -> None
     assert experiment is not None
     (parent,) = client.search_runs([experiment.experiment_id], "tags.kind = 'sweep'")
     named = {"slots": times["slots"], "seconds": times["seconds"]}
-    assert parent.data.metrics == {**named, **{f"time/{part}": times[part] for part in parts}}
+    of_time = {**named, **{f"time/{part}": times[part] for part in parts}}
+    assert parent.data.metrics.items() >= of_time.items()
+    assert {"worst_case/mlp_ft", "worst_case/mvp"} <= parent.data.metrics.keys()
 
 
 @pytest.mark.skipif(os.cpu_count() == 1, reason="nothing is divided where nothing runs at once")
