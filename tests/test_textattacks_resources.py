@@ -55,7 +55,7 @@ from trainables.attacks import recipes, similarity
 
 settings = {
     "min_word_cos_sim": 0.5, "min_window_sim": 0.5, "window_size": 3, "max_words_changed": None,
-    "max_candidates": 5,
+    "max_candidates": 5, "skip_short_texts": True,
 }
 said = {"tokenizers": os.environ["TOKENIZERS_PARALLELISM"], "device": str(utils.device)}
 
