@@ -111,7 +111,8 @@ def _gain(sides: dict[str, Results]) -> Table | None:
             return None
         row: list[Entry] = [name, change(each.gain, True), significant(each), p_value(each.p_value)]
         if (changed := changes.get(name)) is not None and changed.gain is not None:
-            row += [change(changed.gain, True), significant(changed), p_value(changed.p_value)]
+            by = Figure(changed.gain.mean, signed=True)
+            row += [by, significant(changed), p_value(changed.p_value)]
         else:
             row += [Figure(None), "–", Figure(None)]
         rows.append(row)
