@@ -104,10 +104,10 @@ ALL, NONE = range(EXAMPLES), range(0)
     ("by_probability", "by_textattack", "said"),
     [
         ((NONE, ALL), (NONE, ALL), "does not change the difference significantly"),
-        ((NONE, NONE), (NONE, ALL), "under textattack it is significantly another"),
-        ((NONE, ALL), (NONE, range(2)), "under textattack it is significantly another"),
+        ((NONE, NONE), (NONE, ALL), "under textattack it differs significantly from"),
+        ((NONE, ALL), (NONE, range(2)), "under textattack it differs significantly from"),
         ((NONE, range(4)), (NONE, range(2)), "does not change the difference significantly"),
-        ((NONE, ALL), (ALL, NONE), "is no robustness"),
+        ((NONE, ALL), (ALL, NONE), "not evidence of robustness"),
     ],
 )
 def test_a_gain_that_a_kind_of_score_makes_is_named(

@@ -116,7 +116,7 @@ def _gain(sides: dict[str, Results]) -> Table | None:
         else:
             row += [Figure(None), "–", Figure(None)]
         rows.append(row)
-    header = ["scores", "gain", "significant", "p", f"change from {own}", "of it significant",
+    header = ["scores", "gain", "significant", "p", f"change from {own}", "change significant",
               "p of the change"]  # fmt: skip
     notes = [f"Points. Significant: {RULE}.", _whether_it_depends(own, decided, changes)]
     title = "mvp over mlp_ft by kind of attack score"
@@ -133,12 +133,12 @@ def _whether_it_depends(
         if name != LOWEST and each.gain is not None and each.is_significant()
     }
     if len(signs) > 1:
-        return "The sign of the difference depends on the scale of the scores: it is no robustness."
+        return "The sign of the difference depends on the kind of score: it is not evidence of robustness."
     changed = [name for name, each in changes.items() if each.is_significant()]
     if changed:
         return (
-            f"The difference depends on the scale of the scores: under {', '.join(changed)} it is "
-            f"significantly another than under {own}."
+            f"The difference depends on the kind of score: under {', '.join(changed)} it differs "
+            f"significantly from that under {own}."
         )
     return "The kind of score does not change the difference significantly."
 
