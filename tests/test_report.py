@@ -197,6 +197,14 @@ def test_what_all_attacks_together_leave_and_what_one_word_breaks(tmp_path: Path
     assert logged["worst_case/mvp"] == pytest.approx(left)
     assert logged["under_attack/mvp"] == pytest.approx((0.45 + 12 / 20) / 2)
     assert worst_case(found.only(lambda r: r.cell.attack == "textfooler")) is None
+    for result in found.cells:
+        if result.cell.attack == "misspellings":
+            result.outcomes.words_changed[:] *= 2
+    table = worst_case(found)
+    assert table is not None
+    broken = {name: column(table, name)["mvp"].value for name in table.header[5:7]}
+    assert broken["broken by one word"] == pytest.approx(10 / 19)  # by textfooler alone
+    assert broken["broken by any attack"] == shown["broken by any attack"]
 
 
 def test_the_worst_case_is_shown_beside_figures_of_the_same_examples(tmp_path: Path) -> None:

@@ -133,7 +133,10 @@ def _whether_it_depends(
         if name != LOWEST and each.gain is not None and each.is_significant()
     }
     if len(signs) > 1:
-        return "The sign of the difference depends on the kind of score: it is not evidence of robustness."
+        return (
+            "The sign of the difference depends on the kind of score: it is not evidence of "
+            "robustness."
+        )
     changed = [name for name, each in changes.items() if each.is_significant()]
     if changed:
         return (
