@@ -61,12 +61,29 @@ class OtherDataset(BaseModel):
         return "-".join(filter(None, [self.name, self.digest[:10], rows]))
 
 
+class InnerAttack(BaseModel):
+    """The attack that a training makes rows with: its name in the catalog, and as in a cell.
+
+    Searches follow the default kind of score, and take the time they take: a fit does not depend
+    on how attacks on it are to be scored or limited. at_once: changes no result.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    resources: str
+    query_budget: int | str | None = None
+    at_once: int = 1
+
+
 class Fit(BaseModel):
     """Everything of a cell but the attack: the fine-tuned model that attacks share.
 
     `dataset_digest` and `model_digest` are SHA-256 digests of the files at planning time;
     a trial that finds other files refuses to run. `prompts`: what this head uses with this model.
-    `identity`: everything that the key is a hash of.
+    `attack`: what its training attacks its rows with, if it does. `identity`: everything that the
+    key is a hash of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -85,6 +102,7 @@ class Fit(BaseModel):
     training_entry: Training
     settings: StoredFitSettings
     identity: dict[str, Any]
+    attack: InnerAttack | None = None
     evaluate_also: list[OtherDataset] = []
 
 
