@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import check_query_budget
-from search_spaces.yaml_file import Written, read
+from search_spaces.trainings import SETTINGS, wrong_name
+from search_spaces.yaml_file import Document, Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
@@ -224,12 +225,15 @@ class Head(Entry):
 class Training(Entry):
     """How the model is fine-tuned; `kind` names the code that does it.
 
-    train_share: fine-tune on this share of the training rows, for ablations.
+    settings: as written; trainings.py has those of our kinds. train_share: fine-tune on this share
+    of the training rows, for ablations. not_for: kinds of model that it does not apply to, with the
+    reason; it is for plans, so it is in no key and not stored with a fit.
     """
 
     kind: str
     settings: dict[str, Any] = Field({})
     train_share: float = Field(1.0, gt=0, le=1)
+    not_for: dict[Literal["masked", "causal"], str] = Field({}, exclude=True)
 
 
 class Attack(Entry):
@@ -248,7 +252,6 @@ class Attack(Entry):
     resources: dict[Literal["embedded", "textattack"], dict[str, Any]] = Field({})
 
 
-CHOICES = {"norm": ("l2", "linf"), "start": ("ball", "sphere")}  # settings of our trainings
 ENTRY_TYPES: dict[str, type[Entry]] = {
     "dataset": Dataset,
     "model": LanguageModel,
@@ -391,17 +394,6 @@ def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
             )
 
 
-def _is_like(given: Any, value: Any) -> bool:
-    """Whether a setting has the type of a packaged value; numbers are positive, and may be left
-    open (null) where that one is."""
-    if value is None:
-        return given is None or _is_like(given, 1.0)
-    if isinstance(value, (bool, str)):
-        return isinstance(given, type(value))
-    numbers = int if isinstance(value, int) else (int, float)
-    return isinstance(given, numbers) and not isinstance(given, bool) and given > 0
-
-
 def _files(folder: Path, axis: str) -> list[Path]:
     return [path for ending in ENDINGS for path in (folder / f"{axis}s").glob(f"*{ending}")]
 
@@ -415,22 +407,16 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     if isinstance(entry, Dataset):
         for place, problem in dataset_problems(entry):
             raise document.error(place, f": {problem}")
-    ours = PACKAGED / "trainings" / f"{getattr(entry, 'kind', '')}.yaml"
-    if isinstance(entry, Training) and path != ours and ours.is_file():
-        known = _read(ours, Training).settings
-        for name in entry.settings.keys() - known.keys():
-            hint = nearest(name, known) if known else "it has none"
-            problem = f": training kind {entry.kind} has no setting {name!r}; {hint}"
-            raise document.error(("settings", name), problem)
-        for name, value in known.items():
-            if name not in entry.settings:
-                problem = f": training kind {entry.kind} needs the setting {name!r}, e.g. {value!r}"
-                raise document.error(("settings",), problem)
-            given, choices = entry.settings[name], CHOICES.get(name)
-            if choices is not None and given not in choices:
-                problem = f": expected {' or '.join(choices)} (got {given!r})"
-                raise document.error(("settings", name), problem)
-            if not _is_like(given, value):
-                problem = f": expected a value like {value!r} (got {given!r})"
-                raise document.error(("settings", name), problem)
+    if isinstance(entry, Training) and entry.kind in SETTINGS:
+        _check_training_settings(entry, path, document)
     return entry
+
+
+def _check_training_settings(entry: Training, path: Path, document: Document) -> None:
+    ours = PACKAGED / "trainings" / f"{entry.kind}.yaml"
+    example = entry if path == ours else _read(ours, Training)
+    name, problem = wrong_name(entry.kind, entry.settings, example.settings)
+    if problem:
+        place = ("settings", name) if name else ("settings",)
+        raise document.error(place, f": {problem}")
+    document.validated(SETTINGS[entry.kind], at=("settings",))
