@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import check_query_budget
-from search_spaces.trainings import SETTINGS, wrong_name
+from search_spaces.trainings import SETTINGS, attack_of, wrong_name
 from search_spaces.yaml_file import Document, Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
@@ -284,6 +284,8 @@ class Catalog:
 
     def entry(self, axis: str, name: str) -> Entry:
         """What a name on an axis means. Raises BadInput for a broken file."""
+        if axis == "training":
+            return self.training(name)
         entry: Entry = _read(self.path(axis, name), ENTRY_TYPES[axis])
         return entry
 
@@ -297,7 +299,15 @@ class Catalog:
         return _read(self.path("head", name), Head)
 
     def training(self, name: str) -> Training:
-        return _read(self.path("training", name), Training)
+        """Raises BadInput for a broken file, and where it names an attack that is not here."""
+        path = self.path("training", name)
+        entry: Training = _read(path, Training)
+        if attack := attack_of(entry):
+            try:
+                self.path("attack", attack)
+            except BadInput as error:
+                raise read(path).error(("settings", "attack"), f": {error}") from None
+        return entry
 
     def attack(self, name: str) -> Attack:
         return _read(self.path("attack", name), Attack)
@@ -331,6 +341,14 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
     )
 
 
+def unknown_protocol(attack: Attack, protocol: Protocol) -> str:
+    """What is wrong if an attack does not know a protocol; empty if it does."""
+    if protocol in {*attack.protocols, *KNOWN_TO_ALL}:
+        return ""
+    known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+    return f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known})"
+
+
 def attack_settings(
     attack: Attack, dataset: Dataset, protocol: Protocol, resources: str
 ) -> dict[str, Any]:
@@ -339,11 +357,10 @@ def attack_settings(
     Raises BadInput where the attack does not know the protocol, or a kind of this package lacks a
     setting, has no such setting, or has a value of another type.
     """
-    if protocol not in {*attack.protocols, *KNOWN_TO_ALL}:
-        known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+    if problem := unknown_protocol(attack, protocol):
         raise BadInput(
-            f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known}); leave it out "
-            "with --only attack=... or exclude it, or choose another attack.protocol"
+            f"{problem}; leave it out with --only attack=... or exclude it, or choose another "
+            "attack.protocol"
         )
     resolved = {**attack.settings, **attack.protocols.get(protocol, {})}
     scale: dict[str, Any] = {str(name): part for name, part in attack.resources.items()}

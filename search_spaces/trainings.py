@@ -145,8 +145,14 @@ def wrong_name(kind: str, given: Mapping[str, Any], example: Mapping[str, Any]) 
     return "", ""
 
 
+def rounds_of(entry: Training) -> Ada | None:
+    """The settings of a training of ours that makes rows in rounds; None if it does not."""
+    kind = SETTINGS.get(entry.kind, Standard)
+    return kind.model_validate(entry.settings) if issubclass(kind, Ada) else None
+
+
 def attack_of(entry: Training) -> str | None:
-    """The attack that a training makes rows with, by its name in the catalog."""
+    """The attack that a training makes rows with, by its name in the catalog; a user's own, too."""
     attack = entry.settings.get("attack")
     return attack if isinstance(attack, str) else None
 
