@@ -18,7 +18,7 @@ from trainables.store import Store
 EMPTY = Store("/nonexistent")
 
 
-@pytest.mark.parametrize("space", ["embedded", "ablations"])
+@pytest.mark.parametrize("space", ["embedded", "ablations", "defences"])
 def test_the_packaged_catalog_has_nothing_wrong(
     space: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

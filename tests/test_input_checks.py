@@ -1114,12 +1114,12 @@ def test_a_warm_up_that_leaves_no_step_is_refused(project: Project, refused: Run
         ({"from_epoch": 3}, {"max_epochs": 2}, {},
          "training 'mine' on data set 'mine': its from_epoch 3 is never reached, fit.max_epochs is "
          "2; give more epochs, or a training with `every` in its settings"),
-        ({"every": 320}, {"max_epochs": 2}, {},
-         "training 'mine' on data set 'mine': its every 320 is never reached, 160 training rows in "
-         "2 epochs are 320 examples; give a training with a smaller one"),
-        ({"every": 50}, {"max_epochs": 1, "train_examples": 50}, {},
-         "its every 50 is never reached, 50 training rows in 1 epochs are 50 examples; give a "
-         "training with a smaller one"),
+        ({"every": 313}, {"max_epochs": 2}, {},
+         "training 'mine' on data set 'mine': its every 313 is never reached, 160 training rows in "
+         "2 epochs are 312 examples before the last batch; give a training with a smaller one"),
+        ({"every": 49}, {"max_epochs": 1, "train_examples": 50}, {},
+         "its every 49 is never reached, 50 training rows in 1 epochs are 48 examples before the "
+         "last batch; give a training with a smaller one"),
     ],
 )  # fmt: skip
 def test_rows_that_a_training_would_not_make_are_refused(
@@ -1136,7 +1136,7 @@ def test_rows_that_a_training_would_not_make_are_refused(
 
 
 @pytest.mark.parametrize(
-    "training", [{"every": 319}, {"from_epoch": 2}, {"from_epoch": 2, "attacked_rows": 160}]
+    "training", [{"every": 312}, {"from_epoch": 2}, {"from_epoch": 2, "attacked_rows": 160}]
 )
 def test_rounds_that_are_reached_are_planned(
     training: dict[str, Any], project: Project, planned: Run

@@ -98,7 +98,7 @@ class Inputs:
             steps = (fit.settings.warmup, fit.settings.batch_size, fit.settings.max_epochs)
             schedule = ("schedule", fit.dataset, used, steps)
             yield from self._once(schedule, partial(self._check_schedule, fit))
-            rounds = ("rounds", fit.dataset, fit.training, used, fit.settings.max_epochs)
+            rounds = ("rounds", fit.dataset, fit.training, used, steps)
             yield from self._once(rounds, partial(self._check_rounds, fit))
 
     def _wrong_model(self, fit: Asked) -> Iterator[str]:
@@ -224,10 +224,13 @@ class Inputs:
                 f"{beginning}: its from_epoch {rounds.from_epoch} is never reached, fit.max_epochs "
                 f"is {epochs}; give more epochs, or a training with `every` in its settings"
             )
-        if rounds.every is not None and rounds.every >= rows * epochs:
+        size = fit.settings.batch_size
+        before_last = rows * epochs - (rows % size or size)
+        if rounds.every is not None and rounds.every > before_last:
             raise BadInput(
                 f"{beginning}: its every {rounds.every} is never reached, {rows} training rows in "
-                f"{epochs} epochs are {rows * epochs} examples; give a training with a smaller one"
+                f"{epochs} epochs are {before_last} examples before the last batch; give a "
+                "training with a smaller one"
             )
         if rounds.attacked_rows > rows:
             self.notes.append(
