@@ -108,7 +108,7 @@ def test_a_command_of_the_pages_runs(command: str, folder: Path) -> None:
     assert SAYS.get(module, "") in done.stdout
 
 
-def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
+def test_a_data_set_a_head_a_training_and_an_attack_of_ones_own(tmp_path: Path) -> None:
     """search_spaces/README.md from an empty folder, command by command."""
     page = REPOSITORY / "search_spaces" / "README.md"
     for name, content in files(page).items():
