@@ -494,7 +494,7 @@ def _check_attacks_of_trainings(space: Space) -> None:
             place = {"dataset": dataset, "model": model, "head": head, "training": training}
             if space.excluded_everywhere(place):
                 continue
-            here = space.settings_at(**place).attack
+            here = space.settings_at(**place, attack=name).attack
             if problem := unknown_protocol(attack, here.protocol):
                 raise BadInput(
                     f"{beginning}: {problem}; leave it out with --only training=... or exclude "

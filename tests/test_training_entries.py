@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import PACKAGED, Catalog, Training, prompts_of
 from search_spaces.errors import BadInput
+from search_spaces.space import load
 from search_spaces.trainings import SETTINGS, why_not
+from trainables.assets import Assets
+from trainables.store import Store
 
 CATALOG = Catalog()
 ADVERSARIAL = "norm: l2, epsilon: 1.0, steps: 1, step_size: null, start: ball, inner_dropout: true"
@@ -132,6 +136,40 @@ def test_why_a_training_does_not_apply(
     prompts = prompts_of(CATALOG.dataset(dataset), head_entry, language_model)
     said = why_not(CATALOG.training(training), head_entry, prompts, language_model)
     assert reason in said and bool(said) == bool(reason)
+
+
+def test_a_plan_says_why_a_training_does_not_apply() -> None:
+    space = load("embedded", ["dataset=sst2", "head=mvp,mvp_1_template", "attack=textfooler"], [
+        "axes.training=[standard, amda_tmix_embedded]", "axes.head=[mvp, mvp_1_template]",
+    ])  # fmt: skip
+    plan = make_plan(space, Assets("embedded"), Store("/nonexistent"))
+    left_out = {(p.cell.fit.model, p.cell.fit.head, p.cell.fit.training): p.reason for p in
+                plan.cells if p.status == "not_applicable"}  # fmt: skip
+    tmix = "amda_tmix_embedded"
+    assert left_out.keys() == {
+        ("bert-embedded", "mvp", tmix), ("roberta-embedded", "mvp", tmix),
+        ("gpt2-embedded", "mvp", tmix), ("gpt2-embedded", "mvp_1_template", tmix),
+    }  # fmt: skip
+    assert all(reason.startswith("tmix mixes texts token by token") for reason in left_out.values())
+
+
+def test_an_excluded_training_need_not_know_the_protocol(tmp_path: Path) -> None:
+    written = yaml.safe_load((PACKAGED.parent / "defences.yaml").read_text())
+    written["axes"] |= {"dataset": ["sst2"], "attack": ["textfooler"]}
+    written["axes"] |= {"training": ["standard", "mine"]}
+    written["attack"]["protocol"] = "strict"
+    settings = dict(CATALOG.training("ada_embedded").settings, attack="misspellings")
+    mine = {"about": "mine", "kind": "ada", "settings": settings}
+    (tmp_path / "catalog" / "trainings").mkdir(parents=True)
+    (tmp_path / "catalog" / "trainings" / "mine.yaml").write_text(yaml.safe_dump(mine))
+    file = tmp_path / "space.yaml"
+    file.write_text(yaml.safe_dump(written))
+    with pytest.raises(BadInput, match=r"training 'mine' attacks by .* exclude it"):
+        load(str(file))
+    written["exclude"] = [{"training": "mine", "reason": "too dear"}]
+    file.write_text(yaml.safe_dump(written))
+    plan = make_plan(load(str(file)), Assets("embedded"), Store("/nonexistent"))
+    assert {p.reason for p in plan.cells if p.cell.fit.training == "mine"} == {"too dear"}
 
 
 def test_tmix_of_ones_own_is_not_for_causal_models_either(tmp_path: Path) -> None:
