@@ -10,10 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from test_goal import TEXTS, WordsHead
 
+from orchestrator.plan.plan import make_plan
 from search_spaces.catalog import Catalog
 from search_spaces.space import Space, load
 from search_spaces.trainings import rounds_of
+from trainables.assets import EMBEDDED as PACKAGED
+from trainables.assets import Assets
+from trainables.attacks.in_fits import attacker
+from trainables.data import Example
+from trainables.heads import build_head
+from trainables.heads.base import Head, HeadSpec
+from trainables.heads.hidden import layers_of
+from trainables.store import Store
+from trainables.training.information import Critic, lower_bound
+from trainables.training.mixup import Mix, mixed_logits, mixed_loss
 
 HERE = Path(__file__).parent
 PAPER, SPACE, EMBEDDED = load("paper"), load("paper_defences"), load("defences")
@@ -100,6 +113,65 @@ def held_by(place: str) -> Callable[[], bool]:
     return lambda: f"\ndef {name}(" in (HERE / file).read_text()
 
 
+def head_of(classes: int = 2) -> Head:
+    torch.manual_seed(0)
+    return build_head("mlp_ft", HeadSpec(PACKAGED / "bert", False, classes, None, 32)).eval()
+
+
+def pairs_come_in_another_order_each_time() -> bool:
+    torch.manual_seed(0)
+    x, z, critic = torch.randn(9, 4), torch.randn(9, 4), Critic(4, 4, 8)
+    found = {float(lower_bound(x, z, critic, 3).detach()) for _ in range(5)}
+    return len(found) == 5
+
+
+def tmix_mixes_tokens_that_both_have() -> bool:
+    """Seen from the layer that follows, where all of the state is the partner's."""
+    head, seen = head_of(), list[torch.Tensor]()
+    batch = head.encode([("the film was good",), ("bad",)])
+    first, second = layers_of(head)[:2]
+    first.register_forward_hook(lambda _layer, _inputs, output: seen.append(_hidden(output)))
+    second.register_forward_pre_hook(lambda _layer, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        mixed_logits(head, batch, Mix("tmix", 0.0, torch.tensor([1, 0]), 1))
+    before, mixed = seen
+    real = batch.attention_mask.bool()
+    partners, both = before[[1, 0]], real[0] & real[1]
+    kept = torch.equal(mixed[real & ~both], before[real & ~both])
+    return kept and torch.equal(mixed[:, both], partners[:, both]) and not real[1].all()
+
+
+def _hidden(output: Any) -> torch.Tensor:
+    found: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return found
+
+
+def four_classes_are_mixed() -> bool:
+    logits, labels = torch.randn(2, 4), torch.tensor([3, 1])
+    loss = mixed_loss(logits, labels, Mix("smix", 1.0, torch.tensor([1, 0]), 1))
+    return torch.allclose(loss, torch.nn.functional.cross_entropy(logits, labels))
+
+
+def texts_are_padded_on_the_right() -> bool:
+    """By `encode`, which reads the texts of training and of attacks alike."""
+    real = head_of().encode([("the film was good",), ("bad",)]).attention_mask
+    return bool(real[:, 0].all() and not real[1, -1])
+
+
+def rows_that_were_wrong_before_add_nothing() -> bool:
+    """Half of the rows have a label that the head does not give them."""
+    head, only = WordsHead(2), ["dataset=sst2", "model=bert-embedded", "head=mlp_ft"]
+    space = load("defences", [*only, "training=ada_embedded", "attack=misspellings"])
+    (made,) = make_plan(space, Assets("embedded"), Store("/nonexistent")).todo
+    labels = [head.label(text) ^ number % 2 for number, text in enumerate(TEXTS)]
+    rows = [Example(id, (text,), labels[id]) for id, text in enumerate(TEXTS)]
+    attack = attacker(made.fit, Assets("embedded"))
+    assert attack is not None
+    found = [row for row in attack(head, rows, 0) if row is not None]
+    turned = all(row.label == labels[row.id] != head.label(row.texts[0]) for row in found)
+    return turned and bool(found) and all(row.id % 2 == 0 for row in found)
+
+
 def rounds(name: str) -> Any:
     found = rounds_of(CATALOG.training(name))
     assert found is not None
@@ -125,7 +197,14 @@ HELD: dict[str, Callable[[], bool]] = {
         (rounds("amda").attack, rounds("amda").attacked_rows, rounds("amda").beta)
         == ("textfooler", 1500, 0.4)
     ),
-    "amda_classes": lambda: len(CATALOG.dataset("ag_news").labels) == 4,
+    "amda_classes": four_classes_are_mixed,
+    "amda_reading": texts_are_padded_on_the_right,
+    "amda_masks": tmix_mixes_tokens_that_both_have,
+    "amda_rows": rows_that_were_wrong_before_add_nothing,
+    "infobert_pairs": pairs_come_in_another_order_each_time,
+    "best_weights": held_by(
+        "test_fit_steps.py: test_the_weights_that_are_kept_are_the_first_of_the_best_on_validation"
+    ),
     "amda_layers": lambda: settings("amda")["layers"] == [0.58, 0.75, 1.0],
 }
 
