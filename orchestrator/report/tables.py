@@ -199,7 +199,7 @@ def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
     extra = [
         suffix
         for suffix, attribute in _EXTRA.items()
-        if any(getattr(figure, attribute) not in (None, True) for figure in figures)
+        if any(getattr(figure, attribute) != getattr(Figure, attribute) for figure in figures)
     ]
     return [f"{name}{unit}", *(_extra_name(name, suffix, unit) for suffix in extra)]
 
