@@ -74,14 +74,19 @@ class Batches(Iterator[list[Example]]):
         return (self._epoch - 1) * steps + steps * self._given / (self._given + left)
 
     def add(self, rows: Sequence[Example], keep: bool) -> None:
-        """Add rows from here on. keep: those added before stay; otherwise these replace them."""
+        """Add rows from here on. keep: those added before stay; otherwise these replace them.
+
+        Where that changes nothing, the order stays as it is.
+        """
+        self._rounds += 1
+        if not rows and (keep or not self._added):
+            return
         rest = self._rows or [example for batch in self._batches for example in batch]
         if not keep:
             gone = set(map(id, self._added))
             rest = [example for example in rest if id(example) not in gone]
             self._added = []
         self._added = [*self._added, *rows]
-        self._rounds += 1
         self._begin([*rest, *rows])
 
     def __next__(self) -> list[Example]:
