@@ -137,6 +137,7 @@ def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     from trainables.heads import build_head
     from trainables.heads.base import HeadSpec
     from trainables.optimizer import adamw
+    from trainables.training.base import FromFunction
     from trainables.training.standard import standard_loss
 
     prompts = Catalog().dataset(DATASET).prompts
@@ -145,7 +146,7 @@ def our_step(kind: str, folder: Path) -> tuple[Step, Any]:
     optimizer = adamw(head, LEARNING_RATE, WEIGHT_DECAY, True)
 
     def step(batch: list[Any]) -> None:
-        gradients(head, optimizer, batch, standard_loss, {}, BATCH)
+        gradients(head, optimizer, batch, FromFunction(standard_loss, {}), BATCH)
         optimizer.step()
 
     return step, head.model

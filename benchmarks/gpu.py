@@ -35,6 +35,7 @@ from trainables.fit import gradients
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
 from trainables.optimizer import adamw
+from trainables.training.base import FromFunction
 from trainables.training.standard import standard_loss
 
 MODELS, HEADS, DATASET, LONG = ("bert", "roberta", "gpt2"), ("mlp_ft", "mvp"), "ag_news", "boolq"
@@ -132,7 +133,7 @@ def tf32() -> Iterator[None]:
 
 def step(head: Head, optimizer: torch.optim.Optimizer, batch: list[Example]) -> None:
     head.train()
-    gradients(head, optimizer, batch, standard_loss, {}, BATCH)
+    gradients(head, optimizer, batch, FromFunction(standard_loss, {}), BATCH)
     optimizer.step()
 
 

@@ -21,6 +21,7 @@ from trainables.optimizer import adamw
 from trainables.ran_on import short, where_runs
 from trainables.store import Store
 from trainables.training.adversarial import adversarial_loss
+from trainables.training.base import FromFunction
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
@@ -110,7 +111,9 @@ def test_a_step_in_bf16_is_near_and_its_weights_are_float32(
         head = head_of(kind, model)
         head.compute_in(of)
         torch.manual_seed(0)
-        loss, _ = gradients(head.eval(), adamw(head, 0.1, 0.0, True), batch, loss_of, settings, 8)
+        loss, _ = gradients(
+            head.eval(), adamw(head, 0.1, 0.0, True), batch, FromFunction(loss_of, settings), 8
+        )
         last = [weight.grad for weight in head.parameters() if weight.grad is not None]
         assert all(weight.dtype == torch.float32 for weight in head.parameters())
         dense = [g.to_dense() if g.is_sparse else g for g in last]

@@ -29,6 +29,7 @@ from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec, Texts
 from trainables.optimizer import adamw
 from trainables.store import Store
+from trainables.training.base import FromFunction
 from trainables.training.standard import standard_loss
 
 ASSETS = Assets("embedded")
@@ -198,7 +199,7 @@ def test_half_a_batch_at_a_time_is_the_same_training_step(tiny_bert: Path) -> No
                 raise torch.OutOfMemoryError("CUDA out of memory (as a small GPU would say)")
             return standard_loss(head, encoded, labels, given)
 
-        loss, at_once = gradients(head, optimizer, batch, loss_of, {}, 8)
+        loss, at_once = gradients(head, optimizer, batch, FromFunction(loss_of, {}), 8)
         return loss, at_once, [p.grad for p in head.parameters() if p.grad is not None]
 
     whole_loss, whole, expected = gradients_with(8)

@@ -26,7 +26,7 @@ from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
 from trainables.optimizer import adamw, put_back, state_of
 from trainables.schedule import share_of_rate
-from trainables.snapshot import Training
+from trainables.snapshot import HowFar
 from trainables.store import Store
 from trainables.training import adversarial
 
@@ -217,15 +217,15 @@ def test_dropout_is_set_in_layers_of_ones_own_too() -> None:
 def training_on_a_gpu(monkeypatch: pytest.MonkeyPatch, at_most: int) -> list[int]:
     """Have losses stay unread as on a GPU; returns how many are read at once, as it goes."""
     reads: list[int] = []
-    read = Training.read_losses
+    read = HowFar.read_losses
 
-    def counted(training: Training) -> None:
+    def counted(training: HowFar) -> None:
         reads.append(len(training.unread))
         read(training)
 
     monkeypatch.setattr(snapshot, "UNREAD_AT_MOST", at_most)
     monkeypatch.setattr(snapshot, "is_read_at_once", lambda loss: False)
-    monkeypatch.setattr(Training, "read_losses", counted)
+    monkeypatch.setattr(HowFar, "read_losses", counted)
     return reads
 
 

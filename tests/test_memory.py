@@ -18,6 +18,7 @@ from trainables.heads.base import MEMORY, Batch, Head, HeadSpec
 from trainables.memory import in_halves, is_out_of_memory, moved
 from trainables.optimizer import adamw
 from trainables.probe import _features
+from trainables.training.base import FromFunction
 from trainables.training.standard import standard_loss
 
 CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
@@ -86,7 +87,7 @@ def test_what_a_failed_try_computed_is_freed_before_the_next(
         return failing(loss, error) if len(labels) > 2 else loss
 
     head = head_of(tiny_bert).train()
-    _, at_once = gradients(head, adamw(head, 0.1, 0.0, True), ROWS, loss_of, {}, 8)
+    _, at_once = gradients(head, adamw(head, 0.1, 0.0, True), ROWS, FromFunction(loss_of, {}), 8)
     assert at_once == 2 and sizes == [8, 4, 2, 2, 2, 2]
     assert alive == [0] * 6 and saved
 
@@ -100,7 +101,7 @@ def test_another_error_is_not_tried_again(tiny_bert: Path) -> None:
 
     head = head_of(tiny_bert)
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        gradients(head, adamw(head, 0.1, 0.0, True), ROWS, loss_of, {}, 8)
+        gradients(head, adamw(head, 0.1, 0.0, True), ROWS, FromFunction(loss_of, {}), 8)
     assert len(tries) == 1
 
 

@@ -28,8 +28,9 @@ from search_spaces.cell import Fit
 from search_spaces.space import FitSettings, load
 from trainables import fit as fit_module
 from trainables.assets import Assets
+from trainables.batches import Batches
 from trainables.data import Example, Splits
-from trainables.fit import Fitted, batches, fine_tune, set_dropout
+from trainables.fit import Fitted, fine_tune, set_dropout
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
 from trainables.optimizer import norms_and_biases
@@ -123,7 +124,7 @@ class OnOurBatches(Trainer):
 def trainers(fit: Fit, head: Head, folder: Path, kind: str, out: Path) -> dict[str, Tensor]:
     """Weights after the Trainer's last step, on the batches that a fit has."""
     settings = fit.settings
-    order = batches(splits().train, settings, random.Random(fit.seed))
+    order = Batches(splits().train, settings, random.Random(fit.seed))
     given = [
         {
             **plain_inputs(head, [example.texts[0] for example in batch]),
@@ -268,6 +269,6 @@ def test_a_batch_in_parts_is_clipped_as_a_whole(
     monkeypatch.setattr(
         fit_module,
         "gradients",
-        lambda *given: gradients(*given[:5], min(given[5], at_most), *given[6:]),
+        lambda *given: gradients(*given[:4], min(given[4], at_most), *given[5:]),
     )
     assert furthest(ours(fit, head_of(tiny_bert, "mlp_ft")), whole) < 1e-6

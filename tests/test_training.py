@@ -16,18 +16,13 @@ from hypothesis import strategies as st
 from search_spaces.catalog import Prompts
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
+from trainables.batches import Batches
 from trainables.data import Example
-from trainables.fit import batches
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.probe import probe
-from trainables.training.adversarial import (
-    adversarial_loss,
-    perturbed,
-    project,
-    random_in_ball,
-    random_on_sphere,
-)
+from trainables.training.adversarial import adversarial_loss, random_in_ball, random_on_sphere
+from trainables.training.perturbation import perturbed, project
 
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
 PROMPTS = Prompts(
@@ -264,8 +259,8 @@ def test_batches_of_like_length_hold_every_row_once_an_epoch(
 ) -> None:
     rows = [Example(id, ("a" * length,), 0) for id, length in enumerate(lengths)]
     fit = FitSettings(batch_size=size, max_epochs=epochs, group_by_length=True)
-    found = list(batches(rows, fit, random.Random(0)))
-    assert found == list(batches(rows, fit, random.Random(0)))
+    found = list(Batches(rows, fit, random.Random(0)))
+    assert found == list(Batches(rows, fit, random.Random(0)))
     for epoch in range(epochs):
         of_it = found[epoch * len(found) // epochs : (epoch + 1) * len(found) // epochs]
         assert sorted(e.id for batch in of_it for e in batch) == list(range(len(rows)))

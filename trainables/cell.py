@@ -32,7 +32,7 @@ from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, Splits, attacked_examples
 from trainables.device import NoGPU, device_of, gpu_works, prepare
 from trainables.files import DamagedFile, StoreError
-from trainables.metrics import attack_metrics, records_digest
+from trainables.metrics import attack_metrics, check_errors, records_digest
 from trainables.precision import in_random_order, interval, released, until_narrow
 from trainables.ran_on import short, where_runs
 from trainables.records import (
@@ -53,7 +53,6 @@ PLAIN = "plain"  # the part of a store that `--plain` writes to
 REPORT_EVERY = 1.0  # seconds between progress records while attacking
 
 log = logging.getLogger(__name__)
-FIRST_ERRORS = 3  # if the first few all end in errors, the attack is broken
 
 
 class Part(NamedTuple):
@@ -219,7 +218,7 @@ class Worker:
         if any(_is_missing(example.id, finished) for example in wanted):
             yield from self._attack_missing(cell, sample, finished, weights)
         ids = [example.id for example in until_narrow(sample, finished, cell.precision)]
-        _check_errors((finished[id] for id in ids), at_the_end=True)
+        check_errors((finished[id] for id in ids), at_the_end=True)
         self.store.merge_log(cell.log, finished)
         sample_records = [finished[id] for id in ids]
         metrics = attack_metrics(sample_records)
@@ -348,7 +347,7 @@ class Worker:
             self.store.add_attacked(cell.log, *records)
             if any(record["status"] == "error" for record in records):
                 known = takewhile(ended.__contains__, (example.id for example in sample))
-                _check_errors(ended[id] for id in known)
+                check_errors(ended[id] for id in known)
             if time.perf_counter() - reported > REPORT_EVERY:
                 reported = time.perf_counter()
                 done, spent = sum(e.id in finished for e in sample), self._so_far()
@@ -428,8 +427,11 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
 
     Where an operation has no deterministic algorithm, from the beginning without that demand.
     """
+    from trainables.attacks.in_fits import attacker
     from trainables.deterministic import NotDeterministic
     from trainables.fit import fine_tune, fresh_head
+
+    attack = attacker(fit, assets)
 
     def keep(snapshot: bytes) -> None:
         # The fit goes on without one: only its time is at risk.
@@ -438,14 +440,15 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
 
     try:
         head = fresh_head(fit, assets, device)
-        steps = fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key))
+        steps = fine_tune(fit, head, splits, keep, store.read_snapshot(fit.key), attack=attack)
         del head  # on a GPU there may not be room for it beside a second one
         yield from steps
         return
     except NotDeterministic as error:
         without = error.operation
     # Here the error is gone, and with it the frames that hold the first try.
-    yield from fine_tune(fit, fresh_head(fit, assets, device), splits, keep, without=without)
+    head = fresh_head(fit, assets, device)
+    yield from fine_tune(fit, head, splits, keep, without=without, attack=attack)
 
 
 def _temperature(victim: StoredHead, cell: Cell) -> float:
@@ -470,22 +473,6 @@ def _nothing_spent() -> Spent:
 def _is_missing(id: int, finished: Mapping[int, ExampleRecord]) -> bool:
     """Whether an example is not attacked yet, or ended in an error."""
     return id not in finished or finished[id]["status"] == "error"
-
-
-def _check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) -> None:
-    """Raises RuntimeError if the attack or the victim seems to be broken, not single examples.
-
-    That is if the first few examples attacked, in order, all ended in errors, or at the end most of
-    them.
-    """
-    attacked = [record for record in records if record["status"] != "skipped"]
-    errors = [record for record in attacked if record["status"] == "error"]
-    all_of_the_first = len(errors) == len(attacked) >= FIRST_ERRORS
-    if all_of_the_first or (at_the_end and len(errors) > max(len(attacked) / 2, 1)):
-        raise RuntimeError(
-            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so the attack or "
-            f"the model is broken; the last error: {errors[-1]['error']}"
-        )
 
 
 def use_threads(count: int) -> None:

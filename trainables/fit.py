@@ -1,7 +1,7 @@
 """Fine-tuning: one readable loop for every head.
 
 Input: a fit (search_spaces/cell.py). Output: the weights that are best on validation, and the
-training curve. Knows nothing of attacks or of the store.
+training curve. Knows nothing of the store, and of attacks only that a training may ask for one.
 
 Repeatable to the bit on one kind of CPU, given seed and number of threads. On a GPU as far as its
 algorithms are deterministic, which the record says (deterministic.py); on one kind of GPU, with one
@@ -13,35 +13,33 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
-from search_spaces.space import FitSettings
+from trainables import random_states
 from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.batches import Batches
 from trainables.calibration import calibration
 from trainables.data import Example, Splits, load_splits, load_test, sampled, training_rows
 from trainables.deterministic import deterministic, each_within, may_vary
 from trainables.dtype import forward_pass, products
 from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec, Texts
-from trainables.kinds import load_kind
 from trainables.memory import free, is_out_of_memory, moved
 from trainables.optimizer import adamw, clip_gradients, set_rate
 from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
 from trainables.schedule import share_of_rate, steps_of
-from trainables.snapshot import Training, resumed, taken
+from trainables.snapshot import HowFar, resumed, taken
 from trainables.speed.encoded import encoded_once
-from trainables.training import KINDS as TRAININGS
+from trainables.training.base import Attacker, Training, training_of
 
 SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
-Loss = Callable[[Head, Batch, Tensor, dict[str, Any]], Tensor]
+REPORT_EVERY = 1.0  # seconds between progress records while rows are attacked
 Encode = Callable[[Texts], Batch]
 
 
@@ -116,6 +114,7 @@ def fine_tune(
     keep: Callable[[bytes], None] | None = None,
     resume: bytes | None = None,
     without: str = "",
+    attack: Attacker | None = None,
 ) -> Iterator[TrialReport | Fitted]:
     """Train a fresh head; yields a progress record per evaluation, and finally the Fitted.
 
@@ -126,22 +125,29 @@ def fine_tune(
     keep: is given a snapshot every SNAPSHOT_EVERY seconds. resume: one of them, to go on from; it
     is ignored if it is of another fit or version of torch.
     without: an operation that has no deterministic algorithm, which raises NotDeterministic as long
-    as it is not named here.
+    as it is not named here. attack: for a training that makes rows by attacking.
     """
     head.compute_in(fit.settings.dtype)
     settings = fit.settings
+    training = training_of(fit.training_entry, head)
     optimizer = adamw(
-        head, settings.learning_rate, settings.weight_decay, settings.decay_norms_and_biases
+        head,
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.decay_norms_and_biases,
+        training.parameters(),
     )
-    training = resumed(resume, fit.key, head, optimizer) if resume is not None else None
+    so_far = None
+    if resume is not None:
+        so_far = resumed(resume, fit.key, head, training, optimizer)
     del resume  # as large as the weights, three times
-    if training is None:
-        training = Training(head.snapshot(), settings.batch_size, without or True)
-    steps = _train(fit, head, splits, optimizer, training, keep)
+    if so_far is None:
+        so_far = HowFar(head.snapshot(), settings.batch_size, without or True)
+    steps = _train(fit, head, splits, training, optimizer, so_far, keep, attack)
     if may_vary(head.device) and settings.deterministic:
-        steps = each_within(lambda: deterministic(training.deterministic is True), steps)
+        steps = each_within(lambda: deterministic(so_far.deterministic is True), steps)
     elif may_vary(head.device):
-        training.deterministic = False
+        so_far.deterministic = False
     yield from steps
 
 
@@ -149,83 +155,117 @@ def _train(
     fit: Fit,
     head: Head,
     splits: Splits,
-    optimizer: torch.optim.Optimizer,
     training: Training,
+    optimizer: torch.optim.Optimizer,
+    so_far: HowFar,
     keep: Callable[[bytes], None] | None,
+    attack: Attacker | None,
 ) -> Iterator[TrialReport | Fitted]:
     settings = fit.settings
     here = short(where_runs(head))
-    training.made_on = [*(place for place in training.made_on if place != here), here]
+    so_far.made_on = [*(place for place in so_far.made_on if place != here), here]
     kept = time.perf_counter()
-    started = kept - training.seconds
+    started = kept - so_far.seconds
     train = training_rows(splits.train, settings.train_examples, fit.training_entry.train_share)
     validation = sampled(splits.validation, settings.validation_examples)
-    total = settings.max_epochs * len(train)
     steps = steps_of(settings, len(train))
-    loss_of = load_kind("training", fit.training_entry.kind, TRAININGS)
-    if training.steps:
-        yield {**_report(training, total), "found": training.seen}
-    elif fit.head_entry.probe_first:
+    batches = Batches(train, settings, random.Random(fit.seed))
+    done = so_far.steps
+    if not done and fit.head_entry.probe_first:
         from trainables.probe import probe
 
         probe(head, sampled(train, settings.probe_examples), validation)
-        training.best = head.snapshot()
+        so_far.best = head.snapshot()
 
     encode = encoded_once(head) if settings.max_epochs > 1 else head.encode
-    every_batch = batches(train, settings, random.Random(fit.seed))
-    for batch in islice(every_batch, training.steps, None):
-        if training.since_best >= settings.patience:
-            break
+    for _ in range(done):
+        if training.is_due(moment := batches.moment):
+            batches.add(so_far.rounds[moment.round], training.keeps_rows)
+        next(batches)
+    if done:
+        yield {**_report(so_far, batches), "found": so_far.seen}
+    while not batches.ended and so_far.since_best < settings.patience:
+        if training.is_due(moment := batches.moment):
+            if len(so_far.rounds) == moment.round:
+                rows = list[Example]()
+                yield from _new_rows(fit, head, train, training, attack, batches, so_far, rows)
+                so_far.rounds.append(rows)
+            batches.add(so_far.rounds[moment.round], training.keeps_rows)
+        step, batch = batches.step, next(batches)
         head.train()
-        loss, training.at_once = gradients(
-            head, optimizer, batch, loss_of, fit.training_entry.settings, training.at_once, encode
-        )
+        loss, so_far.at_once = gradients(head, optimizer, batch, training, so_far.at_once, encode)
         clip_gradients(head, settings.max_grad_norm)
-        set_rate(optimizer, settings.learning_rate * share_of_rate(settings, training.steps, steps))
+        set_rate(optimizer, settings.learning_rate * share_of_rate(settings, step, steps))
         optimizer.step()
-        due = training.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every
-        training.trained(loss, len(batch))
-        if due or training.seen >= total:
-            training.read_losses()
-            training.evaluated(_accuracy(head, validation), head)
-            yield _report(training, total)
+        due = so_far.seen % settings.evaluate_every + len(batch) >= settings.evaluate_every
+        so_far.trained(loss, len(batch))
+        if due or batches.ended:
+            so_far.read_losses()
+            so_far.evaluated(_accuracy(head, validation), head)
+            yield _report(so_far, batches)
         if keep is not None and time.perf_counter() - kept >= SNAPSHOT_EVERY:
-            training.seconds = time.perf_counter() - started
-            keep(taken(fit.key, training, head, optimizer))
+            so_far.seconds = time.perf_counter() - started
+            keep(taken(fit.key, so_far, head, training, optimizer))
             kept = time.perf_counter()
 
-    head.restore(training.best)
+    head.restore(so_far.best)
     on_validation, on_test = _predicted(head, validation), _predicted(head, splits.test)
     record: FitMeasured = {
         "key": fit.key,
-        "validation_accuracy": training.best_accuracy,
+        "validation_accuracy": so_far.best_accuracy,
         "test_accuracy": _share_right(*on_test),
         "calibration": calibration(*on_validation, *on_test),
         "train_examples": len(train),
-        "examples_seen": training.seen,
-        "curve": training.curve,
-        "examples_at_once": training.at_once,
-        "deterministic": training.deterministic,
+        "examples_seen": so_far.seen,
+        "curve": so_far.curve,
+        "examples_at_once": so_far.at_once,
+        "deterministic": so_far.deterministic,
         "seconds": time.perf_counter() - started,
     }
-    if others := training.made_on[:-1]:
+    if others := so_far.made_on[:-1]:
         record["begun_on"] = others
     yield Fitted(head, record)
 
 
-def _report(training: Training, total: int) -> TrialReport:
-    report: TrialReport = {"phase": "fit", "finished": training.seen, "total": total}
-    if training.curve:
-        report["validation_accuracy"] = training.curve[-1]["validation_accuracy"]
+def _report(so_far: HowFar, batches: Batches) -> TrialReport:
+    report: TrialReport = {"phase": "fit", "finished": so_far.seen, "total": batches.total}
+    if so_far.curve:
+        report["validation_accuracy"] = so_far.curve[-1]["validation_accuracy"]
     return report
+
+
+def _new_rows(
+    fit: Fit,
+    head: Head,
+    train: Sequence[Example],
+    training: Training,
+    attack: Attacker | None,
+    batches: Batches,
+    so_far: HowFar,
+    rows: list[Example],
+) -> Iterator[TrialReport]:
+    """Add the rows that a training makes now to `rows`; yields progress records."""
+    moment, reported = batches.moment, time.perf_counter()
+    with random_states.as_if_nothing_happened(head.device):
+        random_states.seed_all(f"{fit.seed}/rows/{moment.round}")
+        head.eval()
+        for row in training.new_rows(moment, head, train, attack or _no_attack):
+            if row is not None:
+                rows.append(row)
+            if time.perf_counter() - reported > REPORT_EVERY:
+                reported = time.perf_counter()
+                yield _report(so_far, batches)
+
+
+def _no_attack(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
+    raise ValueError("the training's settings name no attack")
 
 
 def gradients(
     head: Head,
     optimizer: torch.optim.Optimizer,
     batch: list[Example],
-    loss_of: Loss,
-    settings: dict[str, Any],
+    training: Training,
     at_once: int,
     encode: Encode | None = None,
 ) -> tuple[Tensor, int]:
@@ -233,32 +273,33 @@ def gradients(
     the examples per pass.
 
     When the GPU's memory does not hold `at_once` examples, that number is halved and the gradients
-    of the parts are added up: the same step, in less memory. encode: the head's by default.
+    of the parts are added up: the same step, in less memory. A training whose steps cannot be made
+    of parts raises RuntimeError then. encode: the head's by default.
     """
     encode = encode or head.encode
     while True:
         optimizer.zero_grad()
+        size = at_once if training.splits else len(batch)
         try:
-            parts = (batch[start : start + at_once] for start in range(0, len(batch), at_once))
-            losses = [
-                _backward(head, part, len(batch), loss_of, settings, encode) for part in parts
-            ]
+            parts = (batch[start : start + size] for start in range(0, len(batch), size))
+            losses = [_backward(head, part, len(batch), training, encode) for part in parts]
             return torch.stack(losses).sum(), at_once
         except RuntimeError as error:
-            if at_once == 1 or not is_out_of_memory(error):
+            if size == 1 or not is_out_of_memory(error):
                 raise
         # Here the error is gone, and with it the frames that hold what was computed.
-        at_once = max(min(at_once, len(batch)) // 2, 1)
+        if not training.splits:
+            raise RuntimeError(
+                f"the GPU's memory is too small for a step of {len(batch)} texts, which this "
+                "training cannot divide; give a smaller fit.batch_size or fit.max_length, or a GPU "
+                "with more memory"
+            )
+        at_once = max(min(size, len(batch)) // 2, 1)
         free()
 
 
 def _backward(
-    head: Head,
-    part: list[Example],
-    whole: int,
-    loss_of: Loss,
-    settings: dict[str, Any],
-    encode: Encode,
+    head: Head, part: list[Example], whole: int, training: Training, encode: Encode
 ) -> Tensor:
     """Add the gradients of a part of a batch; returns its share of the mean loss [].
 
@@ -266,36 +307,19 @@ def _backward(
     """
     labels = torch.tensor([example.label for example in part], device=head.device)
     encoded = encode([example.texts for example in part]).to(head.device)
+    losses = training.losses(head, encoded, labels)
+    total: Tensor | None = None
     with products(head.dtype):
-        with forward_pass(head.dtype, head.device):
-            loss = loss_of(head, encoded, labels, settings) * (len(part) / whole)
-        loss.backward()
-    return loss.detach()
-
-
-def batches(
-    train: Sequence[Example], settings: FitSettings, shuffle: random.Random
-) -> Iterator[list[Example]]:
-    """Batches of all epochs, in a seeded order.
-
-    group_by_length: rows are sorted by length within windows of 50 batches, which then come in a
-    random order (the Trainer of transformers does the same under that name).
-    """
-    size = settings.batch_size
-    for _ in range(settings.max_epochs):
-        order = list(train)
-        shuffle.shuffle(order)
-        if settings.group_by_length:
-            windows = (order[i : i + 50 * size] for i in range(0, len(order), 50 * size))
-            order = [e for window in windows for e in sorted(window, key=_characters)]
-        epoch = [order[start : start + size] for start in range(0, len(order), size)]
-        if settings.group_by_length:
-            shuffle.shuffle(epoch)
-        yield from epoch
-
-
-def _characters(example: Example) -> int:
-    return sum(map(len, example.texts))
+        while True:
+            with forward_pass(head.dtype, head.device):
+                loss = next(losses, None)
+                if loss is None:
+                    break
+                loss = loss * (len(part) / whole)
+            loss.backward()
+            total = loss.detach() if total is None else total + loss.detach()
+    assert total is not None, "a training gives at least one loss a step"
+    return total
 
 
 def _accuracy(head: Head, examples: Sequence[Example]) -> float:

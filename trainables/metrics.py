@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from trainables.records import ExampleRecord, Metrics, Result, digest
 
+FIRST_ERRORS = 3  # if the first few all end in errors, the attack is broken
 METRICS = {
     "clean_accuracy": "right before the attack / all attacked examples",
     "accuracy_under_attack": "attacked and still right / all attacked examples",
@@ -73,6 +74,22 @@ def attack_metrics(records: Iterable[ExampleRecord]) -> Metrics:
         "attack_seconds": seconds,
         "examples_per_second": _ratio(len(finished), seconds),
     }
+
+
+def check_errors(records: Iterable[ExampleRecord], at_the_end: bool = False) -> None:
+    """Raises RuntimeError if the attack or the victim seems to be broken, not single examples.
+
+    That is if the first few examples attacked, in order, all ended in errors, or at the end most of
+    them.
+    """
+    attacked = [record for record in records if record["status"] != "skipped"]
+    errors = [record for record in attacked if record["status"] == "error"]
+    all_of_the_first = len(errors) == len(attacked) >= FIRST_ERRORS
+    if all_of_the_first or (at_the_end and len(errors) > max(len(attacked) / 2, 1)):
+        raise RuntimeError(
+            f"{len(errors)} of {len(attacked)} attacked examples ended in errors, so the attack or "
+            f"the model is broken; the last error: {errors[-1]['error']}"
+        )
 
 
 def records_digest(records: Iterable[ExampleRecord]) -> str:

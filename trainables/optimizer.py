@@ -4,6 +4,7 @@ Knows nothing of snapshots' format or of the learning rate's schedule (schedule.
 """
 
 import re
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,26 @@ NOT_DECAYED = re.compile(r"bias|layernorm|rmsnorm|(?:^|[._])norm(?:$|\.)", re.IG
 
 
 def adamw(
-    head: nn.Module, learning_rate: float, weight_decay: float, decay_norms_and_biases: bool
+    head: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    decay_norms_and_biases: bool,
+    others: Iterable[nn.Parameter] = (),
 ) -> torch.optim.AdamW:
-    """AdamW over all of a head's parameters; a step of all of one group is one kernel."""
+    """AdamW over all of a head's parameters, and others; a step of all of one group is one kernel.
+
+    others: of the training, which decay.
+    """
     named = dict(head.named_parameters())
     without = set() if decay_norms_and_biases else norms_and_biases(head)
     decays = {weight_decay: [weight for name, weight in named.items() if name not in without]}
     decays.setdefault(0.0, []).extend(weight for name, weight in named.items() if name in without)
-    groups = [{"params": of, "weight_decay": decay} for decay, of in decays.items() if of]
+    of_training = list(others)
+    groups = [
+        {"params": of, "weight_decay": decay}
+        for decay, of in (*decays.items(), (weight_decay, of_training))
+        if of
+    ]
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 

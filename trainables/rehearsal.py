@@ -20,7 +20,6 @@ from trainables.cell import use_threads
 from trainables.data import Example
 from trainables.device import NoGPU, device_of, gpu_works
 from trainables.files import StoreError
-from trainables.kinds import load_kind
 from trainables.ran_on import where_runs
 from trainables.records import Tried
 from trainables.speed.imports import import_large
@@ -144,20 +143,21 @@ def _steps_made(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> float:
 
     from trainables.fit import gradients
     from trainables.optimizer import adamw, clip_gradients
-    from trainables.training import KINDS
+    from trainables.training.base import training_of
 
-    loss_of = load_kind("training", fit.training_entry.kind, KINDS)
-    settings = fit.settings
+    settings, training = fit.settings, training_of(fit.training_entry, head)
     optimizer = adamw(
-        head, settings.learning_rate, settings.weight_decay, settings.decay_norms_and_biases
+        head,
+        settings.learning_rate,
+        settings.weight_decay,
+        settings.decay_norms_and_biases,
+        training.parameters(),
     )
     taken, at_once = [], settings.batch_size
     for batch in batches:
         began = time.perf_counter()
         head.train()
-        _, at_once = gradients(
-            head, optimizer, batch, loss_of, fit.training_entry.settings, at_once
-        )
+        _, at_once = gradients(head, optimizer, batch, training, at_once)
         clip_gradients(head, settings.max_grad_norm)
         optimizer.step()
         if head.device.type == "cuda":

@@ -11,8 +11,8 @@ from search_spaces.space import FitSettings
 COOLDOWN = 0.3  # share of the steps
 
 
-def share_of_rate(settings: FitSettings, step: int, steps: int) -> float:
-    """Of step number `step`, from 0, of `steps` in all epochs.
+def share_of_rate(settings: FitSettings, step: float, steps: int) -> float:
+    """Of step number `step`, from 0, of `steps` in all epochs; a step may count as less than one.
 
     First the rate rises from 0 in the steps of the warm-up. Then, of the steps that are left,
     constant: 1. linear: from 1 down to 0, which would be reached at the step after the last.

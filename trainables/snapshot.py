@@ -1,40 +1,41 @@
 """A fit in mid-training as bytes, so that another process goes on from there bit for bit.
 
-`Training` is how far the fit is. `taken` adds the weights, the optimizer and the random states, as
-safetensors with JSON in the header: nothing is unpickled. `resumed` puts all of it back. Neither
-knows where the bytes are kept.
+`HowFar` is how far the fit is. `taken` adds the weights, what the training keeps of its own, the
+optimizer and the random states, as safetensors with JSON in the header: nothing is unpickled.
+`resumed` puts all of it back. Neither knows where the bytes are kept.
 """
 
 import json
 import math
-import random
 import struct
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from trainables import random_states
+from trainables.data import Example
 from trainables.heads.base import Head
 from trainables.optimizer import put_back, state_of
 from trainables.records import CurvePoint
+from trainables.training.base import Training
 
-FORMAT = 2  # raise it when a snapshot of the version before cannot be continued
-WEIGHTS, BEST, OPTIMIZER, RANDOM = "weights.", "best.", "optimizer.", "random."
+FORMAT = 3  # raise it when a snapshot of the version before cannot be continued
+WEIGHTS, OWN, BEST, OPTIMIZER, RANDOM = "weights.", "own.", "best.", "optimizer.", "random."
 UNREAD_AT_MOST = 50  # losses on a GPU: to read one is to wait until all that was asked is done
 
 
 @dataclass
-class Training:
+class HowFar:
     """How far a fit is.
 
     best: the best weights. at_once: examples in one pass. deterministic: see FitMeasured.
     since_best: evaluations without a better accuracy. steps: batches trained on, which is the place
-    in the data. seen: examples trained on. losses: since the last evaluation; unread: the last of
-    them, still on the device. seconds: before the snapshot that it goes on from. made_on: the
-    devices that it was trained on (ran_on.py, `short`).
+    in the data. rounds: the rows that were added, each time. seen: examples trained on. losses:
+    since the last evaluation; unread: the last of them, still on the device. seconds: before the
+    snapshot that it goes on from. made_on: the devices that it was trained on (ran_on.py, `short`).
     """
 
     best: dict[str, Tensor]
@@ -43,6 +44,7 @@ class Training:
     best_accuracy: float = -1.0
     since_best: int = 0
     steps: int = 0
+    rounds: list[list[Example]] = field(default_factory=list)
     seen: int = 0
     losses: list[float] = field(default_factory=list)
     unread: list[Tensor] = field(default_factory=list)
@@ -85,7 +87,17 @@ class Training:
 
     def rest(self) -> dict[str, Any]:
         """All but the weights, as JSON."""
-        return {name: value for name, value in vars(self).items() if name not in ("best", "unread")}
+        rest = {name: value for name, value in vars(self).items() if name not in ("best", "unread")}
+        return {**rest, "rounds": [[astuple(row) for row in rows] for rows in self.rounds]}
+
+    @classmethod
+    def of(cls, best: dict[str, Tensor], rest: dict[str, Any]) -> "HowFar":
+        """Of the weights and `rest`, after it was written and read."""
+        rounds = [
+            [Example(id, tuple(texts), label) for id, texts, label in rows]
+            for rows in rest["rounds"]
+        ]
+        return cls(best=best, **{**rest, "rounds": rounds})
 
 
 def is_read_at_once(loss: Tensor) -> bool:
@@ -93,18 +105,21 @@ def is_read_at_once(loss: Tensor) -> bool:
     return loss.device.type == "cpu"
 
 
-def taken(key: str, training: Training, head: Head, optimizer: torch.optim.Optimizer) -> bytes:
+def taken(
+    key: str, so_far: HowFar, head: Head, training: Training, optimizer: torch.optim.Optimizer
+) -> bytes:
     """A snapshot of the fit with this key; its losses are read."""
-    training.read_losses()
+    so_far.read_losses()
     tensors = {
         WEIGHTS: head.weights(),
-        BEST: training.best,
+        OWN: training.state_dict(),
+        BEST: so_far.best,
         OPTIMIZER: state_of(optimizer),
-        RANDOM: _random_states(head.device),
+        RANDOM: random_states.of_torch(head.device),
     }
     rest = {
-        "training": training.rest(),
-        "random": _python_and_numpy(),
+        "so_far": so_far.rest(),
+        "random": random_states.of_python_and_numpy(),
         "halvings": head.halvings,
     }
     return safetensors.torch.save(
@@ -118,9 +133,9 @@ def taken(key: str, training: Training, head: Head, optimizer: torch.optim.Optim
 
 
 def resumed(
-    content: bytes, key: str, head: Head, optimizer: torch.optim.Optimizer
-) -> Training | None:
-    """Put a snapshot back into a fresh head, its optimizer and the random states.
+    content: bytes, key: str, head: Head, training: Training, optimizer: torch.optim.Optimizer
+) -> HowFar | None:
+    """Put a snapshot back into a fresh head, its training, its optimizer and the random states.
 
     None, with nothing changed, if it is of another fit, format, version of torch or kind of
     device, or of weights with other names.
@@ -129,20 +144,22 @@ def resumed(
     if any(header.get(name) != value for name, value in _made_by(key, head).items()):
         return None
     tensors = safetensors.torch.load(content)
-    weights, best, state, states = (
+    weights, own, best, state, states = (
         {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}
-        for kind in (WEIGHTS, BEST, OPTIMIZER, RANDOM)
+        for kind in (WEIGHTS, OWN, BEST, OPTIMIZER, RANDOM)
     )
     if not set(weights) == set(best) == set(head.weights()):
+        return None
+    if set(own) != set(training.state_dict()):
         return None
     rest = json.loads(header["rest"])
     head.restore(weights)
     head.halvings = rest["halvings"]
+    training.load_state_dict(own)
     put_back(optimizer, state)
-    _set_python_and_numpy(rest["random"])
-    _set_random_states(states, head.device)
-    best = {name: tensor.to(head.device) for name, tensor in best.items()}
-    return Training(best=best, **rest["training"])
+    random_states.set_python_and_numpy(rest["random"])
+    random_states.set_torch(states, head.device)
+    return HowFar.of({name: t.to(head.device) for name, t in best.items()}, rest["so_far"])
 
 
 def _made_by(key: str, head: Head) -> dict[str, str]:
@@ -162,31 +179,3 @@ def _header(content: bytes) -> dict[str, str]:
         return header
     except (struct.error, ValueError, KeyError, TypeError):
         return {}
-
-
-def _random_states(device: torch.device) -> dict[str, Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def _set_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["cpu"])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-
-
-def _python_and_numpy() -> dict[str, Any]:
-    numpy = np.random.get_state(legacy=False)
-    assert isinstance(numpy, dict)
-    numpy["state"] = {**numpy["state"], "key": numpy["state"]["key"].tolist()}
-    return {"python": random.getstate(), "numpy": numpy}
-
-
-def _set_python_and_numpy(states: dict[str, Any]) -> None:
-    version, words, gauss = states["python"]
-    random.setstate((version, tuple(words), gauss))
-    numpy = states["numpy"]
-    numpy["state"]["key"] = np.array(numpy["state"]["key"], dtype=np.uint32)
-    np.random.set_state(numpy)

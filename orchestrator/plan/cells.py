@@ -8,14 +8,20 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from itertools import product
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from orchestrator.plan import keys
 from orchestrator.plan.scores import distinct_scores
-from search_spaces.catalog import Dataset, LanguageModel, attack_settings, prompts_of
-from search_spaces.cell import Cell, Fit, OtherDataset
+from search_spaces.catalog import (
+    Attack,
+    Dataset,
+    LanguageModel,
+    attack_settings,
+    prompts_of,
+)
+from search_spaces.cell import Cell, Fit, InnerAttack, OtherDataset
 from search_spaces.errors import BadInput
-from search_spaces.space import Space
+from search_spaces.space import AttackSettings, Space
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
@@ -94,6 +100,38 @@ class ThisMachine:
         return else_
 
 
+class Resolved(NamedTuple):
+    """An attack with the settings that it has at a place. identity: of what it does to a text."""
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    query_budget: int | str | None
+    identity: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        recipe: Attack,
+        data: Dataset,
+        here: AttackSettings,
+        resources: dict[str, str],
+        code: str | None,
+        by_column: bool,
+    ) -> "Resolved":
+        """Raises BadInput."""
+        settings = attack_settings(recipe, data, here.protocol, here.resources)
+        budget = settings.pop("query_budget", None)
+        if here.query_budget is not None:
+            budget = here.query_budget
+        attacked = data.attacked if len(data.columns) > 1 else None
+        identity = keys.attack_with(
+            recipe.kind, settings, resources, code, attacked, by_column, budget
+        )
+        return cls(name, recipe.kind, settings, budget, identity)
+
+
 def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
     """Every cell of the grid, with the reason why it does not apply; empty if it does."""
     axes, catalog = space.axes, space.catalog
@@ -123,10 +161,17 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
         for name in axes.dataset
     }
     attacks = {name: catalog.attack(name) for name in axes.attack}
-    code = {name: machine.code("attack", each.kind, ATTACKS) for name, each in attacks.items()}
+    code_of = cache(partial(machine.code, "attack", ours=ATTACKS))
+
+    def attack_on(name: str, data: str, recipe: Attack, here: AttackSettings) -> Resolved:
+        entry, _ = datasets[data]
+        resources, code = attacked_with(here.resources), code_of(recipe.kind)
+        return Resolved.of(name, recipe, entry, here, resources, code, by_column[data])
 
     grid = product(axes.dataset, axes.model, axes.head, axes.training, space.seeds)
     for dataset, model, head, training, seed in grid:
+        place = {"dataset": dataset, "model": model, "head": head, "training": training}
+        inner = _inner_attack(space, place, partial(attack_on, data=dataset))
         fit, reason = _fit(
             space,
             machine,
@@ -135,36 +180,25 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
             head,
             training,
             seed,
+            inner,
         )
         fit = fit.model_copy(update={"evaluate_also": others[dataset]})
-        place = {"dataset": dataset, "model": model, "head": head, "training": training}
         for attack, recipe in attacks.items():
             here = space.settings_at(**place, attack=attack)
             excluded = space.excluded({**place, "attack": attack, "seed": seed})
             try:
-                settings = attack_settings(
-                    recipe, fit.data, here.attack.protocol, here.attack.resources
-                )
+                resolved = attack_on(attack, dataset, recipe, here.attack)
             except BadInput:
                 if not excluded:
                     raise
-                settings = dict(recipe.settings)
-            budget = settings.pop("query_budget", None)
-            if here.attack.query_budget is not None:
-                budget = here.attack.query_budget
+                resolved = Resolved(attack, recipe.kind, dict(recipe.settings), None, {})
             log_identity = keys.attack_identity(
                 fit.identity,
-                recipe.kind,
-                settings,
-                attacked_with(here.attack.resources),
+                resolved.identity,
                 here.resources.attack.cpus,
-                code[attack],
-                fit.data.attacked if len(fit.data.columns) > 1 else None,
                 here.attack.seconds_per_example,
-                by_column[dataset],
                 here.attack.dtype,
                 distinct_scores(here.attack.scores, len(fit.data.labels)),
-                budget,
                 here.attack.sample,
             )
             readable = f"{dataset}-{model}-{head}-{training}-{attack}-s{seed}"
@@ -174,7 +208,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 fit=fit,
                 attack=attack,
                 attack_kind=recipe.kind,
-                attack_settings=settings,
+                attack_settings=resolved.settings,
                 attack_resources=here.attack.resources,
                 examples=here.attack.examples,
                 sample=here.attack.sample,
@@ -183,7 +217,7 @@ def resolve(space: Space, machine: ThisMachine) -> Iterator[tuple[Cell, str]]:
                 at_once=here.attack.at_once,
                 attack_dtype=here.attack.dtype,
                 scores=here.attack.scores,
-                query_budget=budget,
+                query_budget=resolved.query_budget,
                 resources=here.resources,
                 identity=log_identity,
             )
@@ -201,6 +235,36 @@ def _model(assets: Assets, name: str, entry: LanguageModel) -> tuple[str, str]:
     return digest(model_files(folder)), ModelFolder(name, folder).type
 
 
+def _inner_attack(
+    space: Space, place: dict[str, str], attack_on: Callable[..., Resolved]
+) -> tuple[InnerAttack, dict[str, Any]] | None:
+    """The attack that a training names, with its identity; None if it names none.
+
+    A limit on queries or time is of attacks on fits: only the protocol's counts here.
+    """
+    training = place["training"]
+    name = space.catalog.training(training).settings.get("attack")
+    if not isinstance(name, str):
+        return None
+    here = space.settings_at(**place, attack=name).attack
+    try:
+        recipe = space.catalog.attack(name)
+        resolved = attack_on(
+            name, recipe=recipe, here=here.model_copy(update={"query_budget": None})
+        )
+    except BadInput as error:
+        raise BadInput(f"training {training!r}: {error}") from None
+    attack = InnerAttack(
+        name=name,
+        kind=resolved.kind,
+        settings=resolved.settings,
+        resources=here.resources,
+        query_budget=resolved.query_budget,
+        at_once=here.at_once,
+    )
+    return attack, keys.inner_attack_identity(resolved.identity)
+
+
 def _fit(
     space: Space,
     machine: ThisMachine,
@@ -209,6 +273,7 @@ def _fit(
     head: str,
     training: str,
     seed: int,
+    inner: tuple[InnerAttack, dict[str, Any]] | None,
 ) -> tuple[Fit, str]:
     """A fit, and why it does not apply (or an empty reason)."""
     dataset_name, data, data_digest = dataset
@@ -248,6 +313,7 @@ def _fit(
         training={
             **training_entry.model_dump(exclude={"about"}),
             "code": machine.code("training", training_entry.kind, TRAININGS),
+            **({} if inner is None else {"attack": inner[1]}),
         },
         settings=here.fit.identity(head_entry.probe_first),
         seed=seed,
@@ -269,5 +335,6 @@ def _fit(
         training_entry=training_entry,
         settings=here.fit,
         identity=identity,
+        attack=inner and inner[0],
     )
     return fit, reason

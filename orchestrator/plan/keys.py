@@ -51,17 +51,11 @@ def fit_identity(
 
 def attack_identity(
     fit: dict[str, Any],
-    kind: str,
-    settings: dict[str, Any],
-    resources: dict[str, str],
+    attack: dict[str, Any],
     cpus: int,
-    code: str | None,
-    attacked: str | None = None,
     seconds_per_example: float | None = None,
-    by_column: bool = False,
     dtype: str = "fp32",
     scores: str = "probability",
-    query_budget: int | str | None = None,
     sample: Sample = "proportional",
 ) -> dict[str, Any]:
     """Everything an attacked example depends on, as plain JSON: not how many are attacked.
@@ -70,26 +64,16 @@ def attack_identity(
     is not finished takes all of it for the beginning of one sample, so each kind has logs of its
     own. The default is not in the identity.
 
-    code: digest of a user's own attack's module. attacked: the column, of several. by_column:
-    whether the texts are pairs with Chinese in them: the wrong column was attacked before words
-    were split by column. scores: those that order texts as the default ones do are to be given as
-    `probability`.
+    attack: of `attack_with`. scores: those that order texts as the default ones do are to be given
+    as `probability`.
     """
-    attack: dict[str, Any] = {
-        "kind": kind, "settings": settings, "resources": resources, "code": code,
-    }  # fmt: skip
-    if attacked is not None:
-        attack["attacked"] = attacked
+    attack = dict(attack)
     if seconds_per_example is not None:
         attack["seconds_per_example"] = seconds_per_example
-    if by_column:
-        attack["split_into_words"] = "by column"
     if dtype != "fp32":
         attack["dtype"] = dtype
     if scores != "probability":
         attack["scores"] = scores
-    if query_budget is not None:
-        attack["query_budget"] = query_budget
     if sample != "proportional":
         attack["sample"] = sample
     return {
@@ -98,6 +82,38 @@ def attack_identity(
         "threads": cpus,
         "versions": {"textattack": version("textattack")},
     }
+
+
+def attack_with(
+    kind: str,
+    settings: dict[str, Any],
+    resources: dict[str, str],
+    code: str | None,
+    attacked: str | None,
+    by_column: bool,
+    query_budget: int | str | None,
+) -> dict[str, Any]:
+    """What an attack does to a text, whatever model it attacks.
+
+    code: digest of a user's own attack's module. attacked: the column, of several. by_column:
+    whether the texts are pairs with Chinese in them: the wrong column was attacked before words
+    were split by column.
+    """
+    attack: dict[str, Any] = {
+        "kind": kind, "settings": settings, "resources": resources, "code": code,
+    }  # fmt: skip
+    if attacked is not None:
+        attack["attacked"] = attacked
+    if by_column:
+        attack["split_into_words"] = "by column"
+    if query_budget is not None:
+        attack["query_budget"] = query_budget
+    return attack
+
+
+def inner_attack_identity(attack: dict[str, Any]) -> dict[str, Any]:
+    """Of an attack within a fit: of `attack_with`, and the version of what runs it."""
+    return {**attack, "versions": {"textattack": version("textattack")}}
 
 
 def cell_key(readable: str, log_identity: dict[str, Any], settings: AttackSettings) -> str:

@@ -8,6 +8,7 @@ encoder.py     the sentence encoder               similarity.py  similarity of t
 fluency.py     perplexity of a text               quality.py     what is measured of a success
 deadline.py    the time limit of an example       stopwatch.py   where the time goes
 unread.py      text beyond what the model reads   goal.py        what an attack maximises
+in_fits.py     training rows made by attacking
 
 A kind is a function from settings to the parts of an attack (recipes.py); a catalog file names one
 of this table, or the user's own as `package.module:function`. How to add one: docs/architecture.md,

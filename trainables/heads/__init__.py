@@ -5,6 +5,7 @@ project_cls.py  a linear layer on CLS           cls_prompt.py   label words at C
 mvp.py          label words at a prompt's mask  label_words.py  scores of label words
 inputs.py       texts to token ids              shared_text.py  several prompts after one text
 buckets.py      which texts share a batch       masks.py        attention masks
+hidden.py       hidden states, seen or changed
 
 A catalog file names a kind of this table, or a class of the user's own as `package.module:Class`.
 How to add one: docs/architecture.md, "Where to add something".

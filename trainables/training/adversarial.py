@@ -16,6 +16,15 @@ from torch import Tensor
 
 from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head
+from trainables.training.perturbation import (
+    TINY,
+    length,
+    perturbed,
+    project,
+    real,
+    shape_of,
+    uniform,
+)
 
 
 def adversarial_loss(head: Head, batch: Batch, labels: Tensor, settings: dict[str, Any]) -> Tensor:
@@ -34,7 +43,7 @@ def adversarial_loss(head: Head, batch: Batch, labels: Tensor, settings: dict[st
         with _dropout(head, settings.get("inner_dropout", True)), perturbed(head, delta):
             loss = F.cross_entropy(head.score(batch), labels)
         (gradient,) = torch.autograd.grad(loss, delta)
-        moved = delta.detach() + step_size * _unit(gradient, norm) * _real(batch)
+        moved = delta.detach() + step_size * _unit(gradient, norm) * real(batch)
         delta = project(moved, norm, epsilon)
     with perturbed(head, delta):
         return F.cross_entropy(head.score(batch), labels)
@@ -42,13 +51,12 @@ def adversarial_loss(head: Head, batch: Batch, labels: Tensor, settings: dict[st
 
 def random_in_ball(head: Head, batch: Batch, norm: str, epsilon: float) -> Tensor:
     """A random δ [sequences, length, width] in the ball, zero on padding."""
-    embeddings = head.model.get_input_embeddings()
-    shape = (*batch.attention_mask.shape, embeddings.weight.shape[1])
-    device = batch.attention_mask.device
     if norm == "linf":
-        return (torch.rand(shape, device=device) * 2 - 1) * epsilon * _real(batch)
-    direction = _unit(torch.randn(shape, device=device) * _real(batch), norm)
-    return direction * epsilon * torch.rand((shape[0], 1, 1), device=device)
+        return (uniform(head, batch) * 2 - 1) * epsilon * real(batch)
+    normal = torch.randn(shape_of(head, batch), device=batch.attention_mask.device)
+    direction = _unit(normal * real(batch), norm)
+    radius = torch.rand((len(normal), 1, 1), device=normal.device)
+    return direction * epsilon * radius
 
 
 def random_on_sphere(head: Head, batch: Batch, norm: str, epsilon: float) -> Tensor:
@@ -59,9 +67,8 @@ def random_on_sphere(head: Head, batch: Batch, norm: str, epsilon: float) -> Ten
     """
     if norm == "linf":
         return random_in_ball(head, batch, norm, epsilon)
-    width = head.model.get_input_embeddings().weight.shape[1]
-    uniform = torch.rand((*batch.attention_mask.shape, width), device=batch.attention_mask.device)
-    return _unit(uniform * (2 * uniform - 1) * _real(batch), norm) * epsilon
+    u = uniform(head, batch)
+    return _unit(u * (2 * u - 1) * real(batch), norm) * epsilon
 
 
 STARTS = {"ball": random_in_ball, "sphere": random_on_sphere}
@@ -88,30 +95,5 @@ def _dropout(head: Head, on: bool) -> Iterator[None]:
         head.train(training)
 
 
-def project(delta: Tensor, norm: str, epsilon: float) -> Tensor:
-    """The nearest point of the ball."""
-    if norm == "linf":
-        return delta.clamp(-epsilon, epsilon)
-    length = delta.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return delta * (epsilon / length).clamp(max=1)[:, None, None]
-
-
-@contextmanager
-def perturbed(head: Head, delta: Tensor) -> Iterator[None]:
-    """In this block, δ is added to the output of the model's input embedding layer."""
-    layer = head.model.get_input_embeddings()
-    hook = layer.register_forward_hook(lambda _layer, _inputs, embedded: embedded + delta)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
 def _unit(gradient: Tensor, norm: str) -> Tensor:
-    if norm == "linf":
-        return gradient.sign()
-    return gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]
-
-
-def _real(batch: Batch) -> Tensor:
-    return batch.attention_mask[:, :, None]
+    return gradient.sign() if norm == "linf" else gradient / length(gradient).clamp_min(TINY)
