@@ -3,7 +3,7 @@
 space.py           a space: which grid, with which settings      axes.py    the names on its axes
 catalog.py         what each name on an axis means               catalog/   one YAML file a name
 dataset_checks.py  checks of a data set's catalog file            cell.py    a cell, fully resolved
-query_budget.py    how many queries an attack may ask
+trainings.py       settings of our kinds of training              query_budget.py  queries an attack
 yaml_file.py       YAML as people write it, errors with lines    errors.py  the error for users
 
 Plain YAML and pydantic. This package imports nothing heavy and knows nothing of torch, TextAttack,

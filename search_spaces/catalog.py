@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import check_query_budget
-from search_spaces.yaml_file import Written, read
+from search_spaces.trainings import SETTINGS, attack_of, wrong_name
+from search_spaces.yaml_file import Document, Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
 ENDINGS = (".yaml", ".yml")
@@ -224,12 +225,15 @@ class Head(Entry):
 class Training(Entry):
     """How the model is fine-tuned; `kind` names the code that does it.
 
-    train_share: fine-tune on this share of the training rows, for ablations.
+    settings: as written; trainings.py has those of our kinds. train_share: fine-tune on this share
+    of the training rows, for ablations. not_for: kinds of model that it does not apply to, with the
+    reason; it is for plans, so it is in no key and not stored with a fit.
     """
 
     kind: str
     settings: dict[str, Any] = Field({})
     train_share: float = Field(1.0, gt=0, le=1)
+    not_for: dict[Literal["masked", "causal"], str] = Field({}, exclude=True)
 
 
 class Attack(Entry):
@@ -248,7 +252,6 @@ class Attack(Entry):
     resources: dict[Literal["embedded", "textattack"], dict[str, Any]] = Field({})
 
 
-CHOICES = {"norm": ("l2", "linf"), "start": ("ball", "sphere")}  # settings of our trainings
 ENTRY_TYPES: dict[str, type[Entry]] = {
     "dataset": Dataset,
     "model": LanguageModel,
@@ -281,6 +284,8 @@ class Catalog:
 
     def entry(self, axis: str, name: str) -> Entry:
         """What a name on an axis means. Raises BadInput for a broken file."""
+        if axis == "training":
+            return self.training(name)
         entry: Entry = _read(self.path(axis, name), ENTRY_TYPES[axis])
         return entry
 
@@ -294,7 +299,15 @@ class Catalog:
         return _read(self.path("head", name), Head)
 
     def training(self, name: str) -> Training:
-        return _read(self.path("training", name), Training)
+        """Raises BadInput for a broken file, and where it names an attack that is not here."""
+        path = self.path("training", name)
+        entry: Training = _read(path, Training)
+        if attack := attack_of(entry):
+            try:
+                self.path("attack", attack)
+            except BadInput as error:
+                raise read(path).error(("settings", "attack"), f": {error}") from None
+        return entry
 
     def attack(self, name: str) -> Attack:
         return _read(self.path("attack", name), Attack)
@@ -328,6 +341,14 @@ def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str
     )
 
 
+def unknown_protocol(attack: Attack, protocol: Protocol) -> str:
+    """What is wrong if an attack does not know a protocol; empty if it does."""
+    if protocol in {*attack.protocols, *KNOWN_TO_ALL}:
+        return ""
+    known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+    return f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known})"
+
+
 def attack_settings(
     attack: Attack, dataset: Dataset, protocol: Protocol, resources: str
 ) -> dict[str, Any]:
@@ -336,11 +357,10 @@ def attack_settings(
     Raises BadInput where the attack does not know the protocol, or a kind of this package lacks a
     setting, has no such setting, or has a value of another type.
     """
-    if protocol not in {*attack.protocols, *KNOWN_TO_ALL}:
-        known = ", ".join(dict.fromkeys([*KNOWN_TO_ALL, *attack.protocols]))
+    if problem := unknown_protocol(attack, protocol):
         raise BadInput(
-            f"attack kind {attack.kind} knows no protocol {protocol!r} (but {known}); leave it out "
-            "with --only attack=... or exclude it, or choose another attack.protocol"
+            f"{problem}; leave it out with --only attack=... or exclude it, or choose another "
+            "attack.protocol"
         )
     resolved = {**attack.settings, **attack.protocols.get(protocol, {})}
     scale: dict[str, Any] = {str(name): part for name, part in attack.resources.items()}
@@ -391,17 +411,6 @@ def _check_attack_settings(attack: Attack, settings: dict[str, Any]) -> None:
             )
 
 
-def _is_like(given: Any, value: Any) -> bool:
-    """Whether a setting has the type of a packaged value; numbers are positive, and may be left
-    open (null) where that one is."""
-    if value is None:
-        return given is None or _is_like(given, 1.0)
-    if isinstance(value, (bool, str)):
-        return isinstance(given, type(value))
-    numbers = int if isinstance(value, int) else (int, float)
-    return isinstance(given, numbers) and not isinstance(given, bool) and given > 0
-
-
 def _files(folder: Path, axis: str) -> list[Path]:
     return [path for ending in ENDINGS for path in (folder / f"{axis}s").glob(f"*{ending}")]
 
@@ -415,22 +424,16 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     if isinstance(entry, Dataset):
         for place, problem in dataset_problems(entry):
             raise document.error(place, f": {problem}")
-    ours = PACKAGED / "trainings" / f"{getattr(entry, 'kind', '')}.yaml"
-    if isinstance(entry, Training) and path != ours and ours.is_file():
-        known = _read(ours, Training).settings
-        for name in entry.settings.keys() - known.keys():
-            hint = nearest(name, known) if known else "it has none"
-            problem = f": training kind {entry.kind} has no setting {name!r}; {hint}"
-            raise document.error(("settings", name), problem)
-        for name, value in known.items():
-            if name not in entry.settings:
-                problem = f": training kind {entry.kind} needs the setting {name!r}, e.g. {value!r}"
-                raise document.error(("settings",), problem)
-            given, choices = entry.settings[name], CHOICES.get(name)
-            if choices is not None and given not in choices:
-                problem = f": expected {' or '.join(choices)} (got {given!r})"
-                raise document.error(("settings", name), problem)
-            if not _is_like(given, value):
-                problem = f": expected a value like {value!r} (got {given!r})"
-                raise document.error(("settings", name), problem)
+    if isinstance(entry, Training) and entry.kind in SETTINGS:
+        _check_training_settings(entry, path, document)
     return entry
+
+
+def _check_training_settings(entry: Training, path: Path, document: Document) -> None:
+    ours = PACKAGED / "trainings" / f"{entry.kind}.yaml"
+    example = entry if path == ours else _read(ours, Training)
+    name, problem = wrong_name(entry.kind, entry.settings, example.settings)
+    if problem:
+        place = ("settings", name) if name else ("settings",)
+        raise document.error(place, f": {problem}")
+    document.validated(SETTINGS[entry.kind], at=("settings",))

@@ -30,9 +30,19 @@ from search_spaces.axes import (
     as_seeds,
     narrow,
 )
-from search_spaces.catalog import AXES, ENDINGS, PACKAGED, Catalog, Dataset, Protocol
+from search_spaces.catalog import (
+    AXES,
+    ENDINGS,
+    PACKAGED,
+    Catalog,
+    Dataset,
+    Protocol,
+    attack_settings,
+    unknown_protocol,
+)
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import QueryBudget
+from search_spaces.trainings import attack_of
 from search_spaces.yaml_file import (
     Document,
     Place,
@@ -327,6 +337,13 @@ class Space(Written):
         reasons = (each.reason for each in self.exclude if each.has(place))
         return " ".join(next(reasons, "").split())
 
+    def excluded_everywhere(self, place: Mapping[str, object]) -> bool:
+        """Whether the place of a fit, without a seed, is excluded with every attack and seed."""
+        if not self.exclude:
+            return False
+        each = product(self.axes.attack, self.seeds)
+        return all(self.excluded({**place, "attack": attack, "seed": n}) for attack, n in each)
+
 
 def names() -> list[str]:
     """The spaces that ship with this package."""
@@ -369,6 +386,7 @@ def load(
     narrowed._catalog = loaded.catalog
     _check_size(narrowed)
     _check_dtypes(narrowed)
+    _check_attacks_of_trainings(narrowed)
     return narrowed
 
 
@@ -462,6 +480,30 @@ def _check_dtypes(space: Space) -> None:
                     f"{space.name}: {phase}.dtype tf32 where resources.{phase}.gpus is 0: a CPU "
                     "has no tf32; use fp32 or bf16"
                 )
+
+
+def _check_attacks_of_trainings(space: Space) -> None:
+    """Raises BadInput where an attack that a training makes rows with lacks what a fit needs."""
+    catalog = space.catalog
+    for training in space.used("training"):
+        name = attack_of(catalog.training(training))
+        if name is None:
+            continue
+        attack, beginning = catalog.attack(name), f"training {training!r} attacks by {name!r}"
+        for dataset, model, head in product(*(space.used(axis) for axis in AXES[:3])):
+            place = {"dataset": dataset, "model": model, "head": head, "training": training}
+            if space.excluded_everywhere(place):
+                continue
+            here = space.settings_at(**place, attack=name).attack
+            if problem := unknown_protocol(attack, here.protocol):
+                raise BadInput(
+                    f"{beginning}: {problem}; leave it out with --only training=... or exclude "
+                    "it, or choose another attack.protocol"
+                )
+            try:
+                attack_settings(attack, catalog.dataset(dataset), here.protocol, here.resources)
+            except BadInput as error:
+                raise BadInput(f"{beginning}: {error}") from None
 
 
 def _find(space: str) -> Path:

@@ -81,15 +81,22 @@ class Document:
         content[path[-1]] = value
         self.given[path] = (option, node)
 
-    def validated(self, model: type[Model]) -> Model:
-        """The content as a model. Raises BadInput that names the first wrong value."""
+    def validated(self, model: type[Model], at: tuple[str, ...] = ()) -> Model:
+        """The content, or the mapping at a path, as a model; empty where the path ends early.
+
+        Raises BadInput that names the first wrong value.
+        """
+        content = self.content
+        for name in at:
+            content = content.get(name) or {}
         try:
-            return model.model_validate(self.content)
+            return model.model_validate(content)
         except ValidationError as error:
             # A misspelt name explains a missing one.
             wrong = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")[0]
             path = tuple(part for part in wrong["loc"] if part != "[key]")
-            raise self.error(path, _explain(model, wrong, path, self._node(path))) from None
+            problem = _explain(model, wrong, path, self._node((*at, *path)))
+            raise self.error((*at, *path), problem) from None
 
     def error(self, path: Place, problem: str) -> BadInput:
         """The error that a value is wrong: its line, and what is wrong."""

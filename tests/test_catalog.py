@@ -18,7 +18,7 @@ from trainables.store import Store
 EMPTY = Store("/nonexistent")
 
 
-@pytest.mark.parametrize("space", ["embedded", "ablations"])
+@pytest.mark.parametrize("space", ["embedded", "ablations", "defences"])
 def test_the_packaged_catalog_has_nothing_wrong(
     space: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,37 +178,6 @@ def test_a_head_of_fewer_templates_takes_those_that_the_data_set_names(
 ) -> None:
     every = prompts(dataset, "mvp", model).templates
     assert prompts(dataset, head, model).templates == [every[number - 1] for number in numbers]
-
-
-def test_a_training_of_ours_with_a_setting_that_it_has_not_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "trainings" / "mine.yaml"
-    file.parent.mkdir()
-    file.write_text("about: mine\nkind: adversarial\nsettings: {norm: l2, innner_dropout: true}\n")
-    with pytest.raises(
-        BadInput, match=r"line 3: settings.innner_dropout: training kind adversaria"
-    ):
-        Catalog((tmp_path, PACKAGED)).training("mine")
-    for number, (settings, said) in enumerate(
-        {
-            "norm: l2": "needs the setting 'epsilon', e.g. 1.0",
-            "norm: l3, epsilon: 1.0, steps: 1, step_size: null, start: ball, inner_dropout: true":
-            "settings.norm: expected l2 or linf",
-            "norm: l2, epsilon: one, steps: 1, step_size: null, start: ball, inner_dropout: true":
-            "settings.epsilon: expected a value like 1.0",
-            "norm: l2, epsilon: 1.0, steps: 0, step_size: null, start: ball, inner_dropout: true":
-            "settings.steps: expected a value like 1",
-            "norm: l2, epsilon: 1.0, steps: 1, step_size: a, start: ball, inner_dropout: true":
-            "settings.step_size: expected a value like None",
-        }.items()
-    ):  # fmt: skip
-        file = file.with_name(f"bad{number}.yaml")
-        file.write_text(f"about: mine\nkind: adversarial\nsettings: {{{settings}}}\n")
-        with pytest.raises(BadInput, match=said):
-            Catalog((tmp_path, PACKAGED)).training(file.stem)
-    file = file.with_name("other.yaml")
-    file.write_text("about: mine\nkind: standard\nsettings: {rate: 2}\n")
-    with pytest.raises(BadInput, match="training kind standard has no setting 'rate'; it has none"):
-        Catalog((tmp_path, PACKAGED)).training("other")
 
 
 def test_one_template_a_step_is_for_heads_with_templates(tmp_path: Path) -> None:

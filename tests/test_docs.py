@@ -108,7 +108,7 @@ def test_a_command_of_the_pages_runs(command: str, folder: Path) -> None:
     assert SAYS.get(module, "") in done.stdout
 
 
-def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
+def test_a_data_set_a_head_a_training_and_an_attack_of_ones_own(tmp_path: Path) -> None:
     """search_spaces/README.md from an empty folder, command by command."""
     page = REPOSITORY / "search_spaces" / "README.md"
     for name, content in files(page).items():
@@ -123,14 +123,17 @@ def test_a_data_set_a_head_and_an_attack_of_ones_own(tmp_path: Path) -> None:
     assert columns <= set(table.splitlines()[0].split(","))
     left_out = (tmp_path / "report" / "tables" / "not-run.csv").read_text()
     assert "not applicable,mvp,decided by the first results,2" in left_out
+    assert "not applicable,mvp,tried with one head first,6" in left_out
     cells = [json.loads(path.read_text()) for path in tmp_path.glob("results/cells/*/cell.json")]
-    assert len(cells) == 16
+    assert len(cells) == 22
     for cell in cells:
         result = json.loads((tmp_path / f"results/cells/{cell['key']}/result.json").read_text())
         assert len(result["sample"]) == (6 if cell["attack"] == "textfooler" else 10)
         fit = json.loads((tmp_path / f"results/fits/{cell['fit']['key']}/fit.json").read_text())
         expected = 1e-3 if cell["fit"]["head"] == "mean_pool" else 3e-4
         assert fit["spec"]["settings"]["learning_rate"] == expected
+        added = fit["examples_seen"] - fit["train_examples"]
+        assert added > 0 if cell["fit"]["training"] == "hardened" else added == 0
 
 
 OURS = [

@@ -146,6 +146,28 @@ def test_validation_and_probe_are_on_samples_and_the_test_set_is_whole(
     assert len(set(train)) == 9 and max(train) < 20 and validation == first
 
 
+def test_the_weights_that_are_kept_are_the_first_of_the_best_on_validation(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = []
+    accuracy = fit_module._accuracy
+
+    def seen(head: Head, rows: Any) -> float:
+        weights.append({name: tensor.clone() for name, tensor in head.state_dict().items()})
+        return accuracy(head, rows)
+
+    monkeypatch.setattr(fit_module, "_accuracy", seen)
+    head, fit = tiny(tiny_bert), fit_of("fit.evaluate_every=4")
+    settings = fit.settings.model_copy(update={"patience": 10})
+    *_, fitted = fine_tune(fit.model_copy(update={"settings": settings}), head, splits())
+    assert isinstance(fitted, Fitted)
+    found = [point["validation_accuracy"] for point in fitted.record["curve"]]
+    best = found.index(max(found))
+    assert found[-1] < max(found) and best > 0, f"take a fit that does not end at its best: {found}"
+    assert fitted.record["validation_accuracy"] == max(found)
+    assert all(torch.equal(weights[best][name], kept) for name, kept in head.state_dict().items())
+
+
 def test_adversarial_training_is_validated_on_clean_text(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,13 +46,17 @@ PROMPTS = {"templates": ["[SEP] it was [MASK]"], "label_words": [["bad"], ["good
 
 @dataclass
 class Project:
-    """A user's folder: a space of one data set and one model, its catalog and its assets."""
+    """A user's folder: a space of one data set and one model, its catalog and its assets.
+
+    training: settings of a training `mine` that makes rows.
+    """
 
     folder: Path
     data: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, Any] = field(default_factory=dict)
     fit: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
     times: int = 0
 
@@ -87,7 +91,13 @@ class Project:
             "fit": {"max_length": 96, **self.fit},
             "attack": {"examples": 4, "resources": "embedded"}, **self.more,
         }  # fmt: skip
-        for name, entry in {"datasets/mine": data, "models/mine": self.model}.items():
+        entries = {"datasets/mine": data, "models/mine": self.model}
+        if self.training:
+            axes["training"] = ["mine"]
+            settings = {"attack": "misspellings", "attacked_rows": 9, "keep_rows": True}
+            settings |= {"from_epoch": None, "every": None, **self.training}
+            entries["trainings/mine"] = {"about": "mine", "kind": "ada", "settings": settings}
+        for name, entry in entries.items():
             if entry:
                 (root / "catalog" / name).parent.mkdir(parents=True)
                 (root / "catalog" / f"{name}.yaml").write_text(yaml.safe_dump(entry))
@@ -1090,6 +1100,57 @@ def test_a_warm_up_that_leaves_no_step_is_refused(project: Project, refused: Run
         "batches of 100, in 1 epochs at most: none is left at the full rate; give a smaller "
         "warmup, smaller batches or more epochs"
     )
+
+
+@pytest.mark.parametrize(
+    ("training", "fit", "more", "said"),
+    [
+        ({"attack": "mispelings", "every": 9}, {}, {},
+         "line 4: settings.attack: unknown attack 'mispelings'; did you mean misspellings?"),
+        ({"every": 9}, {}, {"attack": {"protocol": "strict", "resources": "embedded"}},
+         "training 'mine' attacks by 'misspellings': attack kind misspellings knows no protocol "
+         "'strict' (but textattack, mvp); leave it out with --only training=... or exclude it, or "
+         "choose another attack.protocol"),
+        ({"from_epoch": 3}, {"max_epochs": 2}, {},
+         "training 'mine' on data set 'mine': its from_epoch 3 is never reached, fit.max_epochs is "
+         "2; give more epochs, or a training with `every` in its settings"),
+        ({"every": 313}, {"max_epochs": 2}, {},
+         "training 'mine' on data set 'mine': its every 313 is never reached, 160 training rows in "
+         "2 epochs are 312 examples before the last batch; give a training with a smaller one"),
+        ({"every": 49}, {"max_epochs": 1, "train_examples": 50}, {},
+         "its every 49 is never reached, 50 training rows in 1 epochs are 48 examples before the "
+         "last batch; give a training with a smaller one"),
+    ],
+)  # fmt: skip
+def test_rows_that_a_training_would_not_make_are_refused(
+    training: dict[str, Any],
+    fit: dict[str, Any],
+    more: dict[str, Any],
+    said: str,
+    project: Project,
+    refused: Run,
+) -> None:
+    project.training, project.fit, project.more = training, fit, more
+    project.axes = {"attack": ["textfooler"]}
+    assert refused(project).endswith(said)
+
+
+@pytest.mark.parametrize(
+    "training", [{"every": 312}, {"from_epoch": 2}, {"from_epoch": 2, "attacked_rows": 160}]
+)
+def test_rounds_that_are_reached_are_planned(
+    training: dict[str, Any], project: Project, planned: Run
+) -> None:
+    project.training, project.fit = training, {"max_epochs": 2}
+    assert "attacked_rows" not in planned(project)
+
+
+def test_more_attacked_rows_than_there_are_is_a_note(project: Project, planned: Run) -> None:
+    project.training, project.fit = {"every": 9, "attacked_rows": 161}, {"max_epochs": 1}
+    assert (
+        "note: training 'mine' on data set 'mine': attacked_rows is 161, and all 160 training rows "
+        "are attacked in a round"
+    ) in planned(project)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from search_spaces.catalog import (
 from search_spaces.cell import Cell, Fit, InnerAttack, OtherDataset
 from search_spaces.errors import BadInput
 from search_spaces.space import AttackSettings, Space
+from search_spaces.trainings import attack_of, why_not
 from trainables.assets import Assets, NotDownloaded, dataset_digest, digest, model_files
 from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.resources import identity as resources_identity
@@ -243,8 +244,8 @@ def _inner_attack(
     A limit on queries or time is of attacks on fits: only the protocol's counts here.
     """
     training = place["training"]
-    name = space.catalog.training(training).settings.get("attack")
-    if not isinstance(name, str):
+    name = attack_of(space.catalog.training(training))
+    if name is None:
         return None
     here = space.settings_at(**place, attack=name).attack
     try:
@@ -253,6 +254,8 @@ def _inner_attack(
             name, recipe=recipe, here=here.model_copy(update={"query_budget": None})
         )
     except BadInput as error:
+        if space.excluded_everywhere(place):
+            return None
         raise BadInput(f"training {training!r}: {error}") from None
     attack = InnerAttack(
         name=name,
@@ -286,6 +289,7 @@ def _fit(
     if isinstance(prompts, str):
         reason = reason or prompts
         prompts = None
+    reason = reason or why_not(training_entry, head_entry, prompts, language_model)
     used = {"columns", "label", "labels", "splits", "drop_rows_without_letters"}
     read_at = {}
     if language_model.kind == "causal" and head_entry.kind != "mvp":

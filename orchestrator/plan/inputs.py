@@ -14,6 +14,7 @@ from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Trainin
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
+from search_spaces.trainings import rounds_of
 from trainables.assets import Assets, NotDownloaded, model_files
 from trainables.data import Survey, common_rows, survey, training_rows
 from trainables.heads import KINDS as HEADS
@@ -37,6 +38,7 @@ class Asked:
     language_model: LanguageModel
     head: str
     head_entry: Head
+    training: str
     training_entry: Training
     prompts: Prompts | None
     settings: FitSettings
@@ -46,7 +48,7 @@ class Asked:
     def of(cls, fit: Fit) -> "Asked":
         return cls(
             fit.dataset, fit.data, fit.model, fit.language_model, fit.head, fit.head_entry,
-            fit.training_entry, fit.prompts, fit.settings,
+            fit.training, fit.training_entry, fit.prompts, fit.settings,
             tuple((other.name, other.data) for other in fit.evaluate_also),
         )  # fmt: skip
 
@@ -96,6 +98,8 @@ class Inputs:
             steps = (fit.settings.warmup, fit.settings.batch_size, fit.settings.max_epochs)
             schedule = ("schedule", fit.dataset, used, steps)
             yield from self._once(schedule, partial(self._check_schedule, fit))
+            rounds = ("rounds", fit.dataset, fit.training, used, steps)
+            yield from self._once(rounds, partial(self._check_rounds, fit))
 
     def _wrong_model(self, fit: Asked) -> Iterator[str]:
         model = ("model", fit.model)
@@ -197,13 +201,42 @@ class Inputs:
         if len(used) < len(train):
             self.notes.append(line)
 
-    def _check_schedule(self, fit: Asked) -> None:
+    def _rows_trained_on(self, fit: Asked) -> int:
         rows = self._survey(fit.dataset, fit.data).labels["train"].tolist()
-        used = training_rows(rows, fit.settings.train_examples, fit.training_entry.train_share)
+        share = fit.training_entry.train_share
+        return len(training_rows(rows, fit.settings.train_examples, share))
+
+    def _check_schedule(self, fit: Asked) -> None:
         try:
-            check_schedule(fit.settings, len(used))
+            check_schedule(fit.settings, self._rows_trained_on(fit))
         except BadInput as error:
             raise BadInput(f"data set {fit.dataset!r}: {error}") from None
+
+    def _check_rounds(self, fit: Asked) -> None:
+        """A training that makes rows must come to do so."""
+        rounds = rounds_of(fit.training_entry)
+        if rounds is None:
+            return
+        beginning = f"training {fit.training!r} on data set {fit.dataset!r}"
+        rows, epochs = self._rows_trained_on(fit), fit.settings.max_epochs
+        if rounds.from_epoch is not None and rounds.from_epoch > epochs:
+            raise BadInput(
+                f"{beginning}: its from_epoch {rounds.from_epoch} is never reached, fit.max_epochs "
+                f"is {epochs}; give more epochs, or a training with `every` in its settings"
+            )
+        size = fit.settings.batch_size
+        before_last = rows * epochs - (rows % size or size)
+        if rounds.every is not None and rounds.every > before_last:
+            raise BadInput(
+                f"{beginning}: its every {rounds.every} is never reached, {rows} training rows in "
+                f"{epochs} epochs are {before_last} examples before the last batch; give a "
+                "training with a smaller one"
+            )
+        if rounds.attacked_rows > rows:
+            self.notes.append(
+                f"{beginning}: attacked_rows is {rounds.attacked_rows}, and all {rows} training "
+                "rows are attacked in a round"
+            )
 
     def _check_model(self, fit: Asked) -> None:
         folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))
