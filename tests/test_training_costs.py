@@ -26,6 +26,7 @@ from orchestrator.sweep.costs import costs_of, in_words
 from search_spaces.cell import Cell, InnerAttack
 from search_spaces.space import load
 from trainables.assets import Assets
+from trainables.attacks.resources import prepare_textattack
 from trainables.records import Tried
 from trainables.rehearsal import rehearse
 from trainables.store import Store
@@ -37,6 +38,10 @@ ONE = ("dataset=sst2", "model=bert-embedded", "head=mlp_ft", "attack=textfooler"
 FREELB = {
     "steps": 10, "step_size": 0.03, "start_size": 0.05, "bound": None, "norm": "l2",
     "same_dropout": True,
+}  # fmt: skip
+INFOBERT = {
+    **FREELB, "steps": 3, "upper_weight": 5e-3, "lower_weight": 5e-3, "exact": False,
+    "keep_from": 0.5, "keep_to": 0.9, "critic_width": 300,
 }  # fmt: skip
 ADA = {
     "attack": "textfooler", "attacked_rows": 50, "from_epoch": None, "every": 500,
@@ -90,9 +95,11 @@ def with_cells(plan: Plan, *cells: Cell) -> Plan:
         ("adversarial", ADVERSARIAL, 5 / 3),
         ("freelb", FREELB, 10.0),
         ("freelb", {**FREELB, "steps": 30}, 30.0),
-        ("infobert", {**FREELB, "steps": 3}, 4.2),
+        ("infobert", INFOBERT, 4.22),
+        ("infobert", {**INFOBERT, "lower_weight": 0.0}, 3.0),
         ("ada", ADA, 1.0),
-        ("amda", AMDA, 2.07),
+        ("amda", AMDA, 2.05),
+        ("amda", {**AMDA, "layers": [1.0]}, 2.0),
         ("high_temperature", {"temperature": 200.0}, 1.0),
         ("mine:Own", {"steps": 7}, 1.0),
     ],
@@ -288,7 +295,7 @@ def test_resources_of_attacks_within_fits_are_found_before_a_sweep(tmp_path: Pat
     catalog = tmp_path / "catalog/trainings"
     catalog.mkdir(parents=True)
     (catalog / "mine.yaml").write_text(
-        "about: Attacks its rows.\nkind: mine:Own\nsettings: {attack: textfooler}\n"
+        "about: Attacks its rows.\nkind: mine:Own\nsettings: {attack: textbugger}\n"
     )
     space = with_trainings("standard, mine")
     override = "\noverrides:\n- {when: {attack: textfooler}, attack: {resources: textattack}}\n"
@@ -314,6 +321,7 @@ def test_a_rehearsal_tries_each_training_and_the_attack_within_its_fits(
     def fails(*_: Any, **__: Any) -> None:
         raise LookupError("Resource not found")
 
+    prepare_textattack("embedded")
     monkeypatch.setattr("trainables.attacks.recipes.word_vectors", fails)
     _, tried = rehearse("fit", [ada], store, Assets("embedded"))
     assert "Resource not found" in tried["error"] and tried["training_settings"] == ADA

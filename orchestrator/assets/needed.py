@@ -141,15 +141,13 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
 def attack_resources(space: Space) -> set[str]:
     """Of the attacks on a space's cells, and of those within its fits."""
     found = {settings.attack.resources for settings in space.all_settings()}
-    attacking = [
-        name for name in space.used("training") if "attack" in space.catalog.training(name).settings
-    ]
-    if space.overrides:
-        of = space.axes.dataset, space.axes.model, space.axes.head, attacking
-        for values in product(*of):
-            place = dict(zip(("dataset", "model", "head", "training"), values, strict=True))
-            if not space.excluded(place):
-                found.add(space.settings_at(**place).attack.resources)
+    axes = space.axes
+    for training in space.used("training") if space.overrides else ():
+        attack = space.catalog.training(training).settings.get("attack")
+        for dataset, model, head in product(axes.dataset, axes.model, axes.head):
+            place = {"dataset": dataset, "model": model, "head": head, "training": training}
+            if isinstance(attack, str) and not space.excluded(place):
+                found.add(space.settings_at(**place, attack=attack).attack.resources)
     return found
 
 

@@ -240,7 +240,7 @@ def _tokens_read(fit: Fit, length: float) -> float:
 def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> float:
     operations = network.operations(count * _tokens_trained(fit, length), length)
     seconds = STEP_LAYER * network.layers * on.layer + STEP_PASSES * operations / on.operations
-    seconds *= passes(fit.training_entry, network)
+    seconds *= passes(fit.training_entry, network, count)
     return seconds + network.weights * BYTES_A_WEIGHT / on.memory
 
 
