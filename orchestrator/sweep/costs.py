@@ -37,9 +37,9 @@ class OfTraining:
     """Fits by a training: how many, their seconds, and how many times what they would take by
     standard training, by the model of cost."""
 
-    fits: int = 0
-    seconds: float = 0.0
-    times_standard: float = 0.0
+    fits: int
+    seconds: float
+    times_standard: float
 
 
 @dataclass
@@ -108,15 +108,13 @@ def _of_training(named: tuple[str, OfTraining]) -> str:
 
 def _by_training(plan: Plan) -> dict[str, OfTraining]:
     """Of the fits to be made; empty where a space has one training."""
-    cells, trainings = plan.fits_todo.values(), list(plan.space.used("training"))
-    found = {name: OfTraining() for name in trainings if len(trainings) > 1}
-    for cell in cells if found else ():
-        of = found[cell.fit.training]
-        of.fits += 1
-        of.seconds += plan.costs.of(cell, "fit").seconds
-        of.times_standard += plan.costs.times_plain(cell)
-    made = {name: of for name, of in found.items() if of.fits}
-    return {n: replace(of, times_standard=of.times_standard / of.fits) for n, of in made.items()}
+    trainings = plan.space.used("training")
+    fits: dict[str, list[tuple[float, float]]] = {name: [] for name in trainings}
+    for cell in plan.fits_todo.values() if len(trainings) > 1 else ():
+        seconds = plan.costs.of(cell, "fit").seconds
+        fits[cell.fit.training].append((seconds, seconds / plan.costs.times_plain(cell)))
+    totals = {name: (len(of), *map(sum, zip(*of, strict=True))) for name, of in fits.items() if of}
+    return {name: OfTraining(n, total, total / plain) for name, (n, total, plain) in totals.items()}
 
 
 def _work(plan: Plan) -> Iterator[tuple[str, Cell, Phase]]:
