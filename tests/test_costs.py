@@ -312,8 +312,9 @@ def test_what_a_query_took_corrects_an_attack_not_how_many_one_example_had(
         costs.sizes.network(fit.model, fit.language_model),
         costs.sizes.texts(fit.dataset, fit.data),
     )
-    was, many = costs.of(cell, "attack", A10G), cost_model.example_queries(cell, texts)
-    seconds = 3 * cost_model.lone_example_seconds(cell, network, texts, A10G) * queries / many
+    search = cost_model.search_of(cell, texts)
+    was, many = costs.of(cell, "attack", A10G), cost_model.example_queries(search)
+    seconds = 3 * cost_model.lone_example_seconds(fit, search, network, A10G) * queries / many
     figures: Rehearsed = {
         "dataset": fit.dataset,
         "model": fit.model,
@@ -338,7 +339,9 @@ def test_a_rehearsal_has_the_gpu_that_attacks_share_and_attacks_no_other_example
         network = plan.costs.sizes.network(cell.fit.model, cell.fit.language_model)
         texts = plan.costs.sizes.texts(cell.fit.dataset, cell.fit.data)
         return (
-            cost_model.lone_example_seconds(cell, network, texts, A10G),
+            cost_model.lone_example_seconds(
+                cell.fit, cost_model.search_of(cell, texts), network, A10G
+            ),
             cost_model.example_seconds(cell, network, texts, A10G),
         )
 

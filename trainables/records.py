@@ -256,9 +256,10 @@ class Tried(TypedDict, total=False):
     """What a rehearsal tried on a worker (rehearsal.py).
 
     seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
-    step_texts, step_tokens: as in `Rehearsed`. not_deterministic: an operation without such an
-    algorithm. memory: bytes of the GPU that were used, of memory_there. example_seconds, words,
-    queries, victim_seconds: of one example, which ended by a timeout or not.
+    training_kind, training_settings, step_texts, step_tokens: as in `Rehearsed`.
+    not_deterministic: an operation without such an algorithm. memory: bytes of the GPU that were
+    used, of memory_there. example_seconds, words, queries, victim_seconds: of one example, which
+    ended by a timeout or not.
     """
 
     what: Required[str]  # store, fit or attack
@@ -269,6 +270,8 @@ class Tried(TypedDict, total=False):
     model: str
     head: str
     attack: str
+    training_kind: str
+    training_settings: dict[str, Any]
     device: str
     step_texts: int
     step_tokens: float
@@ -295,7 +298,8 @@ class RehearsedAttack(TypedDict):
 class Rehearsed(TypedDict):
     """What a rehearsal measured of one head of a model, on one device.
 
-    device: `cpu`, or the GPU's name. step_texts: texts of a training step (its batch), each of
+    device: `cpu`, or the GPU's name. training_kind, training_settings: by which steps were made;
+    older versions did not record them. step_texts: texts of a training step (its batch), each of
     step_tokens tokens with padding, without templates. attacks: by the attack's name.
     """
 
@@ -306,6 +310,8 @@ class Rehearsed(TypedDict):
     step_texts: Count
     step_tokens: Number
     step_seconds: Number
+    training_kind: NotRequired[Text]
+    training_settings: NotRequired[dict[str, Any]]
     attacks: NotRequired[dict[Text, RehearsedAttack]]
 
 

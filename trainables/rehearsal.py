@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
-from search_spaces.cell import Cell, Fit
+from search_spaces.cell import Cell, Fit, InnerAttack
 from search_spaces.errors import first_line
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
@@ -51,6 +51,8 @@ def _tried(what: str, do: Any, cell: Cell | None = None) -> Tried:
     if cell is not None:
         fit = cell.fit
         tried |= {"dataset": fit.dataset, "model": fit.model, "head": fit.head}
+        entry = fit.training_entry
+        tried |= {"training_kind": entry.kind, "training_settings": entry.settings}
         if what == "attack":
             tried["attack"] = cell.attack
     began = time.perf_counter()
@@ -86,7 +88,8 @@ def _phase(phase: str, cell: Cell, assets: Assets) -> dict[str, Any]:
 
 
 def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
-    """A few steps at the longest texts, for memory, and at usual ones, for time."""
+    """A few steps at the longest texts, for memory, and at usual ones, for time; and the attack of
+    the fit's training, if it has one."""
     import torch
 
     from trainables.data import training_rows
@@ -109,6 +112,10 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
         "step_tokens": sum(_length(head, fit, batch) for batch in usual[1:]) / (STEPS - 1),
         "step_seconds": seconds,
     }
+    if fit.attack is not None:
+        made = _attacked(fit, head, train[:ATTACKED], fit.attack, SECONDS_PER_EXAMPLE, assets)
+        if "error" in made:
+            return made
     if device == "cuda":
         tried["memory"] = torch.cuda.max_memory_reserved()
         tried["memory_there"] = torch.cuda.mem_get_info()[1]
@@ -160,30 +167,43 @@ def _steps_made(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> float:
 
 
 def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
-    """Attack a few examples, each labelled as the untrained head classifies it."""
-    prepare_textattack(cell.attack_resources, assets.attack_folder(cell.attack_resources))
-    from trainables.attacks.engine import Victim, attack_examples
-    from trainables.attacks.recipes import build_attack
-    from trainables.attacks.resources import masked_language_model
+    """Attack a few examples of an untrained head."""
     from trainables.data import attacked_examples
     from trainables.fit import fresh_head, load_test_rows
 
-    fit = cell.fit
-    rows = attacked_examples(load_test_rows(fit, assets), ATTACKED, cell.sample)
-    head = fresh_head(fit, assets, device)
+    rows = attacked_examples(load_test_rows(cell.fit, assets), ATTACKED, cell.sample)
+    head = fresh_head(cell.fit, assets, device)
     head.compute_in(cell.attack_dtype)
+    attack = InnerAttack(
+        name=cell.attack,
+        kind=cell.attack_kind,
+        settings=cell.attack_settings,
+        resources=cell.attack_resources,
+    )
+    limit = min(cell.seconds_per_example or SECONDS_PER_EXAMPLE, SECONDS_PER_EXAMPLE)
+    return _attacked(cell.fit, head, rows, attack, limit, assets)
+
+
+def _attacked(
+    fit: Fit, head: Any, rows: Sequence[Example], of: InnerAttack, limit: float, assets: Assets
+) -> dict[str, Any]:
+    """Attack rows, each labelled as the head classifies it, each for `limit` seconds at most."""
+    prepare_textattack(of.resources, assets.attack_folder(of.resources))
+    from trainables.attacks.engine import Victim, attack_examples
+    from trainables.attacks.recipes import build_attack
+    from trainables.attacks.resources import masked_language_model
+
     classes = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()
     examples = [Example(r.id, r.texts, label) for r, label in zip(rows, classes, strict=True)]
     attack = build_attack(
-        cell.attack_kind,
+        of.kind,
         Victim(head),
-        cell.attack_settings,
-        cell.attack_resources,
-        masked_lm=masked_language_model(cell.attack_resources, head.device),
+        of.settings,
+        of.resources,
+        masked_lm=masked_language_model(of.resources, head.device),
         columns=fit.data.columns,
         attacked=fit.data.attacked,
     )
-    limit = min(cell.seconds_per_example or SECONDS_PER_EXAMPLE, SECONDS_PER_EXAMPLE)
     # The first also loads what the attack needs; its time is not that of an example.
     records = list(
         attack_examples(
@@ -192,9 +212,9 @@ def _attack(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
             fit.data.columns,
             fit.seed,
             fit.dataset,
-            cell.attack,
+            of.name,
             attacked=fit.data.attacked,
-            resources=cell.attack_resources,
+            resources=of.resources,
             seconds_per_example=limit,
         )
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from search_spaces.catalog import Dataset, LanguageModel
@@ -88,7 +89,7 @@ def needed(space: Space, assets: Assets) -> Iterator[Asset]:
             ships=model.packaged is not None,
             origin=_from_hub(model.hub, model.revision) if model.hub else {},
         )
-    resources = _attack_resources(space)
+    resources = attack_resources(space)
     for name in resources:
         identity(name)
     if "embedded" in resources:
@@ -111,7 +112,7 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
 
     planning: another machine may run them, so a package that this one lacks is a note, returned.
     """
-    if "textattack" not in _attack_resources(space):
+    if "textattack" not in attack_resources(space):
         return []
     if assets.folder is not None or assets.url is not None:
         for asset in needed(space, assets):
@@ -137,8 +138,17 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
     return []
 
 
-def _attack_resources(space: Space) -> set[str]:
-    return {settings.attack.resources for settings in space.all_settings()}
+def attack_resources(space: Space) -> set[str]:
+    """Of the attacks on a space's cells, and of those within its fits."""
+    found = {settings.attack.resources for settings in space.all_settings()}
+    axes = space.axes
+    for training in space.used("training") if space.overrides else ():
+        attack = space.catalog.training(training).settings.get("attack")
+        for dataset, model, head in product(axes.dataset, axes.model, axes.head):
+            place = {"dataset": dataset, "model": model, "head": head, "training": training}
+            if isinstance(attack, str) and not space.excluded(place):
+                found.add(space.settings_at(**place, attack=attack).attack.resources)
+    return found
 
 
 def _from_hub(repository: str, revision: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from orchestrator.assets.needed import attack_resources
 from orchestrator.cli.arguments import Parser
 from orchestrator.cli.command import called, reports_bad_input, run
 from orchestrator.cluster.for_space import space_problems
@@ -105,7 +106,7 @@ def _check_running(store: Store, space: Space, needs: list[Resources], address: 
         check_store_on_nodes(store)
         for need in needs:
             check_room_on_nodes(need)
-        check_attacks_on_nodes({each.attack.resources for each in space.all_settings()})
+        check_attacks_on_nodes(attack_resources(space))
 
 
 def _check_room_in(store: Store, space: Space) -> None:

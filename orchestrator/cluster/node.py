@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from orchestrator.assets.needed import attack_resources
 from orchestrator.cluster.sizes import fetched
 from search_spaces.space import Space
 from trainables.node import Needs, lacks
@@ -12,7 +13,7 @@ def needs_of(space: Space) -> Needs:
     every = space.all_settings()
     phases = [phase for each in every for phase in (each.resources.fit, each.resources.attack)]
     return Needs(
-        resources=tuple(dict.fromkeys(each.attack.resources for each in every)),
+        resources=tuple(sorted(attack_resources(space))),
         gpus=any(phase.gpus for phase in phases),
         disk=sum(each.size for each in fetched(space)),
     )

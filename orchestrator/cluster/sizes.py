@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from orchestrator.assets.needed import attack_resources
 from orchestrator.plan.cells import ThisMachine, resolve
 from orchestrator.plan.sizes import Network, Sizes, Texts
 from search_spaces.errors import BadInput
@@ -96,7 +97,7 @@ def fetched(space: Space, sizes: Sizes | None = None) -> list[Fetched]:
         if assets.source != "embedded":
             find = partial(assets.dataset_files, name, data)
             found.append(Fetched(_bytes(sizes.texts(name, data)), find))
-    if any(each.attack.resources == "textattack" for each in space.all_settings()):
+    if "textattack" in attack_resources(space):
         found.append(Fetched(TEXTATTACK, partial(_textattack, assets)))
     return found
 

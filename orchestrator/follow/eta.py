@@ -68,7 +68,8 @@ def _unit(seconds: float) -> tuple[int, str]:
 @dataclass
 class Task:
     """kind: tasks of a kind share a regression. names: what the seconds depend on, always the
-    same number of them. units: of work, to which measured seconds refer: examples, 1 for a fit."""
+    same number of them. units: of work, to which measured seconds refer: examples; of a fit, fits
+    by standard training that would take as long."""
 
     kind: str
     names: Names

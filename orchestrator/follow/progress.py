@@ -25,8 +25,8 @@ MINUTE = 60.0
 ETA_EVERY = 5.0  # seconds: for tens of thousands of cells it costs a tenth of a second
 LISTED = 100  # running cells that a snapshot names; a large cluster runs more
 # What the seconds of a task depend on.
-FIT_NAMES: tuple[Axis, ...] = ("dataset", "model", "head")
-ATTACK_NAMES: tuple[Axis, ...] = ("attack", "model", "dataset", "head")
+FIT_NAMES: tuple[Axis, ...] = ("dataset", "model", "head", "training")
+ATTACK_NAMES: tuple[Axis, ...] = ("attack", "model", "dataset", "head", "training")
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ class Progress:
         self._lately: deque[tuple[float, int]] = (
             deque()
         )  # when, and how many examples were attacked
+        self._plain_fits = plan.costs.times_plain
         self._estimator = _estimator(plan, self.fits)
         self._expected: dict[tuple[str, Names, float], float | None] = {}  # until more is known
         self._eta: tuple[float, Left | None] | None = None  # when it was computed, and the result
@@ -154,10 +155,9 @@ class Progress:
 
     def expected(self, cell: Cell, phase: str) -> float | None:
         """Expected seconds of a cell's fit or attack, if this sweep has measured similar ones."""
-        axes = cell.axes()
-        names, units = (FIT_NAMES, 1.0) if phase == "fit" else (ATTACK_NAMES, cell.examples)
         with self._lock:
-            task = phase, tuple(str(axes[name]) for name in names), units
+            units = self._plain_fits(cell) if phase == "fit" else cell.examples
+            task = phase, _names(cell, phase), units
             if task not in self._expected:
                 self._expected[task] = self._estimator.expected(*task)
             return self._expected[task]
@@ -172,8 +172,9 @@ class Progress:
             estimator.begin(fit if fit in estimator.open else attack, now)
         if phase == "fit":
             estimator.begin(fit, now)
-            found = record["found"] / record["total"] if "found" in record else None
-            estimator.report(fit, record["finished"] / record["total"], found)
+            unit = self._plain_fits(cell) / record["total"]
+            found = record["found"] * unit if "found" in record else None
+            estimator.report(fit, record["finished"] * unit, found)
         if record.get("fit_done"):
             self._fit_done(cell, record, before, now)
         if phase in ("attack", "done"):
@@ -251,7 +252,7 @@ class Progress:
         if before is not None and before["phase"] == "fit":
             self.fits_done += 1
         if (seconds := record.get("fit_seconds")) is not None:
-            self._estimator.finish(fit, seconds, now)
+            self._estimator.finish(fit, seconds / self._plain_fits(cell), now)
         self._estimator.drop(fit, now)
         self._estimator.begin(("attack", cell.key), now)
 
@@ -288,19 +289,24 @@ class Progress:
                 self._worst = key, accuracy
 
 
+def _names(cell: Cell, phase: str) -> Names:
+    axes = cell.axes()
+    return tuple(str(axes[name]) for name in (FIT_NAMES if phase == "fit" else ATTACK_NAMES))
+
+
 def _estimator(plan: Plan, fits: set[str]) -> Estimator:
+    """Units of a fit are fits by standard training: the longest training would be a surprise else,
+    as long as none by it has ended."""
+    times_plain = plan.costs.times_plain
     tasks: dict[Any, Task] = {}
     for cell in plan.todo:
-        axes = cell.axes()
-        if cell.fit.key in fits:
-            tasks["fit", cell.fit.key] = Task("fit", tuple(str(axes[n]) for n in FIT_NAMES))
-        names = tuple(str(axes[name]) for name in ATTACK_NAMES)
-        tasks["attack", cell.key] = Task("attack", names, units=cell.examples)
+        if (fit := ("fit", cell.fit.key)) not in tasks and cell.fit.key in fits:
+            tasks[fit] = Task("fit", _names(cell, "fit"), units=times_plain(cell))
+        tasks["attack", cell.key] = Task("attack", _names(cell, "attack"), units=cell.examples)
     earlier = []
     for phase, cell, measured in plan.costs.earlier(plan.applicable):
-        axes, of = cell.axes(), FIT_NAMES if phase == "fit" else ATTACK_NAMES
-        names = tuple(str(axes[name]) for name in of)
-        earlier += [(phase, names, seconds) for seconds in measured]
+        units = times_plain(cell) if phase == "fit" else 1.0
+        earlier += [(phase, _names(cell, phase), seconds / units) for seconds in measured]
     return Estimator(tasks, earlier)
 
 

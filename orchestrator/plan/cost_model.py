@@ -12,7 +12,8 @@ import re
 from dataclasses import dataclass, replace
 
 from orchestrator.plan.sizes import Network, Texts
-from search_spaces.cell import Cell, Fit
+from orchestrator.plan.training_cost import Course, course, passes
+from search_spaces.cell import Cell, Fit, InnerAttack
 from search_spaces.query_budget import queries_of
 
 CPU = "cpu"
@@ -86,15 +87,71 @@ TYPICAL_ATTACK = QUERIES["textfooler"]
 TEXTATTACK_SLOWER = 1.2  # its sentence encoder and tagger, against the embedded ones
 
 
+@dataclass(frozen=True)
+class Search:
+    """An attack on rows of a fit's data set, of so many words, by what it holds.
+
+    name: in the catalog. words: of a row; attacked: of its attacked column.
+    """
+
+    name: str
+    kind: str
+    resources: str
+    query_budget: int | str | None
+    cpus: int
+    dtype: str
+    words: float
+    attacked: float
+
+
+def search_of(cell: Cell, texts: Texts) -> Search:
+    """A cell's attack."""
+    return Search(
+        cell.attack, cell.attack_kind, cell.attack_resources, cell.query_budget,
+        cell.resources.attack.cpus, cell.attack_dtype, texts.test_words, texts.attacked_words,
+    )  # fmt: skip
+
+
+def search_within(fit: Fit, inner: InnerAttack, texts: Texts) -> Search:
+    """The attack by which a fit's training makes rows."""
+    attacked = texts.attacked_words * texts.train_words / max(texts.test_words, 1)
+    return Search(
+        inner.name, inner.kind, inner.resources, inner.query_budget,
+        threads(fit), fit.settings.dtype, texts.train_words, attacked,
+    )  # fmt: skip
+
+
 def fit_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
     """Of a fit, alone on a device (torch's name of it, or `cpu`)."""
+    training = training_seconds(fit, network, texts, device)
+    return training + attacking_seconds(fit, network, texts, device)
+
+
+def attacking_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
+    """Of a fit, in which its training attacks rows."""
+    if fit.attack is None:
+        return 0.0
+    search, attacked = search_within(fit, fit.attack, texts), _course(fit, texts).attacked
+    return attacked * _example(fit, search, network, device, fit.attack.at_once)[0]
+
+
+def _rows(fit: Fit, texts: Texts) -> int:
+    """That it is trained on, before any are added."""
+    rows = min(fit.settings.train_examples or texts.train, texts.train)
+    return max(round(rows * fit.training_entry.train_share), 1)
+
+
+def _course(fit: Fit, texts: Texts) -> Course:
+    rows, settings = _rows(fit, texts), fit.settings
+    best_after = min(BEST_AFTER_EPOCHS * rows, BEST_AFTER_ROWS)
+    return course(fit, rows, best_after + settings.patience * settings.evaluate_every)
+
+
+def training_seconds(fit: Fit, network: Network, texts: Texts, device: str) -> float:
+    """Of a fit, without the attacks of its training."""
     settings = fit.settings
     on = _device(device, threads(fit), settings.dtype)
-    rows = min(settings.train_examples or texts.train, texts.train)
-    rows = max(round(rows * fit.training_entry.train_share), 1)
-    best_after = min(BEST_AFTER_EPOCHS * rows, BEST_AFTER_ROWS)
-    patience = settings.patience * settings.evaluate_every
-    seen = min(settings.max_epochs * rows, best_after + patience)
+    rows, seen = _rows(fit, texts), _course(fit, texts).seen
     evaluations = max(seen // settings.evaluate_every, 1)
     causal = fit.language_model.kind == "causal"
     length = tokens_of(fit, texts.train_words)
@@ -124,24 +181,25 @@ def query_seconds(fit: Fit, network: Network, at_once: float, length: float, dev
 
 def example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
     """Of one attacked example, on the share of a device that the cell's attack holds."""
-    alone, busy = _example(cell, network, texts, device, min(cell.at_once, cell.examples))
+    at_once, search = min(cell.at_once, cell.examples), search_of(cell, texts)
+    alone, busy = _example(cell.fit, search, network, device, at_once)
     gpus = cell.resources.attack.gpus
     if device == CPU or not 0 < gpus < 1:
         return alone
     return max(alone, busy / gpus)  # its neighbours on the GPU want it too
 
 
-def lone_example_seconds(cell: Cell, network: Network, texts: Texts, device: str) -> float:
+def lone_example_seconds(fit: Fit, search: Search, network: Network, device: str) -> float:
     """Of an example that is attacked without others and alone on a device, as in a rehearsal."""
-    return _example(cell, network, texts, device, 1)[0]
+    return _example(fit, search, network, device, 1)[0]
 
 
-def example_queries(cell: Cell, texts: Texts) -> float:
+def example_queries(search: Search) -> float:
     """How many texts are queried to attack one example, within its query budget."""
-    expected = _queries(cell).texts_a_word * texts.attacked_words
-    if cell.query_budget is None:
+    expected = _queries(search).texts_a_word * search.attacked
+    if search.query_budget is None:
         return expected
-    return min(expected, queries_of(cell.query_budget, round(texts.test_words)))
+    return min(expected, queries_of(search.query_budget, round(search.words)))
 
 
 def threads(fit: Fit) -> int:
@@ -162,8 +220,8 @@ def templates_of(fit: Fit) -> tuple[int, float]:
     return len(templates), sum(len(text.split()) for text in templates) * TOKENS_A_WORD
 
 
-def _queries(cell: Cell) -> Queries:
-    return QUERIES.get(cell.attack_kind, TYPICAL_ATTACK)
+def _queries(search: Search) -> Queries:
+    return QUERIES.get(search.kind, TYPICAL_ATTACK)
 
 
 def _tokens_trained(fit: Fit, length: float) -> float:
@@ -182,20 +240,19 @@ def _tokens_read(fit: Fit, length: float) -> float:
 def _step(fit: Fit, network: Network, count: int, length: float, on: Device) -> float:
     operations = network.operations(count * _tokens_trained(fit, length), length)
     seconds = STEP_LAYER * network.layers * on.layer + STEP_PASSES * operations / on.operations
-    inner = fit.training_entry.settings.get("steps", 0)
-    inner = inner if fit.training_entry.kind == "adversarial" else 0
-    return seconds * (1 + inner) + network.weights * BYTES_A_WEIGHT / on.memory
+    seconds *= passes(fit.training_entry, network, count)
+    return seconds + network.weights * BYTES_A_WEIGHT / on.memory
 
 
 def _example(
-    cell: Cell, network: Network, texts: Texts, device: str, at_once: int
+    fit: Fit, search: Search, network: Network, device: str, at_once: int
 ) -> tuple[float, float]:
     """Seconds of an example, attacked with others at once; and those that a GPU is busy."""
-    queries, queried = _queries(cell), example_queries(cell, texts)
-    on = _device(device, cell.resources.attack.cpus, cell.attack_dtype)
-    length = tokens_of(cell.fit, texts.test_words)
-    query, busy = _query(cell.fit, network, queries.texts_a_call * at_once, length, on)
-    slower = TEXTATTACK_SLOWER if cell.attack_resources == "textattack" else 1.0
+    queries, queried = _queries(search), example_queries(search)
+    on = _device(device, search.cpus, search.dtype)
+    length = tokens_of(fit, search.words)
+    query, busy = _query(fit, network, queries.texts_a_call * at_once, length, on)
+    slower = TEXTATTACK_SLOWER if search.resources == "textattack" else 1.0
     other = queries.seconds_a_word * queried / queries.texts_a_word * slower
     return queried * query + other, queried * busy
 

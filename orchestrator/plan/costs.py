@@ -1,7 +1,7 @@
 """What each cell of a plan will cost: as measured, else by the model of cost.
 
 Where a rehearsal has run, the model of cost is corrected by what it was off there, on the same
-language model, and on the same head and data set if they were rehearsed.
+language model, and with the same kind of training, head and data set if they were rehearsed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,9 +11,11 @@ from statistics import median
 from typing import Literal
 
 from orchestrator.plan import cost_model
-from orchestrator.plan.cost_model import CPU, TYPICAL_GPU, is_known
+from orchestrator.plan.cost_model import CPU, TYPICAL_GPU, Search, is_known
 from orchestrator.plan.rates import Rates, attack_task, fit_task
 from orchestrator.plan.sizes import Network, Sizes, Texts
+from orchestrator.plan.training_cost import STANDARD, plain
+from search_spaces.catalog import Training
 from search_spaces.cell import Cell, Fit
 from trainables.records import Rehearsed
 
@@ -39,6 +41,7 @@ class Costs:
     read: Callable[[], Rates] = Rates
     sizes: Sizes = field(default_factory=lambda: Sizes(None))
     _known: dict[tuple[str, str, Phase], Cost] = field(default_factory=dict)
+    _times_plain: dict[str, float] = field(default_factory=dict)
     _unlike: set[str] = field(default_factory=set)
 
     @property
@@ -92,41 +95,63 @@ class Costs:
                 yield "attack", cell, self.rates.examples[attack]
             seen |= {fit, attack}
 
+    def times_plain(self, cell: Cell) -> float:
+        """A cell's fit, as a multiple of the same by standard training: by the model of cost."""
+        fit, device = cell.fit, self.device(cell, "fit")
+        if fit.key not in self._times_plain:
+            network, texts = self._sizes(fit)
+            seconds, of_plain = (
+                cost_model.fit_seconds(each, network, texts, device) for each in (fit, plain(fit))
+            )
+            self._times_plain[fit.key] = seconds / of_plain
+        return self._times_plain[fit.key]
+
     def _of_fit(self, cell: Cell, device: str) -> Cost:
         fit = cell.fit
         seconds = self.rates.fit_seconds(fit, device)
         if seconds is not None:
             return Cost(seconds, "measured")
         network, texts = self._sizes(fit)
-        seconds = cost_model.fit_seconds(fit, network, texts, device)
 
         def was_off(record: Rehearsed) -> float:
+            made = fit.model_copy(update={"training_entry": _training_of(record)})
             count, length = record["step_texts"], record["step_tokens"]
             return record["step_seconds"] / cost_model.step_seconds(
-                fit, network, count, length, device
+                made, network, count, length, device
             )
 
-        return _corrected(seconds, fit, self._rehearsed(device), was_off)
+        seconds = cost_model.training_seconds(fit, network, texts, device)
+        cost = _corrected(seconds, fit, self._rehearsed(device), was_off)
+        if fit.attack is None:
+            return cost
+        search = cost_model.search_within(fit, fit.attack, texts)
+        seconds = cost_model.attacking_seconds(fit, network, texts, device)
+        attacks = self._attacks_corrected(seconds, fit, search, device)
+        return Cost(cost.seconds + attacks.seconds, cost.basis)
 
     def _of_attack(self, cell: Cell, device: str) -> Cost:
-        fit, attack = cell.fit, cell.attack
-        network, texts = self._sizes(fit)
+        network, texts = self._sizes(cell.fit)
         count = min(cell.examples, texts.test)
         seconds = self.rates.example_seconds(cell, device)
         if seconds is not None:
             return Cost(seconds * count, "measured")
         seconds = cost_model.example_seconds(cell, network, texts, device) * count
+        search = cost_model.search_of(cell, texts)
+        return self._attacks_corrected(seconds, cell.fit, search, device)
+
+    def _attacks_corrected(self, seconds: float, fit: Fit, search: Search, device: str) -> Cost:
+        network, _ = self._sizes(fit)
 
         def was_off(record: Rehearsed) -> float:
-            of = record["attacks"][attack]
-            same = replace(texts, test_words=of["words"], attacked_words=of["words"])
-            expected = cost_model.lone_example_seconds(cell, network, same, device)
+            of = record["attacks"][search.name]
+            same = replace(search, words=of["words"], attacked=of["words"])
+            expected = cost_model.lone_example_seconds(fit, same, network, device)
             if queries := of.get("queries"):
                 # How often one example was queried says little of others: what a query took counts.
-                expected *= queries / cost_model.example_queries(cell, same)
+                expected *= queries / cost_model.example_queries(same)
             return of["seconds"] / expected
 
-        records = [r for r in self._rehearsed(device) if attack in r.get("attacks", {})]
+        records = [r for r in self._rehearsed(device) if search.name in r.get("attacks", {})]
         return _corrected(seconds, fit, records, was_off)
 
     def _sizes(self, fit: Fit) -> tuple[Network, Texts]:
@@ -140,10 +165,21 @@ class Costs:
 def _corrected(
     seconds: float, fit: Fit, records: Sequence[Rehearsed], was_off: Callable[[Rehearsed], float]
 ) -> Cost:
-    """By what the model was off on this model: on the same head if there is one, and data set."""
+    """By what the model was off on this model: with the same kind of training if there is one, on
+    the same head, and data set."""
+    kind = fit.training_entry.kind
     like = [record for record in records if record["model"] == fit.model]
+    like = [record for record in like if _training_of(record).kind == kind] or like
     like = [record for record in like if record["head"] == fit.head] or like
     like = [record for record in like if record["dataset"] == fit.dataset] or like
     if not like:
         return Cost(seconds, "modelled")
     return Cost(seconds * median(map(was_off, like)), "rehearsed")
+
+
+def _training_of(record: Rehearsed) -> Training:
+    """Of its steps; older versions did not record it."""
+    if "training_kind" not in record:
+        return STANDARD
+    kind, settings = record["training_kind"], record["training_settings"]
+    return Training(about=kind, kind=kind, settings=settings)

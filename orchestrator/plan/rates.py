@@ -90,7 +90,9 @@ def measured(
 def fit_task(fit: Fit) -> FitTask:
     """All that decides how long a fit takes on a device."""
     names = fit.dataset, fit.model, fit.head, fit.training
-    return *names, _settings(fit.settings), threads(fit)
+    training = fit.training_entry.model_dump()
+    attack = fit.attack.model_dump() if fit.attack is not None else None
+    return *names, _settings(fit.settings, training, attack), threads(fit)
 
 
 def attack_task(cell: Cell) -> AttackTask:
@@ -128,15 +130,21 @@ def _task_of(record: FitRecord) -> FitTask | None:
     """None for a record of a version that kept less."""
     spec: Mapping[str, Any] = record["spec"]
     try:
-        settings = _settings(FitSettings.model_validate(spec["settings"]))
+        settings = FitSettings.model_validate(spec["settings"])
+        decides = _settings(settings, spec["training_entry"], spec.get("attack"))
         training, cpus = str(spec["training"]), int(spec["identity"]["threads"])
     except (KeyError, TypeError, ValidationError):
         return None
-    return spec["dataset"], spec["model"], spec["head"], training, settings, cpus
+    return spec["dataset"], spec["model"], spec["head"], training, decides, cpus
 
 
-def _settings(settings: FitSettings) -> str:
-    return settings.model_dump_json(exclude=NO_TIME)
+def _settings(
+    settings: FitSettings, training: Mapping[str, Any], attack: Mapping[str, Any] | None
+) -> str:
+    """training: its catalog entry. attack: what it attacks its rows with."""
+    entry = {name: training[name] for name in ("kind", "settings", "train_share")}
+    decides = settings.model_dump(exclude=NO_TIME) | {"training": entry, "attack": attack}
+    return json.dumps(decides, sort_keys=True)
 
 
 def _median(values: list[float] | None) -> float | None:

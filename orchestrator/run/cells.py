@@ -20,6 +20,7 @@ from orchestrator.run import limits
 from orchestrator.run.budget import Budget
 from orchestrator.run.deaths import Deaths, Verdict, memory_as_cause
 from orchestrator.run.health import IN_A_ROW, Health, How, Task
+from orchestrator.run.imported import resources_in
 from orchestrator.run.living import LivingNodes
 from orchestrator.run.options import LOCAL, RayOptions
 from orchestrator.run.order import brought_forward
@@ -348,7 +349,7 @@ def _resources_of(cells: Mapping[str, Cell]) -> Callable[[dict[str, Any]], Any]:
         cpus, gpus = shape(cell, config["phase"])
         # TextAttack is imported with one set of resources, and Tune reuses a process for an equal
         # request only. To a request of one bundle the two strategies are the same.
-        strategy = "PACK" if cell.attack_resources == usual else "STRICT_PACK"
+        strategy = "PACK" if resources_in(cell, config["phase"]) == usual else "STRICT_PACK"
         bundles = [{"CPU": cpus, "GPU": gpus}]
         if not config["avoid"]:
             return tune.PlacementGroupFactory(bundles, strategy=strategy)

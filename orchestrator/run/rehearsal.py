@@ -16,6 +16,7 @@ from typing import Any, cast
 from orchestrator.cli import stopping
 from orchestrator.plan.cost_model import templates_of
 from orchestrator.plan.plan import Plan
+from orchestrator.run.imported import resources_in
 from orchestrator.run.slots import PHASES, Shape, room_in, shape
 from search_spaces.cell import Cell
 from search_spaces.errors import BadInput
@@ -119,7 +120,8 @@ def _visits(plan: Plan) -> list[Visit]:
         # TextAttack is imported with one set of resources in a process.
         sets: dict[str, list[Cell]] = defaultdict(list)
         for cell in of_phase:
-            sets[cell.attack_resources if phase == "attack" else ""].append(cell)
+            attacks = phase == "attack" or cell.fit.attack is not None
+            sets[resources_in(cell, phase) if attacks else ""].append(cell)
         for cells in sets.values():
             needed = _needed(phase, cells)
             there = [node for kind, node in kinds.items() if room_in((kind[0], kind[1]), needed)]
@@ -239,14 +241,15 @@ def _range(values: list[float]) -> str:
 
 
 def _figures(tried: list[Tried]) -> list[Rehearsed]:
-    """What plans are corrected by. An attack belongs to the steps of the same head and data set."""
+    """What plans are corrected by. An attack belongs to the steps of the same head and data set, by
+    one of the trainings."""
     figures: dict[tuple[str, ...], Rehearsed] = {}
+    steps: list[Rehearsed] = []
+    kept = Rehearsed.__annotations__.keys() - {"attacks"}
     for each in tried:
         if each["what"] == "fit" and "error" not in each:
-            figures[_place(each)] = cast(
-                Rehearsed,
-                {name: each.get(name) for name in Rehearsed.__required_keys__},
-            )
+            steps.append(cast(Rehearsed, {name: each.get(name) for name in kept}))
+            figures.setdefault(_place(each), steps[-1])
     for each in tried:
         counts = each["what"] == "attack" and not ("error" in each or each.get("timeout"))
         if counts and _place(each) in figures:
@@ -255,7 +258,7 @@ def _figures(tried: list[Tried]) -> list[Rehearsed]:
                 "words": each["words"],
                 "queries": each["queries"],
             }
-    return list(figures.values())
+    return steps
 
 
 def _place(tried: Tried) -> tuple[str, ...]:

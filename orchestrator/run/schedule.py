@@ -35,6 +35,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from orchestrator.run.deaths import RESTARTS, Verdict
+from orchestrator.run.imported import resources_in
 from orchestrator.run.order import FIRST
 from orchestrator.run.slots import PHASES, Shape, Slots, on_gpus, shape
 from search_spaces.cell import Cell
@@ -365,8 +366,10 @@ class FitFirst(Searcher):
 
 
 def fits_only(cell: Cell) -> bool:
-    """Whether a trial of this cell's fit ends with the fit: its attack needs other resources."""
-    return cell.resources.fit != cell.resources.attack
+    """Whether a trial of this cell's fit ends with the fit: its attack needs other resources, of
+    the node or of TextAttack."""
+    same = resources_in(cell, "fit") == resources_in(cell, "attack")
+    return cell.resources.fit != cell.resources.attack or not same
 
 
 def slots_held(cell: Cell, phase: str) -> float:

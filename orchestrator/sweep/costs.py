@@ -8,6 +8,7 @@ from orchestrator.follow.eta import seconds_in_words
 from orchestrator.plan.cost_model import UNCERTAINTY, gpu_kind
 from orchestrator.plan.costs import Phase
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.training_cost import STANDARD
 from orchestrator.run.slots import room_in, shape
 from orchestrator.sweep.node_types import NODE_TYPES, PRICES_OF, SHOWN, NodeType
 from search_spaces.cell import Cell
@@ -32,17 +33,28 @@ class OnNodes:
 
 
 @dataclass
+class OfTraining:
+    """Fits by a training: how many, their seconds, and how many times what they would take by
+    standard training, by the model of cost."""
+
+    fits: int
+    seconds: float
+    times_standard: float
+
+
+@dataclass
 class CostsLeft:
     """seconds: of fits and of each attack, one trial at a time, on the device that is expected.
 
     basis: how many fits and attacks are measured, rehearsed or modelled. uncertainty: a factor, of
-    what is not measured. assumed: a line for each size or GPU that is not known. nodes: empty where
-    no trial holds a GPU.
+    what is not measured. trainings: of fits by each, where a space has several. assumed: a line for
+    each size or GPU that is not known. nodes: empty where no trial holds a GPU.
     """
 
     seconds: dict[str, float]
     basis: dict[str, dict[str, int]]
     uncertainty: int = UNCERTAINTY
+    trainings: dict[str, OfTraining] = field(default_factory=dict)
     assumed: list[str] = field(default_factory=list)
     nodes: list[OnNodes] = field(default_factory=list)
     prices: str = PRICES_OF
@@ -65,6 +77,7 @@ def costs_of(plan: Plan, prices: Mapping[str, float] | None = None) -> CostsLeft
         dict(seconds),
         {phase: dict(counts) for phase, counts in basis.items()},
         nodes=[_on(each, plan, work) for each in priced] if on_gpus else [],
+        trainings=_by_training(plan),
         assumed=plan.costs.assumed,
     )
 
@@ -79,10 +92,29 @@ def in_words(costs: CostsLeft) -> Iterator[str]:
         yield from ("", *_table(costs), "")
     else:
         yield "  " + ", ".join(f"{n} {seconds_in_words(s)}" for n, s in costs.seconds.items())
+    if costs.trainings:
+        yield f"  fits by training: {'; '.join(map(_of_training, costs.trainings.items()))}"
     yield from _what_it_is_based_on(costs)
     yield from costs.assumed
     if costs.nodes:
         yield f"prices of nodes an hour: {costs.prices}, or as --price gives them"
+
+
+def _of_training(named: tuple[str, OfTraining]) -> str:
+    name, of = named
+    times = f", {of.times_standard:.2g} × standard" if name != STANDARD.kind else ""
+    return f"{name} {seconds_in_words(of.seconds)}{times}"
+
+
+def _by_training(plan: Plan) -> dict[str, OfTraining]:
+    """Of the fits to be made; empty where a space has one training."""
+    trainings = plan.space.used("training")
+    fits: dict[str, list[tuple[float, float]]] = {name: [] for name in trainings}
+    for cell in plan.fits_todo.values() if len(trainings) > 1 else ():
+        seconds = plan.costs.of(cell, "fit").seconds
+        fits[cell.fit.training].append((seconds, seconds / plan.costs.times_plain(cell)))
+    totals = {name: (len(of), *map(sum, zip(*of, strict=True))) for name, of in fits.items() if of}
+    return {name: OfTraining(n, total, total / plain) for name, (n, total, plain) in totals.items()}
 
 
 def _work(plan: Plan) -> Iterator[tuple[str, Cell, Phase]]:

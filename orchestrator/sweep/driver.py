@@ -28,6 +28,7 @@ from orchestrator.report.results import Results
 from orchestrator.run.budget import Budget
 from orchestrator.run.connect import close_ray, open_ray, ray_ends_on_failure
 from orchestrator.run.environment import environment
+from orchestrator.run.imported import all_resources
 from orchestrator.run.lease import Lease
 from orchestrator.run.nodes import check_attacks_on_nodes, nodes
 from orchestrator.run.options import RayOptions
@@ -157,7 +158,7 @@ def _open(
         if plan.todo:
             open_ray(plan.todo, PHASES, store, ray)
             if ray.address is not None:
-                check_attacks_on_nodes({cell.attack_resources for cell in plan.todo})
+                check_attacks_on_nodes(all_resources(plan.todo, plan.fits_todo.values()))
             if rehearse is not None:
                 rehearse()
         opened.result()
