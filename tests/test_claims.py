@@ -14,6 +14,7 @@ from orchestrator.report.reported import paper, reported_and_measured
 from orchestrator.report.results import Results
 from orchestrator.report.tables import Figure
 from orchestrator.sweep import __main__ as sweep
+from search_spaces.catalog import Catalog
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.store import Store
@@ -55,6 +56,13 @@ def test_every_packaged_claim_is_sound_and_says_where_it_was_read() -> None:
     assert all(claim.read and claim.protocol for claim in claims.values())
     assert sum(len(claim.figures) for claim in claims.values()) > 60
     assert "three data sets" in claims["mvp-abstract"].note
+
+
+def test_a_published_training_is_the_catalogs_so_that_what_was_run_is_found() -> None:
+    figures = [f for claim in Registry().claims().values() for f in claim.figures]
+    published = {figure.training for figure in figures}
+    assert {"freelb_pp", "freelb_pp_30", "infobert", "amda"} <= published
+    assert published <= set(Catalog().names("training"))
 
 
 def test_the_papers_gains_are_those_of_its_abstract() -> None:

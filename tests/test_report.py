@@ -482,6 +482,14 @@ def test_small_p_values_counts_and_signs_are_what_each_form_reads() -> None:
     assert p_value(0.0123).text() == "0.012"
 
 
+def test_csv_has_ends_of_intervals_that_are_1_in_every_row() -> None:
+    table = Table("t", "A", ["what", "figure"], [["a", Figure(1.0, low=1.0, high=1.0, count=1)]])
+    assert list(csv.DictReader(io.StringIO(as_csv(table)))) == [
+        {"what": "a", "figure (share)": "1.0", "figure low (share)": "1.0",
+         "figure high (share)": "1.0", "figure of": "1"}
+    ]  # fmt: skip
+
+
 def test_latex_has_the_intervals_that_the_page_has() -> None:
     table = Table("t", "A", ["what", "figure"], [["a", Figure(0.5, low=0.4, high=0.6)]])
     assert "a & 50.0 \\\\\n & {\\scriptsize [40.0, 60.0]} \\\\" in latex(table)

@@ -1,12 +1,13 @@
 """Ablations: what a head loses, or gains, when one of its parts is taken away or changed.
 
-A head's variants are the catalog's entries with the same kind of code; a training's are all others
-with the same head. Each is compared with its base on the same examples.
+A head's variants are the catalog's entries with the same kind of code; the standard training's are
+that on fewer rows. Each is compared with its base on the same examples. Trainings of another kind
+are defences, which have tables of their own (defences.py).
 """
 
 from orchestrator.report import devices
-from orchestrator.report.claim import significant
 from orchestrator.report.comparison import ONE_SEED, RULE, change, differences
+from orchestrator.report.gain import significant
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, CellResult, Method, Results, name_of
 from orchestrator.report.statistics import decide
 from orchestrator.report.tables import Entry, Table, count, p_value
@@ -55,6 +56,8 @@ def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
 def _base(results: Results, method: Method) -> Method | None:
     """What a method varies: the standard training, or else the head its code is named after."""
     head, training = method
+    if results.is_defence(method):
+        return None
     if training != "standard":
         return head, "standard"
     entry = next(r.cell.fit.head_entry for r in results.cells if r.method == method)

@@ -218,7 +218,8 @@ def overall_table(results: Results) -> Table | None:
         for (_, outcome, where), leader in zip(columns, leaders, strict=True):
             average = estimate(levels(results, method, where, outcome))
             final = is_final(results, method, where, outcome)
-            row.append(level(average, final, method == leader))
+            seen = outcome != CLEAN and results.has_seen(method, where)
+            row.append(level(average, final, method == leader, seen))
         rows.append(row)
     header = ["head", *(name for name, _, _ in columns)]
     title = f"Accuracy under attack, mean of the {len(homes)} data sets × models all heads have"
@@ -261,7 +262,8 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
             own = where if outcome != CLEAN else [p for p in where if results.at(method, p)]
             final = is_final(results, method, own, outcome)
             found = levels(results, method, own, outcome) if own else []
-            row.append(_over_seeds(found, final, leader == method))
+            seen = outcome != CLEAN and results.has_seen(method, own)
+            row.append(replace(_over_seeds(found, final, leader == method), seen=seen))
         cells = [results.at(method, place) for place in places]
         rows.append([*row, _examples(cells), _range(len(at) for at in cells if at)])
     header = ["head", *(name for name, _, _ in columns), "examples", "seeds"]
@@ -328,11 +330,11 @@ def _so_far(results: Results) -> list[str]:
     return [f"So far: {cells}" + (f", and what is attacked of {begun:,} more." if begun else ".")]
 
 
-def level(over: Estimate | None, final: bool, is_best: bool = False) -> Figure:
+def level(over: Estimate | None, final: bool, is_best: bool = False, seen: bool = False) -> Figure:
     """An accuracy with its interval, in percent."""
     if over is None:
         return Figure(None)
-    return Figure(over.mean, low=over.low, high=over.high, best=is_best, final=final)
+    return Figure(over.mean, low=over.low, high=over.high, best=is_best, final=final, seen=seen)
 
 
 def _over_seeds(found: Sequence[Values], final: bool, is_best: bool = False) -> Figure:

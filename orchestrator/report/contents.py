@@ -4,6 +4,7 @@ from orchestrator.report import claim, comparison, devices, provenance, quality
 from orchestrator.report.ablations import ablations
 from orchestrator.report.annotations import Annotations, people
 from orchestrator.report.baseline import against
+from orchestrator.report.defences import defences
 from orchestrator.report.forest import forest, ranking
 from orchestrator.report.page.page import page
 from orchestrator.report.plots.all import plots
@@ -36,6 +37,7 @@ def tables(
         *(against(results, baseline) if baseline else []),
         claim.claim(results),
         forest(results),
+        *defences(results),
         reported_and_measured(results, everything=paper),
         *comparison.place_tables(results),
         *scores_tables(results),

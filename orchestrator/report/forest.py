@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.plan.compared import MLP, MVP
-from orchestrator.report.claim import significant
 from orchestrator.report.comparison import (
     RULE,
     both_right,
@@ -14,6 +13,7 @@ from orchestrator.report.comparison import (
     differences,
     levels,
 )
+from orchestrator.report.gain import significant
 from orchestrator.report.results import Place, Results, name_of
 from orchestrator.report.statistics import Decision, Values, decide, estimate, holm, ranks
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
@@ -136,7 +136,11 @@ def ranking(results: Results) -> Table | None:
         rows.append(
             [
                 name_of(method),
-                Figure(None if over is None else over.mean, final=final),
+                Figure(
+                    None if over is None else over.mean,
+                    final=final,
+                    seen=results.has_seen(method, places),
+                ),
                 Figure(rank.first, final=final),
                 count(rank.highest),
                 count(rank.lowest),

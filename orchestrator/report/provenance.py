@@ -7,6 +7,7 @@ from orchestrator.plan.scores import distinct_scores
 from orchestrator.report.devices import UNKNOWN, devices, fitted_on
 from orchestrator.report.results import CellResult, Results
 from orchestrator.report.tables import Entry, Figure, Table, count
+from search_spaces.cell import Fit
 from trainables.metrics import METRICS
 
 
@@ -15,11 +16,13 @@ def cells(results: Results) -> Table:
     metrics = [name for name in METRICS if any(name in r.metrics for r in results.cells)]
     interval = any(result.interval is not None for result in results.cells)
     known = devices(results) is not None
+    seen = any(results.seen(method) for method in results.methods)
     header = ["dataset", "model", "head", "training", "attack", "seed", "cell_key", "fit_key",
               "attack_resources", "final", *metrics,
               "validation_accuracy", "test_accuracy",
               *(["interval_low", "interval_high"] if interval else []),
-              *(["fitted_on", "attacked_on"] if known else [])]  # fmt: skip
+              *(["fitted_on", "attacked_on"] if known else []),
+              *(["seen"] if seen else [])]  # fmt: skip
     rows: list[list[Entry]] = []
     for result in results.cells:
         cell = result.cell
@@ -30,7 +33,9 @@ def cells(results: Results) -> Table:
         ends = result.interval or (None, None)
         row += [_number(end) for end in ends] if interval else []
         attacked = "; ".join(sorted(where or UNKNOWN for where in result.outcomes.ran_on))
-        rows.append([*row, *([fitted_on(result), attacked] if known else [])])
+        row += [fitted_on(result), attacked] if known else []
+        is_seen = "yes" if cell.attack in results.seen(result.method) else "no"
+        rows.append([*row, *([is_seen] if seen else [])])
     return Table("cells", "All cells", header, rows, texts=10)
 
 
@@ -85,6 +90,7 @@ def settings_of(result: CellResult) -> dict[str, Any]:
             f"training.{fit.training}.{name}": value
             for name, value in fit.training_entry.settings.items()
         },
+        **_made_rows_with(fit),
         "attack.examples": cell.examples,
         "attack.sample": cell.sample,
         "attack.precision": cell.precision,
@@ -108,3 +114,13 @@ def settings_of(result: CellResult) -> dict[str, Any]:
         },
         "version.format of keys": fit.identity.get("format"),
     }
+
+
+def _made_rows_with(fit: Fit) -> dict[str, Any]:
+    """The attack within a fit; its settings are those of the training's attack, not of cells'."""
+    if fit.attack is None:
+        return {}
+    name, attack = f"training.{fit.training}.{fit.attack.name}", fit.attack
+    budget = {} if attack.query_budget is None else {"query_budget": attack.query_budget}
+    inner = {**attack.settings, **budget, "resources": attack.resources}
+    return {f"{name}.{setting}": value for setting, value in inner.items()}

@@ -192,6 +192,60 @@ class Results:
             for axes in [absent.axes]
         }
 
+    @cached_property
+    def _fit_of(self) -> dict[Method, Fit]:
+        """One of each method's fits."""
+        return {result.method: result.cell.fit for result in reversed(self.cells)}
+
+    def is_defence(self, method: Method) -> bool:
+        """Whether a method that was run trains in another way than the standard one; that on fewer
+        rows is none."""
+        fit = self._fit_of.get(method)
+        return fit is not None and fit.training_entry.kind != "standard"
+
+    @property
+    def defences(self) -> list[Method]:
+        return [method for method in self.methods if self.is_defence(method)]
+
+    def standard_of(self, method: Method) -> Method | None:
+        """The standard training of a method's head, on as many rows; None if it was not run."""
+        share = self._fit_of[method].training_entry.train_share
+        alike = [
+            other
+            for other in self.methods
+            if other[0] == method[0]
+            and not self.is_defence(other)
+            and self._fit_of[other].training_entry.train_share == share
+        ]
+        plain = (method[0], "standard")
+        return plain if plain in alike else next(iter(alike), None)
+
+    @cached_property
+    def _seen(self) -> dict[Method, frozenset[str]]:
+        trained_on: dict[Method, set[str]] = {}
+        for result in self.cells:
+            if result.cell.fit.attack is not None:
+                trained_on.setdefault(result.method, set()).add(result.cell.fit.attack.kind)
+        attacks = {result.cell.attack: result.cell.attack_kind for result in self.cells}
+        return {
+            method: frozenset(name for name, kind in attacks.items() if kind in kinds)
+            for method, kinds in trained_on.items()
+        }
+
+    def seen(self, method: Method) -> frozenset[str]:
+        """The attacks of the kind that a method makes training rows with, whatever their names."""
+        return self._seen.get(method, frozenset())
+
+    def has_seen(self, method: Method, places: Iterable[Place]) -> bool:
+        """Whether a method has seen the attack of any of these places."""
+        seen = self.seen(method)
+        return any(attack in seen for *_, attack in places)
+
+    @property
+    def to_come(self) -> set[Method]:
+        """Methods that cells are still to come of."""
+        return {method for method, _ in self._awaited}
+
     def is_final(self, method: Method, places: Iterable[Place]) -> bool:
         """Whether the method's figures at these places will stay as they are."""
         return not any(

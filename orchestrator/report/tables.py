@@ -7,6 +7,11 @@ from dataclasses import dataclass, field, replace
 
 NOT_FINAL = "*"
 NOT_FINAL_NOTE = f"{NOT_FINAL} not final: over what is attacked so far."
+SEEN = "†"
+SEEN_NOTE = (
+    f"{SEEN} seen: under an attack of the kind that the training made rows with, or with such a "
+    "one among the attacks."
+)
 
 
 @dataclass(frozen=True)
@@ -15,7 +20,7 @@ class Figure:
 
     spread: standard deviation over seeds. low, high: ends of a 95 % interval. best: set in bold.
     count: of how many, if it differs from figure to figure. least: smaller ones are shown as
-    smaller than this.
+    smaller than this. seen: of a training that has seen the attack.
     """
 
     value: float | None
@@ -30,6 +35,7 @@ class Figure:
     show_interval: bool = False
     count: int | None = None
     least: float | None = None
+    seen: bool = False
 
     def text(self, plus_minus: str = " ± ", minus: str = "−") -> str:
         if self.value is None:
@@ -37,6 +43,7 @@ class Figure:
         shown = self._number(self.value, self.signed, minus)
         if self.least is not None and self.value < self.least:
             shown = f"<{self._number(self.least, False, minus)}"
+        shown += SEEN * self.seen
         if self.spread is not None:
             shown += plus_minus + self._number(self.spread, False, minus)
         if self.show_interval and self.low is not None and self.high is not None:
@@ -77,9 +84,14 @@ class Table:
     warnings: list[str] = field(default_factory=list)
 
     def all_notes(self) -> list[str]:
-        figures = (entry for row in self.rows for entry in row if isinstance(entry, Figure))
+        figures = [entry for row in self.rows for entry in row if isinstance(entry, Figure)]
+        seen = any(figure.seen for figure in figures)
         unfinished = any(not figure.final for figure in figures)
-        return [*self.notes, *([NOT_FINAL_NOTE] if unfinished else [])]
+        return [
+            *self.notes,
+            *([SEEN_NOTE] if seen else []),
+            *([NOT_FINAL_NOTE] if unfinished else []),
+        ]
 
 
 def markdown(table: Table, level: int = 3) -> str:
@@ -155,7 +167,7 @@ def _latex_entry(entry: Entry) -> str:
     if isinstance(entry, str):
         return _latex_text(entry)
     shown = entry.text(plus_minus="\\,$\\pm$\\,", minus="$-$").replace("–", "--")
-    shown = shown.replace("<", "$<$")
+    shown = shown.replace("<", "$<$").replace(SEEN, "$^\\dagger$")
     return f"\\textbf{{{shown}}}" if entry.best else shown
 
 
@@ -164,6 +176,7 @@ _LATEX = {
     "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}",
     "×": "$\\times$", "−": "$-$", "±": "$\\pm$", "–": "--", "…": "\\ldots{}",
     "<": "$<$", ">": "$>$", "≤": "$\\leq$", "≥": "$\\geq$", "·": "$\\cdot$",
+    SEEN: "$\\dagger$",
 }  # fmt: skip
 
 
@@ -172,7 +185,8 @@ def _latex_text(text: str) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Full precision; a figure's spread, interval and whether it is final are in extra columns.
+    """Full precision; a figure's spread, interval and whether it is seen and final are in extra
+    columns.
 
     What other forms show in percent are shares here, and the columns' names say so.
     """
@@ -190,7 +204,9 @@ def as_csv(table: Table) -> str:
 
 
 SHARE = " (share)"
-_EXTRA = {"sd": "spread", "low": "low", "high": "high", "of": "count", "final": "final"}
+_EXTRA = {
+    "sd": "spread", "low": "low", "high": "high", "of": "count", "seen": "seen", "final": "final",
+}  # fmt: skip
 
 
 def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
@@ -199,7 +215,7 @@ def _csv_header(name: str, entries: Iterable[Entry]) -> list[str]:
     extra = [
         suffix
         for suffix, attribute in _EXTRA.items()
-        if any(getattr(figure, attribute) not in (None, True) for figure in figures)
+        if any(getattr(figure, attribute) != getattr(Figure, attribute) for figure in figures)
     ]
     return [f"{name}{unit}", *(_extra_name(name, suffix, unit) for suffix in extra)]
 

@@ -61,13 +61,14 @@ def worst_case(results: Results) -> Table | None:
         shared = _shared(results, method, places)
         broken = broken_of(results, method, places)
         strongest, share = _strongest(shared)
+        seen = results.has_seen(method, places)
         rows.append(
             [
                 name_of(method),
                 strongest,
                 level(estimate(shared[CLEAN]), final),
-                Figure(share, final=final),
-                level(estimate(shared[WORST]), final),
+                Figure(share, final=final, seen=strongest in results.seen(method)),
+                level(estimate(shared[WORST]), final, seen=seen),
                 Figure(_ratio(broken.by_any, broken.right_before), final=final),
                 Figure(_ratio(broken.by_one_word, broken.right_before), final=final),
                 count(broken.examples),

@@ -29,6 +29,7 @@ HOMES, TRANSFER = "Each data set and model", "Transfer"
 TOGETHER = {
     "Comparison": ("summary", "accuracy", "worst-case", "ranking", "robust-clean"),
     "The claim": ("claim", "forest", "reported"),
+    "Defences": ("defences",),
     "Robustness or scale of the scores": ("scores", "calibration"),
     "Quality of the attacks": ("quality", "people", "agreement", "queries"),
     TRANSFER: ("transfer",),

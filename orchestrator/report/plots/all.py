@@ -6,6 +6,7 @@ most was run, and says so. Figures that are not final are marked in the title.
 
 from orchestrator.report.plots.accuracy import accuracy, robust_against_clean
 from orchestrator.report.plots.attacks import success_by_queries, transfer
+from orchestrator.report.plots.defences import defences
 from orchestrator.report.plots.forest import forest
 from orchestrator.report.plots.ground import ground_of
 from orchestrator.report.plots.sample_efficiency import sample_efficiency
@@ -23,6 +24,7 @@ def plots(results: Results, overall: Table | None) -> list[Plot]:
     drawn = [
         accuracy(results, ground, overall),
         forest(results),
+        defences(results),
         robust_against_clean(results),
         sample_efficiency(results),
         success_by_queries(results, ground),

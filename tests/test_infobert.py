@@ -1,0 +1,217 @@
+"""InfoBERT's two bounds and its step, on random vectors and tiny models."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from test_freelb import Seen, encoded, equal, grads, head_of, made
+from torch import Tensor, nn
+
+from search_spaces.catalog import Catalog
+from trainables.heads.base import Batch, Head
+from trainables.heads.hidden import read_states, watched
+from trainables.training.infobert import InfoBert
+from trainables.training.information import Critic, anchored, lower_bound, upper_bound
+
+SEEDS = st.integers(0, 2**16)
+
+
+@pytest.fixture(params=["bert", "roberta", "gpt2"])
+def model(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    name = str(request.param)
+    return name, request.getfixturevalue(f"tiny_{name}")
+
+
+@pytest.fixture(params=["mlp_ft", "mvp"])
+def head(request: pytest.FixtureRequest, model: tuple[str, Path]) -> Head:
+    return head_of(request.param, *model).eval()
+
+
+class SeenInfoBert(InfoBert):
+    """Keeps the perturbations and features of its passes."""
+
+    def __init__(self, head: Head, **changed: Any) -> None:
+        super().__init__({**Catalog().training("infobert").settings, **changed})
+        torch.manual_seed(1)
+        self.build(head)
+        self.deltas: list[Tensor] = []
+        self.kept: list[tuple[Tensor, Tensor]] = []
+
+    def at(self, head: Head, batch: Batch, labels: Tensor, delta: Tensor) -> Any:
+        self.deltas.append(delta.detach().clone())
+        return super().at(head, batch, labels, delta)
+
+    def features(self, *given: Any) -> tuple[Tensor, Tensor]:
+        self.kept.append(found := super().features(*given))
+        return found
+
+
+def test_without_its_terms_it_is_freelb_gradient_for_gradient(head: Head) -> None:
+    batch, labels = encoded(head)
+    path = {"steps": 3, "step_size": 0.04, "start_size": 0.08}
+    torch.manual_seed(2)
+    losses = made(Seen(**path), head, batch, labels)
+    freelb = grads(head)
+    training = SeenInfoBert(head, upper_weight=0.0, lower_weight=0.0)
+    torch.manual_seed(2)
+    assert made(training, head, batch, labels) == losses
+    equal(grads(head), freelb, 0.0)
+
+
+@pytest.mark.parametrize("upper", [0.0, 0.1])
+def test_the_gradient_is_that_of_the_formula_written_out(head: Head, upper: float) -> None:
+    """Cross entropy + upper U - lower N at each δ, of the same features, by plain autograd."""
+    batch, labels = encoded(head)
+    weights = {"upper_weight": upper, "lower_weight": 0.2}
+    training, reference = SeenInfoBert(head, **weights), SeenInfoBert(head, **weights)
+    torch.manual_seed(4)
+    made(training, head, batch, labels)
+    ours = {**grads(head), **grads(training)}
+    head.zero_grad()
+    torch.manual_seed(4)
+    reference.start(head, batch)
+    state = torch.get_rng_state()  # of the pairs of tokens that are drawn
+    for delta in training.deltas:
+        torch.set_rng_state(state)
+        loss, _ = reference.at(head, batch, labels, delta.requires_grad_(True))
+        (loss / 3).backward()
+    equal(ours, {**grads(head), **grads(reference)}, 1e-5)
+    assert all(grad.abs().sum() > 0 for grad in grads(training).values())
+
+
+def test_the_way_does_not_depend_on_the_lower_bound(head: Head) -> None:
+    batch, labels = encoded(head)
+    ways = []
+    for weight in (0.0, 0.01, 5.0):
+        training = SeenInfoBert(head, lower_weight=weight, exact=True)
+        torch.manual_seed(3)
+        made(training, head, batch, labels)
+        ways.append(training.deltas)
+    for others in ways[1:]:
+        for ours, theirs in zip(ways[0], others, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+@given(SEEDS, st.integers(1, 30), st.integers(1, 6))
+@hypothesis_settings(deadline=None, max_examples=30)
+def test_the_exact_upper_bound_is_the_sum_of_the_variances(
+    seed: int, rows: int, width: int
+) -> None:
+    x = torch.randn(rows, width, generator=torch.Generator().manual_seed(seed)).double()
+    variances = sum(((x[:, d] - x[:, d].mean()) ** 2).mean() for d in range(width))
+    torch.testing.assert_close(upper_bound(x, exact=True), variances)
+    same = x[:1].expand(rows, -1)
+    for exact in (True, False):
+        assert upper_bound(same, exact).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_sampled_upper_bounds_have_the_exact_one_as_their_mean() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(40, 5).double()
+    sampled = torch.stack([upper_bound(x, exact=False) for _ in range(2000)])
+    error = sampled.std() / math.sqrt(2000)
+    assert abs(sampled.mean() - upper_bound(x, exact=True)) < 4 * error
+
+
+def test_the_upper_bound_ignores_padding(head: Head) -> None:
+    batch, labels = encoded(head)
+    longer = batch.take(range(len(labels)), batch.attention_mask.shape[1] + 5).to(head.device)
+    found = []
+    for each in (batch, longer):
+        with watched(head) as seen, torch.no_grad():
+            head.score(each)
+        assert seen.embedded is not None
+        found.append(upper_bound(seen.embedded[each.attention_mask.bool()], exact=True))
+    torch.testing.assert_close(*found)
+
+
+@given(SEEDS, st.integers(1, 12), st.integers(1, 5), st.floats(0.1, 50))
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_the_lower_bound_is_at_most_log_n_for_any_critic(
+    seed: int, pairs: int, chunk: int, scale: float
+) -> None:
+    torch.manual_seed(seed)
+    x, z = scale * torch.randn(pairs, 4), torch.randn(pairs, 3)
+    critic = Critic(4, 3, 6)
+    bound = lower_bound(x, z, critic, chunk)
+    assert bound <= math.log(max(min(chunk, pairs), 1)) + 1e-4
+    if pairs == 1 or chunk == 1:
+        assert bound == 0
+
+
+class Same(nn.Module):
+    """Knows which z belongs to which x."""
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        return 30.0 * (x == z).all(dim=-1).float()
+
+
+def test_the_lower_bound_of_what_determines_each_other_is_log_n() -> None:
+    x = torch.arange(8.0)[:, None]
+    assert lower_bound(x, x, Same(), 8).item() == pytest.approx(math.log(8), abs=1e-4)
+    assert lower_bound(x, torch.zeros(8, 1) - 1, Same(), 8).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_lower_bound_of_one_chunk_does_not_depend_on_the_order_of_pairs() -> None:
+    torch.manual_seed(0)
+    x, z, critic = torch.randn(7, 4), torch.randn(7, 3), Critic(4, 3, 6)
+    bounds = {round(lower_bound(x, z, critic, 7).item(), 5) for _ in range(5)}
+    assert len(bounds) == 1
+
+
+def test_a_last_chunk_of_one_pair_is_left_out() -> None:
+    """Here it would be the only one with a bound of 0."""
+    x = torch.arange(5.0)[:, None]
+    assert lower_bound(x, x, Same(), 2).item() == pytest.approx(math.log(2), abs=1e-4)
+
+
+@given(SEEDS, st.lists(st.integers(1, 15), min_size=1, max_size=5), st.floats(0, 0.9), st.data())
+@hypothesis_settings(deadline=None, max_examples=60)
+def test_tokens_of_middling_influence_are_kept(
+    seed: int, counts: list[int], first: float, data: st.DataObject
+) -> None:
+    last = data.draw(st.floats(first, 1.0, exclude_min=True))
+    length = max(counts) + 2
+    generator = torch.Generator().manual_seed(seed)
+    influence = torch.stack([torch.randperm(length, generator=generator) for _ in counts]).double()
+    real = torch.tensor([[1] * n + [0] * (length - n) for n in counts])
+    kept = anchored(influence, real, first, last)
+    for row, n in enumerate(counts):
+        ranked = influence[row, :n].argsort().tolist()
+        expected = set(ranked[math.ceil(first * n) : math.ceil(last * n)])
+        assert set(kept[row].nonzero().flatten().tolist()) == expected
+
+
+def test_features_are_paired_with_what_the_head_reads_of_their_sequence(head: Head) -> None:
+    batch, labels = encoded(head)
+    training = SeenInfoBert(head, start_size=0.0, steps=1, keep_from=0.0, keep_to=1.0)
+    made(training, head, batch, labels)
+    with watched(head) as seen, torch.no_grad():
+        head.score(batch)
+    assert seen.embedded is not None and seen.last is not None
+    real = batch.attention_mask.bool()
+    x, z = training.kept[0]
+    torch.testing.assert_close(x.detach(), seen.embedded[real])
+    read = read_states(seen.last, batch).mean(dim=1)
+    expected = torch.cat([read[[row]].expand(int(n), -1) for row, n in enumerate(real.sum(dim=1))])
+    torch.testing.assert_close(z.detach(), expected)
+
+
+def test_embeddings_are_what_enters_the_first_layer(model: tuple[str, Path]) -> None:
+    name, _ = model
+    head = head_of("mlp_ft", *model).eval()
+    batch, _ = encoded(head)
+    base = head.model.base_model
+    first = base.h[0] if name == "gpt2" else base.encoder
+    entered: list[Tensor] = []
+    hook = first.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    with watched(head) as seen, torch.no_grad():
+        head.score(batch)
+    hook.remove()
+    assert seen.embedded is not None
+    torch.testing.assert_close(seen.embedded, entered[0])
