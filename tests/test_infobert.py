@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -148,7 +149,18 @@ class Same(nn.Module):
     """Knows which z belongs to which x."""
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        return 30.0 * (x == z).all(dim=-1).float()
+        return 30.0 * (x[..., :, None, :] == z[..., None, :, :]).all(dim=-1).float()
+
+
+def test_a_critic_scores_each_with_each() -> None:
+    """A row of scores for each x, a column for each z, of the two together."""
+    critic = Critic(4, 3, 6)
+    x, z = torch.randn(2, 5, 4), torch.randn(2, 5, 3)
+    scores = critic(x, z)
+    assert scores.shape == (2, 5, 5) and (scores > 0).all()
+    together = torch.cat([x[1, 2], z[1, 4]])
+    alone = F.softplus(critic.last(critic.first(together).relu()))
+    torch.testing.assert_close(scores[1, 2, 4], alone[0])
 
 
 def test_the_lower_bound_of_what_determines_each_other_is_log_n() -> None:

@@ -6,6 +6,7 @@ Pairs of random vectors in, estimates in nats out. Knows nothing of heads.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -26,31 +27,40 @@ def lower_bound(x: Tensor, z: Tensor, critic: nn.Module, chunk: int) -> Tensor:
     """A lower bound [] on the information between pairs x [pairs, width] and z [pairs, width'].
 
     InfoNCE (van den Oord et al. 2018), a mean over chunks of so many pairs in random order; a last
-    chunk of one pair is left out, and without any chunk it is 0. critic: of a Critic.
+    chunk of one pair is left out, and without any chunk it is 0. critic: scores, as a Critic.
     """
     order = torch.randperm(len(x), device=x.device)
-    found = [_of_chunk(x[rows], z[rows], critic) for rows in order.split(chunk) if len(rows) > 1]
-    return torch.stack(found).mean() if found else x.new_zeros(())
+    whole = len(x) // chunk * chunk
+    chunks = [order[:whole].view(-1, chunk), order[whole:][None]]
+    found = [
+        _of_chunks(critic(x[rows], z[rows])) for rows in chunks if len(rows) and rows.shape[1] > 1
+    ]
+    return torch.cat(found).mean() if found else x.new_zeros(())
 
 
-def _of_chunk(x: Tensor, z: Tensor, critic: nn.Module) -> Tensor:
-    """Of n pairs; at most log n."""
-    scores: Tensor = critic(x[:, None].expand(-1, len(z), -1), z[None].expand(len(x), -1, -1))
-    return scores.diagonal().mean() - (scores.logsumexp(dim=0).mean() - math.log(len(x)))
+def _of_chunks(scores: Tensor) -> Tensor:
+    """Of scores [chunks, n, n], at most log n each."""
+    own = scores.diagonal(dim1=1, dim2=2).mean(dim=1)
+    return own - scores.logsumexp(dim=1).mean(dim=1) + math.log(scores.shape[1])
 
 
 class Critic(nn.Module):
-    """Scores [...] of pairs x [..., width] and z [..., width'], positive."""
+    """Scores [..., n, n], positive, of each x of [..., n, width] with each z of [..., n, width'].
+
+    Linear, ReLU, linear, softplus on the two together.
+    """
 
     def __init__(self, width: int, other: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(width + other, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Softplus()
-        )
+        self.widths = [width, other]
+        self.first, self.last = nn.Linear(width + other, hidden), nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        scores: Tensor = self.layers(torch.cat([x, z], dim=-1))
-        return scores.squeeze(-1)
+        # The first layer of each x and z by itself: n products instead of n times n.
+        of_x, of_z = self.first.weight.split(self.widths, dim=1)
+        with_x, with_z = F.linear(x, of_x), F.linear(z, of_z, self.first.bias)
+        hidden = with_x[..., :, None, :] + with_z[..., None, :, :]
+        return F.softplus(self.last(hidden.relu())).squeeze(-1)
 
 
 def anchored(influence: Tensor, real: Tensor, keep_from: float, keep_to: float) -> Tensor:
