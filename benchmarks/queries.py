@@ -17,29 +17,35 @@ package's word vectors, sentence encoder and masked language model, under the pr
 import argparse
 import json
 import random
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
 import torch
+from torch import nn
 
 from search_spaces.catalog import Catalog, attack_settings
 from trainables.assets import Assets
 from trainables.attacks.resources import masked_language_model, prepare_textattack
 from trainables.data import Example, attacked_examples, load_splits
-from trainables.heads.base import Head
+from trainables.heads.base import Batch, Head, Traced
 
 DATASETS = ("sst2", "mrpc", "ag_news", "dbpedia_14", "boolq")
-ATTACKS = ("textfooler", "textbugger", "bert_attack", "misspellings")
+ATTACKS = ("textfooler", "textbugger", "bert_attack", "misspellings", "a2t")
 LEADS = (0.35, 1e9)  # of the first answer: soon lost, never lost
 RESOURCES = "embedded"
 
 
 class Votes(Head):
-    """Scores a text by its words' votes; calls: how many texts each had."""
+    """Scores a text by its words' votes; calls: how many texts each had.
+
+    To an attack that reads gradients, a word is a token and its votes are the embedding.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -56,12 +62,28 @@ class Votes(Head):
     def _scores(self, words: list[str]) -> list[float]:
         self.words += len(words)
         scale = 500 * max(len(words), 1) ** 0.5
-        scores = [
-            sum(crc32(f"{word}/{label}".encode()) % 1000 for word in words) / scale
-            for label in range(self.classes)
-        ]
+        votes = zip(*map(self._votes, words), strict=True) if words else [()] * self.classes
+        scores = [sum(each) / scale for each in votes]
         if self.leader is not None:
             scores[self.leader] += self.lead
+        return scores
+
+    def _votes(self, word: str) -> list[int]:
+        return [crc32(f"{word}/{label}".encode()) % 1000 for label in range(self.classes)]
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        words = list(re.finditer(r"\S+", "\n".join(text)))
+        votes = torch.tensor([self._votes(word.group()) for word in words], dtype=torch.float32)
+        embeddings = nn.Embedding.from_pretrained(votes)
+        self.model = SimpleNamespace(get_input_embeddings=lambda: embeddings)
+        tokens = torch.arange(len(words))[None]
+        return Traced(Batch({"input_ids": tokens}), tokens, [word.span() for word in words])
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        votes = self.model.get_input_embeddings()(batch.inputs["input_ids"])
+        scores: torch.Tensor = votes.sum(dim=1) / (500 * votes.shape[1] ** 0.5)
+        if self.leader is not None:
+            scores[:, self.leader] += self.lead
         return scores
 
     def begin(self, texts: tuple[str, ...], lead: float) -> int:

@@ -9,7 +9,8 @@ two best: most synonyms accepted, most random words rejected.
 
 ASSETS holds datasets/{sst2,ag_news} and counterfit/linguistic_constraints/ppdb_synonyms.txt (from
 the counter-fitting repository). Angular similarity, compared as the recipes do: in a window of 15
-words around the change (TextFooler), or between whole texts (TextBugger).
+words around the change (TextFooler), or between whole texts (TextBugger; A2T
+at its embedded threshold).
 """
 
 import argparse
@@ -89,6 +90,7 @@ def main() -> None:
         for comparison, cut, recipe in (
             ("window of 15", window, 0.840845057),
             ("whole text", lambda words, at: words, 0.8),
+            ("whole text, cosine 0.968", lambda words, at: words, 1 - np.arccos(0.968) / np.pi),
         ):
             texts_of = {
                 name: [

@@ -82,6 +82,7 @@ QUERIES = {
     "textbugger": Queries(1.6, 4.6, 0.0029),
     "bert_attack": Queries(3.1, 6.9, 0.0070),
     "misspellings": Queries(20.7, 29.9, 0.0016),
+    "a2t": Queries(0.75, 3.6, 0.0036),
 }
 TYPICAL_ATTACK = QUERIES["textfooler"]
 TEXTATTACK_SLOWER = 1.2  # its sentence encoder and tagger, against the embedded ones

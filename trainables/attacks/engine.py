@@ -5,9 +5,7 @@ is answered together (lockstep.py). An example's record depends on (fit, attack,
 alone: never on sharding, order, or what else was attacked before or beside it.
 """
 
-import hashlib
 import logging
-import random
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +14,6 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
-import numpy as np
 import textattack
 import torch
 from textattack.attack_results import (
@@ -31,6 +28,7 @@ from trainables import speed
 from trainables.attacks import lockstep
 from trainables.attacks.deadline import TimeUp, check_time, time_limit
 from trainables.attacks.goal import BudgetSpent, probabilities
+from trainables.attacks.gradients import word_gradients, words_of
 from trainables.attacks.lockstep import own_time
 from trainables.attacks.patches import replaced
 from trainables.attacks.quality import Measures
@@ -40,6 +38,7 @@ from trainables.attacks.unread import words_unread
 from trainables.data import Example
 from trainables.device import is_gpu_error
 from trainables.heads.base import Head
+from trainables.random_states import seed_all
 from trainables.records import Attacked, Errored, ExampleRecord, Quality
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,10 @@ class Queries:
 
 
 class Victim(textattack.models.wrappers.ModelWrapper):
-    """A head as TextAttack expects a model: a list of texts in, logits [texts, classes] out."""
+    """A head as TextAttack expects a model: a list of texts in, logits [texts, classes] out.
+
+    Where TextAttack asks for tokens and their gradients it gets those of words (gradients.py).
+    """
 
     def __init__(self, head: Head) -> None:
         self.model = head
@@ -74,8 +76,27 @@ class Victim(textattack.models.wrappers.ModelWrapper):
     def __call__(self, text_input_list: Sequence[str | tuple[str, ...]]) -> Any:
         check_time()
         with self.stopwatch:
-            texts = [(text,) if isinstance(text, str) else tuple(text) for text in text_input_list]
+            texts = [_columns(text) for text in text_input_list]
             return lockstep.ask(Queries(self.model), texts, last=True)
+
+    def get_grad(self, text_input: str | tuple[str, ...]) -> dict[str, np.ndarray]:
+        """`ids` [words] and `gradient` [words, width] of a text (see WordGradients).
+
+        It is no query, and is not asked together with others: it depends on the text alone.
+        """
+        check_time()
+        with self.stopwatch:
+            return vars(word_gradients(self.model, _columns(text_input)))
+
+    def tokenize(
+        self, inputs: Sequence[str | tuple[str, ...]], strip_prefix: bool = False
+    ) -> list[list[str]]:
+        """The words of texts, to which the rows of `get_grad` belong; they have no prefix."""
+        return [words_of(_columns(text)) for text in inputs]
+
+
+def _columns(text: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (text,) if isinstance(text, str) else tuple(text)
 
 
 def attack_together(
@@ -261,11 +282,7 @@ def _given_up(example: Example, goal: Any, first: Any) -> Attacked:
 
 def seed_example(seed: int, dataset: str, example: int, attack: str) -> None:
     """Seed every generator from what is attacked, so that order and sharding have no effect."""
-    name = f"{seed}/{dataset}/{example}/{attack}"
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-    random.seed(number)
-    np.random.seed(number)
-    torch.manual_seed(number)
+    seed_all(f"{seed}/{dataset}/{example}/{attack}")
 
 
 def record_of(example: Example, result: AttackResult) -> Attacked:

@@ -1,4 +1,4 @@
-"""The four attacks, from TextAttack's own parts in the order of its recipes.
+"""The attacks, from TextAttack's own parts in the order of its recipes.
 
 Thresholds and counts come from the catalog, resources (word vectors, sentence encoder, tagger,
 masked language model) from a named set. Import after `prepare_textattack`.
@@ -13,6 +13,7 @@ from textattack.constraints.grammaticality import PartOfSpeech
 from textattack.constraints.overlap import MaxWordsPerturbed
 from textattack.constraints.pre_transformation import (
     InputColumnModification,
+    MaxModificationRate,
     MinWordLength,
     RepeatModification,
     StopwordModification,
@@ -37,6 +38,7 @@ from trainables.attacks import KINDS
 from trainables.attacks.downloads import WORD_VECTORS
 from trainables.attacks.encoder import sentence_encoder
 from trainables.attacks.goal import DEFAULT, Goal, goal_function
+from trainables.attacks.gradients import check_gradients
 from trainables.attacks.offline import EmbeddedPartOfSpeech, word_vectors
 from trainables.attacks.patches import on_device, textfooler_stop_words, word_vectors_in
 from trainables.attacks.resources import textattacks_own
@@ -60,13 +62,15 @@ def build_attack(
     """An attack on `victim` that changes only the column `attacked`.
 
     masked_lm: model and tokenizer for BERT-Attack, which other attacks do not read. Raises BadInput
-    for an unknown kind.
+    for an unknown kind, or one that reads gradients which this head does not give.
     """
     parts: Callable[[Settings, str, Sequence[Any]], Parts] = load_kind("attack", kind, KINDS)
     transformation, constraints, search = parts(settings, resources, masked_lm)
     if len(columns) > 1:
         others = set(columns) - {attacked}
         constraints = [*constraints, InputColumnModification(columns, others)]
+    if _reads_gradients(search):
+        check_gradients(victim.model, len(columns))
     return Attack(goal_function(victim, goal), list(constraints), transformation, search)
 
 
@@ -77,9 +81,7 @@ def textfooler(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> 
         RepeatModification(),
         StopwordModification(stopwords=textfooler_stop_words()),
         *_near_words(settings, vectors),
-        (EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech)(
-            allow_verb_noun_swap=True
-        ),
+        _part_of_speech(resources, allow_verb_noun_swap=True),
         *_alike_in_window(settings, resources),
         *_few_words(settings),
     ]
@@ -154,6 +156,43 @@ def misspellings(settings: Settings, resources: str, masked_lm: Sequence[Any]) -
         RepeatModification(),
     ]
     return transformation, constraints, GreedySearch()
+
+
+def a2t(settings: Settings, resources: str, masked_lm: Sequence[Any]) -> Parts:
+    """Yoo & Qi 2021 (A2TYoo2021), without its masked language model.
+
+    Sentences are compared by the resources' encoder, there by a DistilBERT of
+    sentence-transformers. TextAttack 0.3.11 takes the gradient of a text that ends with the last
+    word that may be changed, and orders as many words as the model reads tokens; here the gradient
+    is of the whole text, and words that are not read come last.
+    """
+    vectors = _vectors(resources)
+    constraints = [
+        RepeatModification(),
+        StopwordModification(),
+        MaxModificationRate(
+            max_rate=float(settings["max_words_changed"]),
+            min_threshold=settings["max_words_changed_at_least"],
+        ),
+        *_near_words(settings, vectors),
+        _part_of_speech(resources, allow_verb_noun_swap=False),
+        sentence_encoder(resources, threshold=settings["min_sentence_sim"], metric="cosine"),
+    ]
+    transformation = WordSwapEmbedding(max_candidates=settings["max_candidates"], embedding=vectors)
+    return transformation, constraints, GreedyWordSwapWIR(wir_method="gradient")
+
+
+def _reads_gradients(search: Any) -> bool:
+    try:
+        return not search.is_black_box
+    except NotImplementedError:  # a search of one's own need not say it
+        return False
+
+
+def _part_of_speech(resources: str, allow_verb_noun_swap: bool) -> PartOfSpeech:
+    """A new word has the part of speech of the old one."""
+    kind = EmbeddedPartOfSpeech if resources == "embedded" else PartOfSpeech
+    return kind(allow_verb_noun_swap=allow_verb_noun_swap)
 
 
 def _near_words(settings: Settings, vectors: Any) -> list[Any]:

@@ -127,6 +127,20 @@ def _moved(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+@dataclass(frozen=True)
+class Traced:
+    """The batch of one text, and which of its tokens were made of the text.
+
+    tokens: at each place the number of the text's token, or -1 for a special token, a template's or
+    padding [sequences, length], on the CPU. spans: of each token the characters that it was made
+    of, in the text's columns joined by line breaks.
+    """
+
+    batch: Batch
+    tokens: Tensor
+    spans: list[tuple[int, int]]
+
+
 class Head(nn.Module):
     """Maps a batch of texts (one or two columns each) to logits of shape [batch, classes].
 
@@ -142,6 +156,13 @@ class Head(nn.Module):
     def encode(self, texts: Texts) -> Batch:
         """Texts as token ids, on the CPU."""
         raise NotImplementedError
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        """One text as token ids, with their origin, for attacks that read gradients.
+
+        Raises NotImplementedError if the head or its tokenizer cannot say it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define `traced`")
 
     def score(self, batch: Batch) -> Tensor:
         """Logits [texts, classes] of a batch from `encode`, on the head's device."""

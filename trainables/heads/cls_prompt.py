@@ -5,8 +5,8 @@ docs/protocol.md, "Heads".
 
 from torch import Tensor
 
-from trainables.heads.base import Batch, HeadSpec, Texts
-from trainables.heads.inputs import check_cls, encode_texts
+from trainables.heads.base import Batch, HeadSpec, Texts, Traced
+from trainables.heads.inputs import check_cls, encode_texts, trace_texts
 from trainables.heads.label_words import LabelWordHead
 
 
@@ -19,6 +19,9 @@ class ClsPrompt(LabelWordHead):
 
     def encode(self, texts: Texts) -> Batch:
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal)
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        return trace_texts(self.tokenizer, text, self.max_length, self.causal)
 
     def score(self, batch: Batch) -> Tensor:
         return self.class_scores(self.hidden_at_place(batch))

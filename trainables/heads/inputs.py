@@ -13,7 +13,7 @@ import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from search_spaces.errors import BadInput
-from trainables.heads.base import Batch, Layout, Texts
+from trainables.heads.base import Batch, Layout, Texts, Traced
 
 LINE_BREAK = "\n"
 
@@ -66,6 +66,33 @@ def encode_texts(
     return Batch(dict(encoded), read_at, layout=layout)
 
 
+def trace_texts(
+    tokenizer: PreTrainedTokenizerBase, text: tuple[str, ...], max_length: int, causal: bool
+) -> Traced:
+    """One text of `encode_texts`, with the origin of its tokens.
+
+    Raises NotImplementedError for a tokenizer written in Python, which does not keep it.
+    """
+    batch = encode_texts(tokenizer, [text], max_length, causal)
+    columns = (LINE_BREAK.join(text),) if causal else text
+    encoded = tokenizer(
+        *columns, truncation=True, max_length=max_length, return_offsets_mapping=True
+    )
+    tokens = torch.full_like(batch.inputs["input_ids"], -1)
+    begins, spans = _begins(columns), list[tuple[int, int]]()
+    places = zip(encoded.sequence_ids(0), encoded["offset_mapping"], strict=True)
+    for place, (column, (start, end)) in enumerate(places):
+        if column is not None:
+            tokens[0, place] = len(spans)
+            spans.append((begins[column] + start, begins[column] + end))
+    return Traced(batch, tokens, spans)
+
+
+def _begins(columns: Sequence[str]) -> list[int]:
+    """Where each column begins in all of them, joined by line breaks."""
+    return [sum(len(column) + 1 for column in columns[:number]) for number in range(len(columns))]
+
+
 def padding_of(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
     """The value of padding by the name of an input."""
     return {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
@@ -110,6 +137,28 @@ def tokenize_columns(tokenizer: PreTrainedTokenizerBase, texts: Texts) -> list[l
         for column in zip(*texts, strict=True)
     ]
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+@dataclass(frozen=True)
+class ColumnTokens:
+    """The tokens of a text, column after column. spans: see Traced."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+    counts: list[int]  # of each column
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, text: tuple[str, ...]) -> "ColumnTokens":
+        """As `tokenize_columns`. Raises NotImplementedError for a tokenizer written in Python."""
+        found = cls([], [], [])
+        for begin, column in zip(_begins(text), text, strict=True):
+            encoded = tokenizer(
+                column, add_special_tokens=False, truncation=False, return_offsets_mapping=True
+            )
+            found.ids.extend(encoded.input_ids)
+            found.spans.extend((begin + s, begin + e) for s, e in encoded["offset_mapping"])
+            found.counts.append(len(encoded.input_ids))
+        return found
 
 
 def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

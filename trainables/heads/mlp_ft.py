@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from search_spaces.errors import BadInput
-from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
-from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
+from trainables.heads.base import Batch, Head, HeadSpec, Texts, Traced, load_model
+from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer, trace_texts
 from trainables.heads.masks import model_inputs
 from trainables.speed.last_layer import reading_at
 
@@ -37,6 +37,9 @@ class MlpFt(Head):
 
     def encode(self, texts: Texts) -> Batch:
         return encode_texts(self.tokenizer, texts, self.max_length, self.causal)
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        return trace_texts(self.tokenizer, text, self.max_length, self.causal)
 
     def score(self, batch: Batch) -> Tensor:
         assert batch.positions is not None

@@ -12,7 +12,7 @@ mask would be, and the scores of the next token are read there.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import torch
@@ -21,8 +21,8 @@ from transformers import PreTrainedTokenizerBase
 
 from search_spaces.errors import BadInput
 from trainables import speed
-from trainables.heads.base import Batch, HeadSpec, Layout, Texts
-from trainables.heads.inputs import LINE_BREAK, Frame, padding_of, tokenize_columns
+from trainables.heads.base import Batch, HeadSpec, Layout, Texts, Traced
+from trainables.heads.inputs import LINE_BREAK, ColumnTokens, Frame, padding_of, tokenize_columns
 from trainables.heads.label_words import LabelWordHead
 from trainables.heads.masks import DECODERS
 from trainables.heads.shared_text import pack, with_mask
@@ -59,7 +59,22 @@ class Mvp(LabelWordHead):
         A text that is too long is truncated, a template never. A head of one template draws, in
         training, one for each text, by torch's generator.
         """
-        columns = tokenize_columns(self.tokenizer, texts)
+        return self._laid_out(tokenize_columns(self.tokenizer, texts))
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        own = ColumnTokens.of(self.tokenizer, text)
+        # Laid out by their numbers, as -1, -2, ...: no token of a template is less than 0.
+        numbers = iter(range(len(own.ids)))
+        columns = [[-1 - next(numbers) for _ in range(count)] for count in own.counts]
+        batch = self._laid_out([columns])
+        marked = batch.inputs["input_ids"]
+        tokens = torch.where(marked < 0, -1 - marked, -1)
+        ids = torch.tensor([*own.ids, 0])[tokens].where(tokens >= 0, marked)
+        traced = replace(batch, inputs={**batch.inputs, "input_ids": ids})
+        return Traced(traced, tokens, own.spans)
+
+    def _laid_out(self, columns: list[list[list[int]]]) -> Batch:
+        """A batch of the token ids of each text's columns."""
         if self.one_template and self.training:
             drawn = torch.randint(len(self.templates), (len(columns),)).tolist()
             return self._batch([(self.templates[n] for n in drawn)], columns)

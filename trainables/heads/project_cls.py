@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
-from trainables.heads.base import Batch, Head, HeadSpec, Texts, load_model
-from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer
+from trainables.heads.base import Batch, Head, HeadSpec, Texts, Traced, load_model
+from trainables.heads.inputs import check_cls, encode_texts, load_tokenizer, trace_texts
 from trainables.heads.masks import model_inputs
 from trainables.speed.last_layer import reading_at
 
@@ -33,6 +33,9 @@ class ProjectCls(Head):
 
     def encode(self, texts: Texts) -> Batch:
         return encode_texts(self.tokenizer, texts, self.max_length, False)
+
+    def traced(self, text: tuple[str, ...]) -> Traced:
+        return trace_texts(self.tokenizer, text, self.max_length, False)
 
     def score(self, batch: Batch) -> Tensor:
         with reading_at(self.model, batch):
