@@ -1120,6 +1120,10 @@ def test_a_warm_up_that_leaves_no_step_is_refused(project: Project, refused: Run
         ({"every": 49}, {"max_epochs": 1, "train_examples": 50}, {},
          "its every 49 is never reached, 50 training rows in 1 epochs are 48 examples before the "
          "last batch; give a training with a smaller one"),
+        ({"every": 20, "attacked_rows": 0.125}, {"max_epochs": 1}, {},
+         "training 'mine' on data set 'mine': 20 rows are attacked after every 20 training "
+         "examples; if all attacks succeed there are always more to train on, and the epoch does "
+         "not end; give fewer attacked_rows, or a larger every"),
     ],
 )  # fmt: skip
 def test_rows_that_a_training_would_not_make_are_refused(
@@ -1146,7 +1150,7 @@ def test_rounds_that_are_reached_are_planned(
 
 
 def test_more_attacked_rows_than_there_are_is_a_note(project: Project, planned: Run) -> None:
-    project.training, project.fit = {"every": 9, "attacked_rows": 161}, {"max_epochs": 1}
+    project.training, project.fit = {"from_epoch": 2, "attacked_rows": 161}, {"max_epochs": 2}
     assert (
         "note: training 'mine' on data set 'mine': attacked_rows is 161, and all 160 training rows "
         "are attacked in a round"

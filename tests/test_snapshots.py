@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
@@ -43,7 +43,7 @@ SMALL = [
     "fit.evaluate_every=8", "fit.patience=2", "fit.learning_rate=0.003", "attack.examples=1",
     "fit.schedule=cosine", "fit.warmup=0.2", "fit.max_grad_norm=0.5",
     "fit.decay_norms_and_biases=false", "fit.dropout=0.1",
-    "axes.training=[standard, adversarial]",
+    "axes.training=[standard, adversarial, infobert, amda_embedded]",
 ]  # fmt: skip
 ONLY = ["dataset=sst2", "model=bert-embedded", "head=mlp_ft,mvp,lpft_dense", "attack=misspellings"]
 PROMPTS = Prompts(templates=["[SEP] the film is [MASK]"], label_words=[["bad"], ["good"]])
@@ -54,6 +54,8 @@ KINDS = {
     "causal": ("gpt2", "mlp_ft", "standard"),
     "probed first": ("bert", "lpft_dense", "standard"),
     "adversarial": ("bert", "mvp", "adversarial"),
+    "a critic": ("roberta", "mvp", "infobert"),
+    "added rows": ("bert", "mlp_ft", "amda_embedded"),
 }
 
 
@@ -77,7 +79,30 @@ def cells() -> list[Cell]:
 
 
 def fit_of(head: str, training: str) -> Fit:
-    return next(c.fit for c in cells() if (c.fit.head, c.fit.training) == (head, training))
+    fit = next(c.fit for c in cells() if (c.fit.head, c.fit.training) == (head, training))
+    return fit if fit.attack is None else often_attacked(fit)
+
+
+def often_attacked(fit: Fit) -> Fit:
+    """With rounds after every 12 examples, of a quick attack."""
+    assert fit.attack is not None
+    settings = {**fit.training_entry.settings, "attacked_rows": 6, "every": 12}
+    attack = {"name": "misspellings", "kind": "misspellings", "settings": {
+        "max_words_changed_count": 1, "min_word_length": 4}}  # fmt: skip
+    return fit.model_copy(
+        update={
+            "training_entry": fit.training_entry.model_copy(update={"settings": settings}),
+            "attack": fit.attack.model_copy(update=attack),
+        }
+    )
+
+
+def reverse(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
+    """An attack that takes no time: every other row with its words in reverse order, and a number
+    that it draws."""
+    for number, row in enumerate(rows):
+        text = f"{' '.join(reversed(row.texts[0].split()))} {random.choice(WORDS)}"
+        yield Example(row.id, (text,), row.label) if number % 2 else None
 
 
 def splits() -> Splits:
@@ -117,8 +142,9 @@ def made(fit: Fit, folder: Path, causal: bool = False) -> Whole:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit_module, "SNAPSHOT_EVERY", 0.0)
         head = head_of(fit, folder, causal)
-        *reports, fitted = fine_tune(fit, head, splits(), snapshots.append)
-    assert isinstance(fitted, Fitted) and len(snapshots) == fitted.record["examples_seen"] / 4 > 4
+        *reports, fitted = fine_tune(fit, head, splits(), snapshots.append, attack=reverse)
+    assert isinstance(fitted, Fitted) and len(snapshots) >= fitted.record["examples_seen"] / 4 > 4
+    assert fit.attack is None or fitted.record["examples_seen"] > 40
     return Whole(fit, folder, causal, snapshots, reports, fitted)
 
 
@@ -151,13 +177,14 @@ def test_a_fit_that_stops_at_any_step_goes_on_to_the_same_bits(
     snapshots: list[bytes] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_module, "probe", lambda *_: pytest.fail("probed again"))
-        steps = fine_tune(whole.fit, head, splits(), snapshots.append, whole.snapshots[step])
+        kept = whole.snapshots[step]
+        steps = fine_tune(whole.fit, head, splits(), snapshots.append, kept, attack=reverse)
         first, *reports, fitted = steps
     assert isinstance(fitted, Fitted)
     assert len(snapshots) == len(whole.snapshots) - 1 - step
     assert sha(fitted) == sha(whole.fitted)
     assert record(fitted) == record(whole.fitted)
-    assert first["finished"] == first["found"] == 4 * (step + 1)
+    assert first["finished"] == first["found"] > step
     assert reports == whole.reports[len(whole.reports) - len(reports) :]
     assert all(report["finished"] > first["finished"] for report in reports)
 
@@ -403,8 +430,10 @@ sys.exit(trainables.cell.main())
 
 
 def test_a_fit_that_is_killed_goes_on_in_another_process(tmp_path: Path) -> None:
-    """`python -m trainables.cell`, killed as a machine is that is taken away."""
-    cell = next(cell for cell in cells() if cell.fit.head == "mlp_ft")
+    """`python -m trainables.cell`, killed as a machine is that is taken away, in a fit with rows
+    that it made by attacking."""
+    cell = next(c for c in cells() if (c.fit.head, c.fit.training) == ("mlp_ft", "amda_embedded"))
+    cell = cell.model_copy(update={"fit": often_attacked(cell.fit)})
     folder = tmp_path / "killed" / "fits" / cell.fit.key
     asked = tmp_path / "cell.json"
     asked.write_text(cell.model_dump_json())

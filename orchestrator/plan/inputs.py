@@ -232,9 +232,17 @@ class Inputs:
                 f"{epochs} epochs are {before_last} examples before the last batch; give a "
                 "training with a smaller one"
             )
-        if rounds.attacked_rows > rows:
+        asked = rounds.attacked_rows
+        attacked = min(round(asked * rows) if asked < 1 else asked, rows)
+        if rounds.every is not None and attacked >= rounds.every:
+            raise BadInput(
+                f"{beginning}: {attacked} rows are attacked after every {rounds.every} training "
+                "examples; if all attacks succeed there are always more to train on, and the epoch "
+                "does not end; give fewer attacked_rows, or a larger every"
+            )
+        if asked > rows:
             self.notes.append(
-                f"{beginning}: attacked_rows is {rounds.attacked_rows}, and all {rows} training "
+                f"{beginning}: attacked_rows is {asked}, and all {rows} training "
                 "rows are attacked in a round"
             )
 

@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
+import numpy as np
 import textattack
 import torch
 from textattack.attack_results import (
