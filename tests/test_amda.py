@@ -298,11 +298,12 @@ def test_rows_that_are_added_fool_the_head_of_that_moment(dataset: str) -> None:
     assert len(rounds) >= 2 and any(rounds)
     added = fitted.record["examples_seen"] - 200
     assert added == sum(map(len, rounds))
+    assert fitted.record["added_rows"] == list(map(len, rounds))
 
 
 def test_a_fit_with_attacks_in_it_is_the_same_each_time() -> None:
     """Whatever ran in the process before, and however many are attacked at the same time."""
-    fit = with_attack(fits()["amda_embedded"])
+    fit = with_attack(fits("sst2", "mvp")["amda_embedded"])
     once, fitted = weights(fit)
     assert fitted.record["examples_seen"] > 200
     assert fit.attack is not None and fit.attack.at_once > 1

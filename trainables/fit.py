@@ -11,7 +11,7 @@ memory draws its dropout anew.
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,8 +187,10 @@ def _train(
     while not batches.ended and so_far.since_best < settings.patience:
         if training.is_due(moment := batches.moment):
             if len(so_far.rounds) == moment.round:
-                rows = list[Example]()
-                yield from _new_rows(fit, head, train, training, attack, batches, so_far, rows)
+                with random_states.as_if_nothing_happened(head.device):
+                    random_states.seed_all(f"{fit.seed}/rows/{moment.round}")
+                    made = training.new_rows(moment, head.eval(), train, attack or _no_attack)
+                    rows = yield from _collected(made, _report(so_far, batches))
                 so_far.rounds.append(rows)
             batches.add(so_far.rounds[moment.round], training.keeps_rows)
         step, batch = batches.step, next(batches)
@@ -222,6 +224,8 @@ def _train(
         "deterministic": so_far.deterministic,
         "seconds": time.perf_counter() - started,
     }
+    if so_far.rounds:
+        record["added_rows"] = [len(rows) for rows in so_far.rounds]
     if others := so_far.made_on[:-1]:
         record["begun_on"] = others
     yield Fitted(head, record)
@@ -234,27 +238,18 @@ def _report(so_far: HowFar, batches: Batches) -> TrialReport:
     return report
 
 
-def _new_rows(
-    fit: Fit,
-    head: Head,
-    train: Sequence[Example],
-    training: Training,
-    attack: Attacker | None,
-    batches: Batches,
-    so_far: HowFar,
-    rows: list[Example],
-) -> Iterator[TrialReport]:
-    """Add the rows that a training makes now to `rows`; yields progress records."""
-    moment, reported = batches.moment, time.perf_counter()
-    with random_states.as_if_nothing_happened(head.device):
-        random_states.seed_all(f"{fit.seed}/rows/{moment.round}")
-        head.eval()
-        for row in training.new_rows(moment, head, train, attack or _no_attack):
-            if row is not None:
-                rows.append(row)
-            if time.perf_counter() - reported > REPORT_EVERY:
-                reported = time.perf_counter()
-                yield _report(so_far, batches)
+def _collected(
+    made: Iterator[Example | None], report: TrialReport
+) -> Generator[TrialReport, None, list[Example]]:
+    """The rows that are made; yields the report now and then, as a sign of life."""
+    rows, reported = list[Example](), time.perf_counter()
+    for row in made:
+        if row is not None:
+            rows.append(row)
+        if time.perf_counter() - reported > REPORT_EVERY:
+            reported = time.perf_counter()
+            yield report
+    return rows
 
 
 def _no_attack(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:

@@ -112,6 +112,7 @@ class FitMeasured(TypedDict):
     deterministic: whether all algorithms of its training were, which makes it repeatable on one
     kind of device; the name of an operation for which there is none; False if not asked for.
     begun_on: other devices that it was trained on before it was interrupted (ran_on.py, `short`).
+    added_rows: how many its training added, round by round; without rounds it is not there.
     """
 
     key: NotRequired[SkipValidation[str]]
@@ -119,6 +120,7 @@ class FitMeasured(TypedDict):
     test_accuracy: Share
     train_examples: NotRequired[SkipValidation[int]]
     examples_seen: NotRequired[SkipValidation[int]]
+    added_rows: NotRequired[list[int]]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
     deterministic: NotRequired[SkipValidation[bool | str]]
