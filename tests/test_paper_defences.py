@@ -82,8 +82,12 @@ def test_variants_differ_in_what_their_names_say() -> None:
         ("freelb_pp_30", "freelb_pp", {"steps": 30}),
         ("amda_tmix", "amda", {"mix": "tmix"}),
         ("ada_embedded", "ada", every),
+        ("a2t_embedded", "a2t", every),
         ("amda_embedded", "amda", every),
         ("amda_tmix_embedded", "amda_embedded", {"mix": "tmix"}),
+        ("adversarial_embedded", "adversarial", {"epsilon": 0.03}),
+        ("freelb_pp_embedded", "freelb_pp", {"step_size": 0.01, "start_size": 0.015}),
+        ("high_temperature_embedded", "high_temperature", {"temperature": 10}),
     ]
     for name, of, what in variants:
         assert settings(name) == {**settings(of), **what}
@@ -196,6 +200,10 @@ HELD: dict[str, Callable[[], bool]] = {
     "amda_attacks": lambda: (
         (rounds("amda").attack, rounds("amda").attacked_rows, rounds("amda").beta)
         == ("textfooler", 1500, 0.4)
+    ),
+    "a2t_rows": lambda: (
+        (rounds("a2t").attacked_rows, rounds("a2t").from_epoch, rounds("a2t").keep_rows)
+        == (0.2, 2, False)
     ),
     "amda_classes": four_classes_are_mixed,
     "amda_reading": texts_are_padded_on_the_right,
