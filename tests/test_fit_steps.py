@@ -29,6 +29,9 @@ from trainables.schedule import share_of_rate
 from trainables.snapshot import HowFar
 from trainables.store import Store
 from trainables.training import adversarial
+from trainables.training.ada import Ada
+from trainables.training.freelb import FreeLB
+from trainables.training.infobert import InfoBert
 
 ASSETS = Assets("embedded")
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
@@ -286,6 +289,62 @@ def test_a_loss_that_is_not_a_number_is_found_before_anything_is_kept(
     assert not reports
     assert len(made) == {"the limit": 3, "an evaluation": 10, "a snapshot": 2}[until]
     assert len(kept) == (1 if until == "a snapshot" else 0)
+
+
+def test_each_of_a_steps_losses_must_be_a_number(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, passes = FreeLB.at, list[int]()
+
+    def broken(self: FreeLB, *given: Any) -> Any:
+        loss, gradient = at(self, *given)
+        passes.append(len(passes))
+        return (loss * math.nan if len(passes) == 14 else loss), gradient
+
+    monkeypatch.setattr(FreeLB, "at", broken)
+    with pytest.raises(FloatingPointError, match="the loss became nan within 8 examples"):
+        list(fine_tune(fit_of("axes.training=[freelb_pp]"), tiny(tiny_bert), splits()))
+
+
+def test_a_trainings_own_parameters_are_trained_and_not_stored(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, kept = InfoBert.build, list[tuple[InfoBert, list[Tensor]]]()
+
+    def seen(self: InfoBert, head: Head) -> None:
+        build(self, head)
+        kept.append((self, [weight.detach().clone() for weight in self.parameters()]))
+
+    monkeypatch.setattr(InfoBert, "build", seen)
+    *_, fitted = fine_tune(fit_of("axes.training=[infobert]"), tiny(tiny_bert), splits())
+    assert isinstance(fitted, Fitted)
+    ((training, before),) = kept
+    assert len(before) == 4
+    for weight, first in zip(training.parameters(), before, strict=True):
+        assert not torch.equal(weight, first)
+    standard = tiny(tiny_bert)
+    assert fitted.head.weights().keys() == standard.weights().keys()
+    standard.load_bytes(fitted.head.to_bytes())
+
+
+def test_the_rate_falls_to_the_end_of_the_epochs_also_where_rows_are_added(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many steps more as the added rows take, and none at a rate below 0."""
+    monkeypatch.setattr(
+        Ada, "new_rows", lambda self, moment, head, rows, attack: iter(rows[: 4 * moment.epoch])
+    )
+    settings = {"attack": "misspellings", "attacked_rows": 1, "keep_rows": True}
+    fit = fit_of("fit.schedule=linear", "axes.training=[ada_embedded]")
+    epochs = fit.settings.model_copy(update={"max_epochs": 3})
+    entry = fit.training_entry.model_copy(
+        update={"settings": {**settings, "from_epoch": 2, "every": None}}
+    )
+    fit = fit.model_copy(update={"training_entry": entry, "settings": epochs})
+    rates = rates_of(fit, tiny_bert, monkeypatch)
+    assert len(rates) == 5 + (5 + 2) + (5 + 2 + 3)
+    assert rates[:5] == pytest.approx([0.003 * (15 - step) / 15 for step in range(5)])
+    assert rates == sorted(rates, reverse=True) and 0 < rates[-1] < rates[4] / 5
 
 
 def test_a_rate_of_dropout_that_a_model_keeps_as_a_number_is_set_too() -> None:

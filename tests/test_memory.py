@@ -1,7 +1,7 @@
 """A GPU whose memory is too small, as its libraries would say it: less at a time, and no leaks."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from trainables.heads.base import MEMORY, Batch, Head, HeadSpec
 from trainables.memory import in_halves, is_out_of_memory, moved
 from trainables.optimizer import adamw
 from trainables.probe import _features
-from trainables.training.base import FromFunction
+from trainables.training.base import FromFunction, Training
 from trainables.training.standard import standard_loss
 
 CUBLAS = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
@@ -90,6 +90,24 @@ def test_what_a_failed_try_computed_is_freed_before_the_next(
     _, at_once = gradients(head, adamw(head, 0.1, 0.0, True), ROWS, FromFunction(loss_of, {}), 8)
     assert at_once == 2 and sizes == [8, 4, 2, 2, 2, 2]
     assert alive == [0] * 6 and saved
+
+
+@too_small
+def test_a_step_that_cannot_be_divided_says_what_to_do(error: Exception, tiny_bert: Path) -> None:
+    tries: list[int] = []
+
+    class Whole(Training):
+        splits = False
+
+        def losses(self, head: Head, batch: Batch, labels: Tensor) -> Iterator[Tensor]:
+            tries.append(len(labels))
+            yield standard_loss(head, batch, labels, {})
+            raise error
+
+    head = head_of(tiny_bert)
+    with pytest.raises(RuntimeError, match="a step of 8 texts, which this training cannot divide"):
+        gradients(head, adamw(head, 0.1, 0.0, True), ROWS, Whole({}), 2)
+    assert tries == [8]
 
 
 def test_another_error_is_not_tried_again(tiny_bert: Path) -> None:
