@@ -344,6 +344,8 @@ def test_what_an_attack_in_a_fit_depends_on_is_in_the_fits_key(
         "attack.examples=3", "attack.at_once=2",
     ):  # fmt: skip
         assert keys(limits) == plain
+    override = "overrides=[{when: {attack: misspellings}, attack: {protocol: textattack}}]"
+    assert keys(override) == plain
     protocol = keys("attack.protocol=textattack")
     assert protocol["standard"] == plain["standard"]
     assert protocol["ada_embedded"] != plain["ada_embedded"]

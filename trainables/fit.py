@@ -226,6 +226,7 @@ def _train(
     }
     if so_far.rounds:
         record["added_rows"] = [len(rows) for rows in so_far.rounds]
+        record["rounds_in_weights"] = so_far.rounds_in_best
     if others := so_far.made_on[:-1]:
         record["begun_on"] = others
     yield Fitted(head, record)

@@ -112,7 +112,8 @@ class FitMeasured(TypedDict):
     deterministic: whether all algorithms of its training were, which makes it repeatable on one
     kind of device; the name of an operation for which there is none; False if not asked for.
     begun_on: other devices that it was trained on before it was interrupted (ran_on.py, `short`).
-    added_rows: how many its training added, round by round; without rounds it is not there.
+    added_rows: how many its training added, round by round; rounds_in_weights: how many of these
+    rounds were before the weights that were kept. Without rounds they are not there.
     """
 
     key: NotRequired[SkipValidation[str]]
@@ -121,6 +122,7 @@ class FitMeasured(TypedDict):
     train_examples: NotRequired[SkipValidation[int]]
     examples_seen: NotRequired[SkipValidation[int]]
     added_rows: NotRequired[list[int]]
+    rounds_in_weights: NotRequired[int]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
     deterministic: NotRequired[SkipValidation[bool | str]]

@@ -33,7 +33,8 @@ class HowFar:
 
     best: the best weights. at_once: examples in one pass. deterministic: see FitMeasured.
     since_best: evaluations without a better accuracy. steps: batches trained on, which is the place
-    in the data. rounds: the rows that were added, each time. seen: examples trained on. losses:
+    in the data. rounds: the rows that were added, each time; rounds_in_best: how many of them the
+    best weights were trained after. seen: examples trained on. losses:
     since the last evaluation; unread: the last of them, still on the device. seconds: before the
     snapshot that it goes on from. made_on: the devices that it was trained on (ran_on.py, `short`).
     """
@@ -45,6 +46,7 @@ class HowFar:
     since_best: int = 0
     steps: int = 0
     rounds: list[list[Example]] = field(default_factory=list)
+    rounds_in_best: int = 0
     seen: int = 0
     losses: list[float] = field(default_factory=list)
     unread: list[Tensor] = field(default_factory=list)
@@ -82,6 +84,7 @@ class HowFar:
         self.losses = []
         if accuracy > self.best_accuracy:
             self.best, self.best_accuracy, self.since_best = head.snapshot(), accuracy, 0
+            self.rounds_in_best = len(self.rounds)
         else:
             self.since_best += 1
 

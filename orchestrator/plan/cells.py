@@ -241,13 +241,14 @@ def _inner_attack(
 ) -> tuple[InnerAttack, dict[str, Any]] | None:
     """The attack that a training names, with its identity; None if it names none.
 
-    A limit on queries or time is of attacks on fits: only the protocol's counts here.
+    Attacks on a fit do not change it, so it has the settings of a place without an attack. A limit
+    on queries or time is of attacks on fits, too: only the protocol's counts here.
     """
     training = place["training"]
     name = attack_of(space.catalog.training(training))
     if name is None:
         return None
-    here = space.settings_at(**place, attack=name).attack
+    here = space.settings_at(**place).attack
     try:
         recipe = space.catalog.attack(name)
         resolved = attack_on(
