@@ -112,8 +112,13 @@ def attack_with(
 
 
 def inner_attack_identity(attack: dict[str, Any]) -> dict[str, Any]:
-    """Of an attack within a fit: of `attack_with`, and the version of what runs it."""
-    return {**attack, "versions": {"textattack": version("textattack")}}
+    """Of an attack within a fit: of `attack_with`, and the version of what runs it.
+
+    How fluent its texts are is not measured there.
+    """
+    resources = {name: of for name, of in attack["resources"].items() if name != "perplexity"}
+    versions = {"textattack": version("textattack")}
+    return {**attack, "resources": resources, "versions": versions}
 
 
 def cell_key(readable: str, log_identity: dict[str, Any], settings: AttackSettings) -> str:
