@@ -171,6 +171,8 @@ def why_not(
     if model.kind == "causal":
         return "tmix mixes texts token by token, and a causal model reads each at another place"
     templates = getattr(prompts, "templates", []) if head.kind == "mvp" else []
+    if head.templates_in_training == "one":
+        return "tmix mixes texts token by token, and each text has a template of its own"
     if any(template.startswith("[SEP]") for template in templates):
         return "tmix mixes texts token by token, and a template after the text is at another place"
     return ""

@@ -21,7 +21,7 @@ from orchestrator.plan.plan import make_plan
 from search_spaces.cell import Fit
 from search_spaces.space import load
 from trainables.assets import Assets
-from trainables.attacks.in_fits import attacker
+from trainables.attacks.in_fits import Tried, attack_of
 from trainables.batches import Batches, Moment
 from trainables.data import Example, Splits
 from trainables.fit import Fitted, fine_tune, fresh_head, load_data
@@ -273,25 +273,26 @@ def test_rows_that_are_added_fool_the_head_of_that_moment(dataset: str) -> None:
     """And have the row's label; a pair's other column is as it was."""
     fit = with_attack(fits(dataset)["ada_embedded"])
     column = fit.data.columns.index(fit.data.attacked)
-    real, rounds = attacker(fit, ASSETS), list[list[Example]]()
+    real, rounds = attack_of(fit, ASSETS), list[list[Example]]()
     assert real is not None
 
-    def seen(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
-        found = [row for row in real(head, rows, round) if row is not None]
-        states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    def seen(head: Head, rows: Sequence[Example], round: int) -> Iterator[Tried]:
         by_id = {row.id: row for row in rows}
-        assert len(by_id) == 12 and all(row in train for row in rows)
+        assert len(by_id) == 12 and all(row in train for row in rows) and not head.training
         labels = head.predict([row.texts for row in rows]).argmax(dim=1).tolist()
         right = dict(zip(by_id, labels, strict=True))
-        for row in found:
-            clean = by_id[row.id]
-            assert right[row.id] == clean.label == row.label
+        every = list(real(head, rows, round))
+        assert sorted(tried.row for tried in every) == sorted(by_id)
+        for tried in every:
+            if (row := tried.found) is None:
+                continue
+            clean = by_id[tried.row]
+            assert row.id == clean.id and right[row.id] == clean.label == row.label
             assert head.predict([row.texts])[0].argmax() != row.label
             changed = [a != b for a, b in zip(row.texts, clean.texts, strict=True)]
             assert changed == [number == column for number in range(len(row.texts))]
-        assert states[0] == random.getstate() and torch.equal(states[2], torch.get_rng_state())
-        rounds.append(found)
-        yield from found
+        rounds.append([tried.found for tried in every if tried.found is not None])
+        yield from every
 
     train = load_data(fit, ASSETS).train
     _, fitted = weights(fit, seen)
@@ -299,6 +300,8 @@ def test_rows_that_are_added_fool_the_head_of_that_moment(dataset: str) -> None:
     added = fitted.record["examples_seen"] - 200
     assert added == sum(map(len, rounds))
     assert fitted.record["added_rows"] == list(map(len, rounds))
+    assert fitted.record["rounds_in_weights"] == len(rounds)
+    assert fitted.record["attack_errors"] == 0
 
 
 def test_a_fit_with_attacks_in_it_is_the_same_each_time() -> None:
@@ -309,7 +312,7 @@ def test_a_fit_with_attacks_in_it_is_the_same_each_time() -> None:
     assert fit.attack is not None and fit.attack.at_once > 1
     random.seed(5), np.random.seed(5)
     other = with_attack(fits("mrpc")["ada_embedded"])
-    list(attacker(other, ASSETS)(fitted.head, load_data(other, ASSETS).train[:3], 0))  # type: ignore[misc]
+    list(attack_of(other, ASSETS)(fitted.head, load_data(other, ASSETS).train[:3], 0))  # type: ignore[misc]
     alone = fit.model_copy(update={"attack": fit.attack.model_copy(update={"at_once": 1})})
     again, _ = weights(alone)
     assert once == again
@@ -319,9 +322,9 @@ def test_attacks_that_find_nothing_leave_the_fit_as_the_standard_one() -> None:
     """To the bit: the random states after a round are those before it."""
     sets = ("fit.dropout=0.1",)
 
-    def nothing(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
+    def nothing(head: Head, rows: Sequence[Example], round: int) -> Iterator[Tried]:
         torch.rand(3), random.random(), np.random.rand()
-        yield from (None for _ in rows)
+        yield from (Tried(row.id, None, False) for row in rows)
 
     by_training = fits("sst2", "mlp_ft", *sets)
     ada, _ = weights(with_attack(by_training["ada_embedded"]), nothing)

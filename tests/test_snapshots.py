@@ -28,6 +28,7 @@ from search_spaces.space import load
 from trainables import fit as fit_module
 from trainables import probe as probe_module
 from trainables.assets import Assets
+from trainables.attacks.in_fits import Tried
 from trainables.cell import StoredHead, fit_and_store, stored_head
 from trainables.data import Example, Splits
 from trainables.files import StoreError
@@ -97,12 +98,12 @@ def often_attacked(fit: Fit) -> Fit:
     )
 
 
-def reverse(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
+def reverse(head: Head, rows: Sequence[Example], round: int) -> Iterator[Tried]:
     """An attack that takes no time: every other row with its words in reverse order, and a number
     that it draws."""
     for number, row in enumerate(rows):
         text = f"{' '.join(reversed(row.texts[0].split()))} {random.choice(WORDS)}"
-        yield Example(row.id, (text,), row.label) if number % 2 else None
+        yield Tried(row.id, Example(row.id, (text,), row.label) if number % 2 else None, False)
 
 
 def splits() -> Splits:

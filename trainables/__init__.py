@@ -2,7 +2,8 @@
 
 cell.py       one cell, start to end              trial.py     the same as a Ray Tune trial
 fit.py        fine-tuning                         probe.py     linear probing before it
-batches.py    the order of a fit's rows           random_states.py  of all generators
+batches.py    the order of a fit's rows           rounds.py    rows made on the way
+random_states.py  of all generators
 optimizer.py  AdamW, and its state                schedule.py  the learning rate of each step
 snapshot.py   a fit in mid-training, as bytes     memory.py    when a GPU's is too small
 deterministic.py  algorithms on a GPU             dtype.py     what products are computed in

@@ -4,7 +4,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from search_spaces.space import FitSettings
 from trainables.data import Example
@@ -42,7 +42,7 @@ class Batches(Iterator[list[Example]]):
     ) -> None:
         self._train, self._settings, self._shuffle = train, settings, shuffle
         self._added: list[Example] = []
-        self._epoch, self._begins, self._given = 1, True, 0  # batches of this epoch
+        self._epoch, self._begins, self._step = 1, True, 0.0
         self._seen = self._before = self._rounds = 0
         # What is left of this epoch: rows, or batches once the next one is asked for.
         self._rows: list[Example] = list(train)
@@ -67,16 +67,15 @@ class Batches(Iterator[list[Example]]):
 
     @property
     def step(self) -> float:
-        """The number of the next step, from 0, as if no rows were added: a step of an epoch with
-        more rows counts less."""
-        steps = math.ceil(len(self._train) / self._settings.batch_size)
-        left = len(self._batches) or math.ceil(self._left / self._settings.batch_size)
-        return (self._epoch - 1) * steps + steps * self._given / (self._given + left)
+        """The number of the next step, from 0. An epoch counts as many as it has without added
+        rows: what is left of them is shared by the batches that are left."""
+        return self._step
 
     def add(self, rows: Sequence[Example], keep: bool) -> None:
         """Add rows from here on. keep: those added before stay; otherwise these replace them.
 
-        Where that changes nothing, the order stays as it is.
+        Where that changes nothing, the order stays as it is. Where nothing is left of the epoch, it
+        ends.
         """
         self._rounds += 1
         if not rows and (keep or not self._added):
@@ -86,8 +85,9 @@ class Batches(Iterator[list[Example]]):
             gone = set(map(id, self._added))
             rest = [example for example in rest if id(example) not in gone]
             self._added = []
-        self._added = [*self._added, *rows]
-        self._begin([*rest, *rows])
+        new = [replace(row) for row in rows]  # told from others that are equal
+        self._added = [*self._added, *new]
+        self._begin([*rest, *new])
 
     def __next__(self) -> list[Example]:
         if self.ended:
@@ -95,10 +95,12 @@ class Batches(Iterator[list[Example]]):
         if self._rows:
             self._batches = deque(self._in_order(self._rows))
             self._rows = []
+        steps = self._epoch * math.ceil(len(self._train) / self._settings.batch_size)
+        self._step += (steps - self._step) / len(self._batches)
         batch = self._batches.popleft()
         self._before, self._seen = self._seen, self._seen + len(batch)
         self._left -= len(batch)
-        self._given, self._begins = self._given + 1, False
+        self._begins = False
         if not self._batches:
             self._begin([])
         return batch
@@ -106,7 +108,7 @@ class Batches(Iterator[list[Example]]):
     def _begin(self, rows: list[Example]) -> None:
         """Go on with these rows of the epoch, or with the next epoch."""
         if not rows:
-            self._epoch, self._begins, self._given = self._epoch + 1, True, 0
+            self._epoch, self._begins = self._epoch + 1, True
             rows = [*self._train, *self._added]
         self._rows, self._left = rows, len(rows)
         self._batches.clear()

@@ -427,11 +427,11 @@ def _fitted(fit: Fit, splits: Splits, store: Store, assets: Assets, device: str)
 
     Where an operation has no deterministic algorithm, from the beginning without that demand.
     """
-    from trainables.attacks.in_fits import attacker
+    from trainables.attacks.in_fits import attack_of
     from trainables.deterministic import NotDeterministic
     from trainables.fit import fine_tune, fresh_head
 
-    attack = attacker(fit, assets)
+    attack = attack_of(fit, assets)
 
     def keep(snapshot: bytes) -> None:
         # The fit goes on without one: only its time is at risk.

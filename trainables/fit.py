@@ -11,7 +11,7 @@ memory draws its dropout anew.
 
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from search_spaces.catalog import Dataset
 from search_spaces.cell import Fit, OtherDataset
-from trainables import random_states
 from trainables.assets import Assets, dataset_digest, digest, model_files
+from trainables.attacks.in_fits import Attack
 from trainables.batches import Batches
 from trainables.calibration import calibration
 from trainables.data import Example, Splits, load_splits, load_test, sampled, training_rows
@@ -33,10 +33,11 @@ from trainables.memory import free, is_out_of_memory, moved
 from trainables.optimizer import adamw, clip_gradients, set_rate
 from trainables.ran_on import short, where_runs
 from trainables.records import Evaluation, FitMeasured, TrialReport
+from trainables.rounds import Rounds
 from trainables.schedule import share_of_rate, steps_of
 from trainables.snapshot import HowFar, resumed, taken
 from trainables.speed.encoded import encoded_once
-from trainables.training.base import Attacker, Training, training_of
+from trainables.training.base import Training, training_of
 
 SNAPSHOT_EVERY = 600.0  # seconds: it takes some, and so much is lost with a machine at most
 REPORT_EVERY = 1.0  # seconds between progress records while rows are attacked
@@ -114,7 +115,7 @@ def fine_tune(
     keep: Callable[[bytes], None] | None = None,
     resume: bytes | None = None,
     without: str = "",
-    attack: Attacker | None = None,
+    attack: Attack | None = None,
 ) -> Iterator[TrialReport | Fitted]:
     """Train a fresh head; yields a progress record per evaluation, and finally the Fitted.
 
@@ -159,7 +160,7 @@ def _train(
     optimizer: torch.optim.Optimizer,
     so_far: HowFar,
     keep: Callable[[bytes], None] | None,
-    attack: Attacker | None,
+    attack: Attack | None,
 ) -> Iterator[TrialReport | Fitted]:
     settings = fit.settings
     here = short(where_runs(head))
@@ -170,6 +171,9 @@ def _train(
     validation = sampled(splits.validation, settings.validation_examples)
     steps = steps_of(settings, len(train))
     batches = Batches(train, settings, random.Random(fit.seed))
+    same_bits = may_vary(head.device) and settings.deterministic
+    rounds = Rounds(fit.seed, head, training, train, attack, same_bits)
+    reported = kept
     done = so_far.steps
     if not done and fit.head_entry.probe_first:
         from trainables.probe import probe
@@ -178,6 +182,17 @@ def _train(
         so_far.best = head.snapshot()
 
     encode = encoded_once(head) if settings.max_epochs > 1 else head.encode
+
+    def keep_now() -> None:
+        nonlocal kept
+        if keep is not None:
+            so_far.seconds = time.perf_counter() - started
+            keep(taken(fit.key, so_far, head, training, optimizer))
+            kept = time.perf_counter()
+
+    def is_due() -> bool:
+        return keep is not None and time.perf_counter() - kept >= SNAPSHOT_EVERY
+
     for _ in range(done):
         if training.is_due(moment := batches.moment):
             batches.add(so_far.rounds[moment.round], training.keeps_rows)
@@ -187,12 +202,13 @@ def _train(
     while not batches.ended and so_far.since_best < settings.patience:
         if training.is_due(moment := batches.moment):
             if len(so_far.rounds) == moment.round:
-                with random_states.as_if_nothing_happened(head.device):
-                    random_states.seed_all(f"{fit.seed}/rows/{moment.round}")
-                    made = training.new_rows(moment, head.eval(), train, attack or _no_attack)
-                    rows = yield from _collected(made, _report(so_far, batches))
-                so_far.rounds.append(rows)
+                for _ in rounds.make(moment, so_far, is_due, keep_now):
+                    if time.perf_counter() - reported > REPORT_EVERY:
+                        reported = time.perf_counter()
+                        yield _report(so_far, batches)
             batches.add(so_far.rounds[moment.round], training.keeps_rows)
+            if batches.ended:
+                break
         step, batch = batches.step, next(batches)
         head.train()
         loss, so_far.at_once = gradients(head, optimizer, batch, training, so_far.at_once, encode)
@@ -205,10 +221,12 @@ def _train(
             so_far.read_losses()
             so_far.evaluated(_accuracy(head, validation), head)
             yield _report(so_far, batches)
-        if keep is not None and time.perf_counter() - kept >= SNAPSHOT_EVERY:
-            so_far.seconds = time.perf_counter() - started
-            keep(taken(fit.key, so_far, head, training, optimizer))
-            kept = time.perf_counter()
+        if is_due():
+            keep_now()
+    if so_far.losses or so_far.unread:
+        so_far.read_losses()
+        so_far.evaluated(_accuracy(head, validation), head)
+        yield _report(so_far, batches)
 
     head.restore(so_far.best)
     on_validation, on_test = _predicted(head, validation), _predicted(head, splits.test)
@@ -227,6 +245,7 @@ def _train(
     if so_far.rounds:
         record["added_rows"] = [len(rows) for rows in so_far.rounds]
         record["rounds_in_weights"] = so_far.rounds_in_best
+        record["attack_errors"] = so_far.attack_errors
     if others := so_far.made_on[:-1]:
         record["begun_on"] = others
     yield Fitted(head, record)
@@ -237,24 +256,6 @@ def _report(so_far: HowFar, batches: Batches) -> TrialReport:
     if so_far.curve:
         report["validation_accuracy"] = so_far.curve[-1]["validation_accuracy"]
     return report
-
-
-def _collected(
-    made: Iterator[Example | None], report: TrialReport
-) -> Generator[TrialReport, None, list[Example]]:
-    """The rows that are made; yields the report now and then, as a sign of life."""
-    rows, reported = list[Example](), time.perf_counter()
-    for row in made:
-        if row is not None:
-            rows.append(row)
-        if time.perf_counter() - reported > REPORT_EVERY:
-            reported = time.perf_counter()
-            yield report
-    return rows
-
-
-def _no_attack(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
-    raise ValueError("the training's settings name no attack")
 
 
 def gradients(
@@ -303,7 +304,7 @@ def _backward(
     """
     labels = torch.tensor([example.label for example in part], device=head.device)
     encoded = encode([example.texts for example in part]).to(head.device)
-    losses = training.losses(head, encoded, labels)
+    losses = iter(training.losses(head, encoded, labels))
     total: Tensor | None = None
     with products(head.dtype):
         while True:
@@ -314,7 +315,8 @@ def _backward(
                 loss = loss * (len(part) / whole)
             loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
-    assert total is not None, "a training gives at least one loss a step"
+    if total is None:
+        raise ValueError(f"{type(training).__name__}.losses gave no loss of a step")
     return total
 
 

@@ -52,15 +52,26 @@ def set_python_and_numpy(states: dict[str, Any]) -> None:
     np.random.set_state({**numpy, "state": {**numpy["state"], "key": key}})
 
 
+class States:
+    """Those of all generators that what runs on a device draws from, now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._others, self._torchs = of_python_and_numpy(), of_torch(device)
+
+    def put_back(self) -> None:
+        set_python_and_numpy(self._others)
+        set_torch(self._torchs, self._device)
+
+
 @contextmanager
-def as_if_nothing_happened(device: torch.device) -> Iterator[None]:
-    """After this block all generators are in the states from before it."""
-    others, torchs = of_python_and_numpy(), of_torch(device)
+def as_if_nothing_happened(device: torch.device) -> Iterator[States]:
+    """After this block all generators are in the states from before it, which it gets."""
+    before = States(device)
     try:
-        yield
+        yield before
     finally:
-        set_python_and_numpy(others)
-        set_torch(torchs, device)
+        before.put_back()
 
 
 class Repeated:

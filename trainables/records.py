@@ -113,7 +113,8 @@ class FitMeasured(TypedDict):
     kind of device; the name of an operation for which there is none; False if not asked for.
     begun_on: other devices that it was trained on before it was interrupted (ran_on.py, `short`).
     added_rows: how many its training added, round by round; rounds_in_weights: how many of these
-    rounds were before the weights that were kept. Without rounds they are not there.
+    rounds were before the weights that were kept; attack_errors: attacked rows that ended in an
+    error, and gave none. Without rounds they are not there.
     """
 
     key: NotRequired[SkipValidation[str]]
@@ -123,6 +124,7 @@ class FitMeasured(TypedDict):
     examples_seen: NotRequired[SkipValidation[int]]
     added_rows: NotRequired[list[int]]
     rounds_in_weights: NotRequired[int]
+    attack_errors: NotRequired[int]
     curve: list[CurvePoint]
     examples_at_once: NotRequired[SkipValidation[int]]
     deterministic: NotRequired[SkipValidation[bool | str]]

@@ -1,7 +1,7 @@
 """A fit in mid-training as bytes, so that another process goes on from there bit for bit.
 
 `HowFar` is how far the fit is. `taken` adds the weights, what the training keeps of its own, the
-optimizer and the random states, as safetensors with JSON in the header: nothing is unpickled.
+optimizer and the random states, as safetensors, with JSON for the rest: nothing is unpickled.
 `resumed` puts all of it back. Neither knows where the bytes are kept.
 """
 
@@ -24,6 +24,7 @@ from trainables.training.base import Training
 
 FORMAT = 3  # raise it when a snapshot of the version before cannot be continued
 WEIGHTS, OWN, BEST, OPTIMIZER, RANDOM = "weights.", "own.", "best.", "optimizer.", "random."
+REST = "rest"  # JSON as bytes
 UNREAD_AT_MOST = 50  # losses on a GPU: to read one is to wait until all that was asked is done
 
 
@@ -34,8 +35,9 @@ class HowFar:
     best: the best weights. at_once: examples in one pass. deterministic: see FitMeasured.
     since_best: evaluations without a better accuracy. steps: batches trained on, which is the place
     in the data. rounds: the rows that were added, each time; rounds_in_best: how many of them the
-    best weights were trained after. seen: examples trained on. losses:
-    since the last evaluation; unread: the last of them, still on the device. seconds: before the
+    best weights were trained after; tried: of the round that is being made, what came of each row,
+    by its id; attack_errors: in all rounds. seen: examples trained on. losses: since the last
+    evaluation; unread: the last of them, still on the device. seconds: before the
     snapshot that it goes on from. made_on: the devices that it was trained on (ran_on.py, `short`).
     """
 
@@ -47,6 +49,8 @@ class HowFar:
     steps: int = 0
     rounds: list[list[Example]] = field(default_factory=list)
     rounds_in_best: int = 0
+    tried: dict[int, Example | None] = field(default_factory=dict)
+    attack_errors: int = 0
     seen: int = 0
     losses: list[float] = field(default_factory=list)
     unread: list[Tensor] = field(default_factory=list)
@@ -91,16 +95,20 @@ class HowFar:
     def rest(self) -> dict[str, Any]:
         """All but the weights, as JSON."""
         rest = {name: value for name, value in vars(self).items() if name not in ("best", "unread")}
-        return {**rest, "rounds": [[astuple(row) for row in rows] for rows in self.rounds]}
+        rest["rounds"] = [[astuple(row) for row in rows] for rows in self.rounds]
+        rest["tried"] = [(id, row and astuple(row)) for id, row in self.tried.items()]
+        return rest
 
     @classmethod
     def of(cls, best: dict[str, Tensor], rest: dict[str, Any]) -> "HowFar":
         """Of the weights and `rest`, after it was written and read."""
-        rounds = [
-            [Example(id, tuple(texts), label) for id, texts, label in rows]
-            for rows in rest["rounds"]
-        ]
-        return cls(best=best, **{**rest, "rounds": rounds})
+        rounds = [[_example(*row) for row in rows] for rows in rest["rounds"]]
+        tried = {id: row and _example(*row) for id, row in rest["tried"]}
+        return cls(best=best, **{**rest, "rounds": rounds, "tried": tried})
+
+
+def _example(id: int, texts: list[str], label: int) -> Example:
+    return Example(id, tuple(texts), label)
 
 
 def is_read_at_once(loss: Tensor) -> bool:
@@ -125,14 +133,14 @@ def taken(
         "random": random_states.of_python_and_numpy(),
         "halvings": head.halvings,
     }
-    return safetensors.torch.save(
-        {
-            kind + name: tensor.detach().contiguous().cpu()
-            for kind, of_kind in tensors.items()
-            for name, tensor in of_kind.items()
-        },
-        {**_made_by(key, head), "rest": json.dumps(rest)},
-    )
+    named = {
+        kind + name: tensor.detach().contiguous().cpu()
+        for kind, of_kind in tensors.items()
+        for name, tensor in of_kind.items()
+    }
+    # Not in the header, which may have 100 MB: there may be many rows.
+    named[REST] = torch.frombuffer(bytearray(json.dumps(rest).encode()), dtype=torch.uint8)
+    return safetensors.torch.save(named, _made_by(key, head))
 
 
 def resumed(
@@ -147,6 +155,7 @@ def resumed(
     if any(header.get(name) != value for name, value in _made_by(key, head).items()):
         return None
     tensors = safetensors.torch.load(content)
+    rest = json.loads(tensors.pop(REST).numpy().tobytes())
     weights, own, best, state, states = (
         {name.removeprefix(kind): t for name, t in tensors.items() if name.startswith(kind)}
         for kind in (WEIGHTS, OWN, BEST, OPTIMIZER, RANDOM)
@@ -155,7 +164,6 @@ def resumed(
         return None
     if set(own) != set(training.state_dict()):
         return None
-    rest = json.loads(header["rest"])
     head.restore(weights)
     head.halvings = rest["halvings"]
     training.load_state_dict(own)

@@ -1,29 +1,44 @@
 """Attacks within a fit, which make rows of what they find: the same engine as a cell's attack."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 
 from search_spaces.cell import Fit
+from trainables import speed
 from trainables.assets import Assets
 from trainables.attacks.resources import prepare_textattack
 from trainables.data import Example, split_columns
 from trainables.heads.base import Head
 from trainables.metrics import check_errors
 from trainables.records import ExampleRecord
-from trainables.training.base import Attacker
 
 
-def attacker(fit: Fit, assets: Assets) -> Attacker | None:
-    """The attack that a fit's training asks for; None if it asks for none.
+@dataclass(frozen=True)
+class Tried:
+    """A row that was attacked: the adversarial example that was found, or None; and whether the
+    attack ended in an error."""
 
-    Searches follow the default kind of attack score. The examples found do not depend on what else
-    is attacked, and come in the order of the rows, after all rows were attacked. Raises
-    RuntimeError where the attack seems to be broken.
+    row: int
+    found: Example | None
+    error: bool
+
+
+Attack = Callable[[Head, Sequence[Example], int], Iterator[Tried]]
+
+
+def attack_of(fit: Fit, assets: Assets) -> Attack | None:
+    """The attack that a fit's training asks for: of the head as it is, rows and the round's number.
+    None if it asks for none.
+
+    Rows come as they end; what is found of one does not depend on others. Searches follow the
+    default kind of attack score. Raises RuntimeError where the attack seems to be broken.
     """
     asked = fit.attack
     if asked is None:
         return None
 
-    def attack(head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
+    def attack(head: Head, rows: Sequence[Example], round: int) -> Iterator[Tried]:
         prepare_textattack(asked.resources, assets.attack_folder(asked.resources))
         from trainables.attacks.engine import Victim, attack_together
         from trainables.attacks.goal import Goal
@@ -31,7 +46,8 @@ def attacker(fit: Fit, assets: Assets) -> Attacker | None:
         from trainables.attacks.resources import masked_language_model
 
         columns, attacked = fit.data.columns, fit.data.attacked
-        found: dict[int, ExampleRecord] = {}
+        by_id = {row.id: row for row in rows}
+        ended: dict[int, ExampleRecord] = {}
         for records in attack_together(
             lambda: build_attack(
                 asked.kind,
@@ -50,13 +66,16 @@ def attacker(fit: Fit, assets: Assets) -> Attacker | None:
             f"{asked.name}/{round}",
             attacked=attacked,
             resources=asked.resources,
-            at_once=asked.at_once,
+            at_once=asked.at_once if speed.is_on("lockstep") else 1,
         ):
-            found |= {record["id"]: record for record in records}
-            check_errors(found.values())
-            yield from (None for _ in records)
-        check_errors(found.values(), at_the_end=True)
-        yield from filter(None, (_adversarial(found[row.id], row, fit) for row in rows))
+            ended |= {record["id"]: record for record in records}
+            if any(record["status"] == "error" for record in records):
+                known = takewhile(ended.__contains__, by_id)
+                check_errors(ended[id] for id in known)
+            for record in records:
+                found = _adversarial(record, by_id[record["id"]], fit)
+                yield Tried(record["id"], found, record["status"] == "error")
+        check_errors(ended.values(), at_the_end=True)
 
     return attack
 

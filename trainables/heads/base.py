@@ -149,6 +149,7 @@ class Head(nn.Module):
     """
 
     model: Any
+    reads_states = False  # whether it reads hidden states at a batch's positions, and those alone
     dtype = "fp32"  # that products are computed in (trainables/dtype.py)
     halvings = 0  # of the batches of `predict`, for the GPU's memory was too small
     _divided: bool | None = None

@@ -19,6 +19,7 @@ from trainables.heads.base import Batch, Head
 # the first layer, and the one whose output is the last hidden states.
 EMBEDDINGS = ("embeddings", "drop")
 LAST = ("encoder", "ln_f", "final_layer_norm", "norm")
+LAYERS = ("layer", "layers", "h", "block", "blocks")
 Change = Callable[[Tensor], Tensor]
 
 
@@ -32,13 +33,26 @@ class Seen:
 
 
 def layers_of(head: Head) -> nn.ModuleList:
-    """The layers of a head's language model."""
+    """The layers of a head's language model. Raises BadInput if they are not found."""
     base = _base(head)
     number = getattr(base.config, "num_hidden_layers", None)
-    for module in base.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == number:
+    for name, module in base.named_modules():
+        is_list = isinstance(module, nn.ModuleList) and len(module) == number
+        if is_list and name.rpartition(".")[2] in LAYERS:
             return module
-    raise BadInput(f"{type(base).__name__} has no list of {number} layers")
+    raise BadInput(
+        f"{type(base).__name__} has no list of {number} layers whose states can be mixed"
+    )
+
+
+def check_reads_states(head: Head) -> None:
+    """Raises BadInput unless the head says where it reads hidden states."""
+    _base(head)
+    if not head.reads_states:
+        raise BadInput(
+            f"{type(head).__name__} does not say where it reads hidden states, as this training "
+            "needs it (reads_states in trainables/heads/base.py); leave this combination out"
+        )
 
 
 def width_of(head: Head) -> int:
@@ -69,16 +83,27 @@ def changed_after(head: Head, layer: int, change: Change) -> Iterator[None]:
     """In this block the hidden states after a layer are changed before what follows reads them.
 
     layer: from 1. After the last one they are those that the head reads, and right there only;
-    after any other one right everywhere.
+    after any other one right everywhere. Raises RuntimeError if that was not done exactly once.
     """
-    layers = layers_of(head)
+    layers, changes = layers_of(head), 0
+
+    def counted(hidden: Tensor) -> Tensor:
+        nonlocal changes
+        changes += 1
+        return change(hidden)
+
     with ExitStack() as stack:
         if layer < len(layers):
             stack.enter_context(speed.off("last_layer"))
-            stack.enter_context(_changed(layers[layer - 1], change))
+            stack.enter_context(_changed(layers[layer - 1], counted))
         else:
-            stack.enter_context(_changed(_last(_base(head)), change))
+            stack.enter_context(_changed(_last(_base(head)), counted))
         yield
+    if changes != 1:
+        raise RuntimeError(
+            f"the states after layer {layer} of {type(head.model).__name__} were changed {changes} "
+            "times, not once: it is not known how to change them"
+        )
 
 
 def places(batch: Batch) -> tuple[Tensor, Tensor]:
@@ -98,8 +123,8 @@ def _changed(module: nn.Module, change: Change) -> Iterator[None]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
             return change(output)
-        if isinstance(output, tuple):
-            return (change(output[0]), *output[1:])
+        if isinstance(output, (tuple, list)):
+            return type(output)([change(output[0]), *output[1:]])
         output["last_hidden_state"] = change(output["last_hidden_state"])
         return output
 

@@ -39,6 +39,8 @@ class LabelWordProjection(nn.Module):
 class LabelWordHead(Head):
     """A language model; a class's score is that of its best label word (max)."""
 
+    reads_states = True
+
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         if spec.prompts is None:

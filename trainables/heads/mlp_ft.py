@@ -19,6 +19,8 @@ from trainables.speed.last_layer import reading_at
 class MlpFt(Head):
     """A fresh classification head on a pre-trained model."""
 
+    reads_states = True
+
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(spec.model_folder)

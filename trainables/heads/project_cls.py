@@ -16,6 +16,8 @@ from trainables.speed.last_layer import reading_at
 class ProjectCls(Head):
     """A linear layer on a pre-trained encoder's CLS token."""
 
+    reads_states = True
+
     def __init__(self, spec: HeadSpec) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(spec.model_folder)

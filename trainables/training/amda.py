@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from trainables.heads.base import Batch, Head
+from trainables.heads.hidden import check_reads_states, layers_of
 from trainables.training.ada import Ada
 from trainables.training.mixup import drawn, mixed_logits, mixed_loss
 
@@ -21,6 +22,11 @@ class Amda(Ada):
     """
 
     splits = False
+
+    def build(self, head: Head) -> None:
+        super().build(head)
+        check_reads_states(head)
+        layers_of(head)
 
     def losses(self, head: Head, batch: Batch, labels: Tensor) -> Iterator[Tensor]:
         yield from super().losses(head, batch, labels)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from search_spaces.catalog import Training as Entry
+from search_spaces.errors import BadInput
 from trainables.batches import Moment
 from trainables.data import Example
 from trainables.heads.base import Batch, Head
@@ -18,15 +19,18 @@ class Attacker(Protocol):
     """Attacks rows with the head as it is now, by the attack that `settings.attack` names."""
 
     def __call__(self, head: Head, rows: Sequence[Example], round: int) -> Iterator[Example | None]:
-        """For each row, as soon as it is attacked: the adversarial example that was found, with the
-        row's own label, or None. Rows that the head has wrong already are not attacked."""
+        """None for each row when it is attacked; then the adversarial examples that were found,
+        with the rows' labels and in their order. A row that the head has wrong already gives none.
+        """
 
 
 class Training(nn.Module):
     """A kind of training, of one fit.
 
-    Its parameters are trained with the head's, at their rate and weight decay. They and its buffers
-    (a state from step to step) are in a stopped fit's snapshot, and never in the stored weights.
+    Its parameters are trained with the head's, at their rate and with weight decay; clipping is of
+    the head's gradients alone. They and its buffers (a state from step to step; other attributes
+    are lost) are in a stopped fit's snapshot, and never in the stored weights. It must not keep the
+    head: methods get it.
 
     splits: whether a step may be made of parts of the batch where a GPU's memory is too small.
     keeps_rows: whether `new_rows` of earlier rounds stay.
@@ -48,12 +52,14 @@ class Training(nn.Module):
 
         The gradients of each are computed before the next is asked for, so no two graphs need be in
         memory at once, and the code here can read `grad` of a tensor of its own in between. labels:
-        [texts]. A step that did not fit the GPU's memory is made again from its beginning.
+        [texts]. Where a GPU's memory is too small, it is called for each part of the batch, and
+        again from the beginning after a part that did not fit: with a state, set splits to False.
         """
         raise NotImplementedError
 
     def is_due(self, moment: Moment) -> bool:
-        """Whether rows are added now, before the next batch."""
+        """Whether rows are added now, before the next batch; by the moment and settings alone, as
+        it is asked again about all moments of a fit that goes on."""
         return False
 
     def new_rows(
@@ -83,7 +89,18 @@ def training_of(entry: Entry, head: Head) -> Training:
     from trainables.training import KINDS
 
     code = load_kind("training", entry.kind, KINDS)
-    is_class = isinstance(code, type) and issubclass(code, Training)
-    kind: Training = code(entry.settings) if is_class else FromFunction(code, entry.settings)
+    if not isinstance(code, type):
+        return FromFunction(code, entry.settings)
+    if not issubclass(code, Training):
+        raise BadInput(
+            f"training kind {entry.kind!r}: the class {code.__name__} is not one of "
+            "trainables.training.base.Training; derive it from that, or give a function"
+        )
+    kind = code(entry.settings)
     kind.build(head)
+    if set(map(id, kind.parameters())) & set(map(id, head.parameters())):
+        raise BadInput(
+            f"training kind {entry.kind!r}: it keeps the head, whose weights would be trained "
+            "twice; use the head that its methods get"
+        )
     return kind.to(head.device)

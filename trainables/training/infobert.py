@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainables.dtype import whole
 from trainables.heads.base import Batch, Head
-from trainables.heads.hidden import read_states, watched, width_of
+from trainables.heads.hidden import check_reads_states, read_states, watched, width_of
 from trainables.training.freelb import FreeLB
 from trainables.training.information import Critic, anchored, lower_bound, upper_bound
 from trainables.training.perturbation import perturbed
@@ -27,6 +28,7 @@ class InfoBert(FreeLB):
     splits = False
 
     def build(self, head: Head) -> None:
+        check_reads_states(head)
         embedded = head.model.get_input_embeddings().weight.shape[1]
         self.critic = Critic(embedded, width_of(head), self.settings["critic_width"])
 
@@ -39,12 +41,14 @@ class InfoBert(FreeLB):
         assert seen.embedded is not None and seen.last is not None
         if upper:
             real = batch.attention_mask.bool()
-            loss = loss + upper * upper_bound(seen.embedded[real].float(), self.settings["exact"])
+            bound = upper_bound(seen.embedded[real].float(), self.settings["exact"])
+            loss = loss + upper * bound
         if not lower:
             return loss, None
         (gradient,) = torch.autograd.grad(loss, delta, retain_graph=True)
         x, z = self.features(seen.embedded, seen.last, gradient, batch)
-        return loss - lower * lower_bound(x, z, self.critic, len(labels)), gradient
+        with whole(head.device):
+            return loss - lower * lower_bound(x, z, self.critic, len(labels)), gradient
 
     def features(
         self, embedded: Tensor, last: Tensor, gradient: Tensor, batch: Batch
