@@ -33,12 +33,12 @@ PAPER, SPACE, EMBEDDED = load("paper"), load("paper_defences"), load("defences")
 LISTED = SPACE.differences
 CATALOG = Catalog()
 
-# By training. FreeLB: zhuchen03/FreeLB at eb23701, SST-2. FreeLB++: RockyLzy/TextDefender at
-# 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9, ANLI. AMDA: thunlp/MixADA at 8d247f3,
-# SST-2 on RoBERTa by TextFooler; its layers are of 12.
+# By training. FreeLB: zhuchen03/FreeLB at eb23701, SST-2 on RoBERTa large (fairseq-RoBERTa/launch).
+# FreeLB++: RockyLzy/TextDefender at 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9,
+# ANLI. AMDA: thunlp/MixADA at 8d247f3, SST-2 on RoBERTa by TextFooler; its layers are of 12.
 CODES: dict[str, dict[str, Any]] = {
     "freelb": {
-        "steps": 2, "step_size": 0.1, "start_size": 0.6, "bound": 0.6, "norm": "l2",
+        "steps": 2, "step_size": 0.1, "start_size": 1.0, "bound": 0.6, "norm": "l2",
         "same_dropout": True,
     },
     "freelb_pp": {
