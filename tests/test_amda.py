@@ -262,7 +262,7 @@ def weights(fit: Fit, attack: Any = None) -> tuple[bytes, Fitted]:
     splits = load_data(fit, ASSETS)
     few = Splits(splits.train, splits.validation[:20], splits.test[:20])
     *_, fitted = fine_tune(
-        fit, fresh_head(fit, ASSETS), few, attack=attack or attacker(fit, ASSETS)
+        fit, fresh_head(fit, ASSETS), few, attack=attack or attack_of(fit, ASSETS)
     )
     assert isinstance(fitted, Fitted)
     return fitted.head.to_bytes(), fitted

@@ -16,7 +16,7 @@ from trainables.heads import build_head
 from trainables.heads.base import Batch, Head, HeadSpec
 from trainables.optimizer import adamw
 from trainables.training.base import FromFunction, Training
-from trainables.training.freelb import FreeLB
+from trainables.training.freelb import Dropout, FreeLB
 from trainables.training.perturbation import perturbed
 from trainables.training.standard import standard_loss
 
@@ -67,9 +67,9 @@ class Seen(FreeLB):
         super().__init__({**named, "steps": 4, **changed})
         self.deltas: list[Tensor] = []
 
-    def at(self, head: Head, batch: Batch, labels: Tensor, delta: Tensor) -> Any:
+    def at(self, head: Head, batch: Batch, labels: Tensor, delta: Tensor, dropout: Dropout) -> Any:
         self.deltas.append(delta.detach().clone())
-        return super().at(head, batch, labels, delta)
+        return super().at(head, batch, labels, delta, dropout)
 
 
 def made(training: Training, head: Head, batch: Batch, labels: Tensor) -> list[float]:

@@ -1,6 +1,7 @@
 """InfoBERT's two bounds and its step, on random vectors and tiny models."""
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from search_spaces.catalog import Catalog
 from trainables.heads.base import Batch, Head
 from trainables.heads.hidden import read_states, watched
+from trainables.training.freelb import Dropout
 from trainables.training.infobert import InfoBert
 from trainables.training.information import Critic, anchored, lower_bound, upper_bound
 
@@ -43,9 +45,9 @@ class SeenInfoBert(InfoBert):
         self.deltas: list[Tensor] = []
         self.kept: list[tuple[Tensor, Tensor]] = []
 
-    def at(self, head: Head, batch: Batch, labels: Tensor, delta: Tensor) -> Any:
+    def at(self, head: Head, batch: Batch, labels: Tensor, delta: Tensor, dropout: Dropout) -> Any:
         self.deltas.append(delta.detach().clone())
-        return super().at(head, batch, labels, delta)
+        return super().at(head, batch, labels, delta, dropout)
 
     def features(self, *given: Any) -> tuple[Tensor, Tensor]:
         self.kept.append(found := super().features(*given))
@@ -64,6 +66,19 @@ def test_without_its_terms_it_is_freelb_gradient_for_gradient(head: Head) -> Non
     equal(grads(head), freelb, 0.0)
 
 
+def test_passes_share_their_dropout_and_draw_their_own_pairs(model: tuple[str, Path]) -> None:
+    head = head_of("mlp_ft", *model).train()
+    batch, labels = encoded(head)
+
+    def different(**changed: Any) -> int:
+        training = SeenInfoBert(head, step_size=0.0, start_size=0.0, **changed)
+        return len(set(made(training, head, batch, labels)))
+
+    assert different(upper_weight=1.0, lower_weight=0.0, exact=True) == 1
+    assert different(upper_weight=1.0, lower_weight=0.0) == 3
+    assert different(upper_weight=0.0, lower_weight=1.0) == 3
+
+
 @pytest.mark.parametrize("upper", [0.0, 0.1])
 def test_the_gradient_is_that_of_the_formula_written_out(head: Head, upper: float) -> None:
     """Cross entropy + upper U - lower N at each δ, of the same features, by plain autograd."""
@@ -76,10 +91,8 @@ def test_the_gradient_is_that_of_the_formula_written_out(head: Head, upper: floa
     head.zero_grad()
     torch.manual_seed(4)
     reference.start(head, batch)
-    state = torch.get_rng_state()  # of the pairs of tokens that are drawn
     for delta in training.deltas:
-        torch.set_rng_state(state)
-        loss, _ = reference.at(head, batch, labels, delta.requires_grad_(True))
+        loss, _ = reference.at(head, batch, labels, delta.requires_grad_(True), nullcontext())
         (loss / 3).backward()
     equal(ours, {**grads(head), **grads(reference)}, 1e-5)
     assert all(grad.abs().sum() > 0 for grad in grads(training).values())

@@ -19,7 +19,7 @@ from search_spaces.space import Space, load
 from search_spaces.trainings import rounds_of
 from trainables.assets import EMBEDDED as PACKAGED
 from trainables.assets import Assets
-from trainables.attacks.in_fits import attacker
+from trainables.attacks.in_fits import attack_of
 from trainables.data import Example
 from trainables.heads import build_head
 from trainables.heads.base import Head, HeadSpec
@@ -33,12 +33,12 @@ PAPER, SPACE, EMBEDDED = load("paper"), load("paper_defences"), load("defences")
 LISTED = SPACE.differences
 CATALOG = Catalog()
 
-# By training. FreeLB: zhuchen03/FreeLB at eb23701, SST-2. FreeLB++: RockyLzy/TextDefender at
-# 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9, ANLI. AMDA: thunlp/MixADA at 8d247f3,
-# SST-2 on RoBERTa by TextFooler; its layers are of 12.
+# By training. FreeLB: zhuchen03/FreeLB at eb23701, SST-2 on RoBERTa large (fairseq-RoBERTa/launch).
+# FreeLB++: RockyLzy/TextDefender at 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9,
+# ANLI. AMDA: thunlp/MixADA at 8d247f3, SST-2 on RoBERTa by TextFooler; its layers are of 12.
 CODES: dict[str, dict[str, Any]] = {
     "freelb": {
-        "steps": 2, "step_size": 0.1, "start_size": 0.6, "bound": 0.6, "norm": "l2",
+        "steps": 2, "step_size": 0.1, "start_size": 1.0, "bound": 0.6, "norm": "l2",
         "same_dropout": True,
     },
     "freelb_pp": {
@@ -169,9 +169,9 @@ def rows_that_were_wrong_before_add_nothing() -> bool:
     (made,) = make_plan(space, Assets("embedded"), Store("/nonexistent")).todo
     labels = [head.label(text) ^ number % 2 for number, text in enumerate(TEXTS)]
     rows = [Example(id, (text,), labels[id]) for id, text in enumerate(TEXTS)]
-    attack = attacker(made.fit, Assets("embedded"))
+    attack = attack_of(made.fit, Assets("embedded"))
     assert attack is not None
-    found = [row for row in attack(head, rows, 0) if row is not None]
+    found = [tried.found for tried in attack(head, rows, 0) if tried.found is not None]
     turned = all(row.label == labels[row.id] != head.label(row.texts[0]) for row in found)
     return turned and bool(found) and all(row.id % 2 == 0 for row in found)
 
@@ -210,6 +210,7 @@ HELD: dict[str, Callable[[], bool]] = {
     "amda_masks": tmix_mixes_tokens_that_both_have,
     "amda_rows": rows_that_were_wrong_before_add_nothing,
     "infobert_pairs": pairs_come_in_another_order_each_time,
+    "infobert_last_chunk": held_by("test_infobert.py: test_a_last_chunk_of_one_pair_is_left_out"),
     "best_weights": held_by(
         "test_fit_steps.py: test_the_weights_that_are_kept_are_the_first_of_the_best_on_validation"
     ),

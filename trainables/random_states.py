@@ -76,17 +76,21 @@ def as_if_nothing_happened(device: torch.device) -> Iterator[States]:
 
 class Repeated:
     """A context that is entered several times: each block gets the first one's random numbers of
-    torch, and so the same dropout masks if its shapes are the same."""
+    torch, and so the same dropout masks if its shapes are the same. What is drawn between blocks
+    is not repeated."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._before: dict[str, Tensor] | None = None
+        self._first: dict[str, Tensor] | None = None
+        self._outside: dict[str, Tensor] | None = None
 
     def __enter__(self) -> None:
-        if self._before is None:
-            self._before = of_torch(self._device)
+        now = of_torch(self._device)
+        if self._first is None:
+            self._first = now
         else:
-            set_torch(self._before, self._device)
+            self._outside = now
+            set_torch(self._first, self._device)
 
     def __exit__(
         self,
@@ -94,4 +98,5 @@ class Repeated:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Nothing to do."""
+        if self._outside is not None:
+            set_torch(self._outside, self._device)

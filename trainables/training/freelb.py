@@ -17,6 +17,7 @@ from trainables.random_states import Repeated
 from trainables.training.base import Training
 from trainables.training.perturbation import length, perturbed, project, real, uniform
 
+Dropout = AbstractContextManager[None]
 LEAST = 1e-8  # length of a gradient that is divided by
 
 
@@ -26,14 +27,13 @@ class FreeLB(Training):
 
     def losses(self, head: Head, batch: Batch, labels: Tensor) -> Iterator[Tensor]:
         steps = self.settings["steps"]
-        dropout: AbstractContextManager[None] = nullcontext()
+        dropout: Dropout = nullcontext()
         if self.settings["same_dropout"]:
             dropout = Repeated(head.device)
         delta = self.start(head, batch)
         for step in range(steps):
             delta.requires_grad_(True)
-            with dropout:
-                loss, gradient = self.at(head, batch, labels, delta)
+            loss, gradient = self.at(head, batch, labels, delta, dropout)
             yield loss / steps
             if step < steps - 1:
                 gradient = delta.grad if gradient is None else gradient
@@ -41,10 +41,13 @@ class FreeLB(Training):
                 delta = self.moved(delta.detach(), gradient, batch)
 
     def at(
-        self, head: Head, batch: Batch, labels: Tensor, delta: Tensor
+        self, head: Head, batch: Batch, labels: Tensor, delta: Tensor, dropout: Dropout
     ) -> tuple[Tensor, Tensor | None]:
-        """The loss [] at δ, and what δ is to be moved along; None for the loss's gradient."""
-        with perturbed(head, delta):
+        """The loss [] at δ, and what δ is to be moved along; None for the loss's gradient.
+
+        dropout: a context for what draws dropout masks.
+        """
+        with perturbed(head, delta), dropout:
             return F.cross_entropy(head.score(batch), labels), None
 
     def start(self, head: Head, batch: Batch) -> Tensor:

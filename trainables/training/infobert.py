@@ -13,7 +13,7 @@ from torch import Tensor
 from trainables.dtype import whole
 from trainables.heads.base import Batch, Head
 from trainables.heads.hidden import check_reads_states, read_states, watched, width_of
-from trainables.training.freelb import FreeLB
+from trainables.training.freelb import Dropout, FreeLB
 from trainables.training.information import Critic, anchored, lower_bound, upper_bound
 from trainables.training.perturbation import perturbed
 
@@ -33,10 +33,10 @@ class InfoBert(FreeLB):
         self.critic = Critic(embedded, width_of(head), self.settings["critic_width"])
 
     def at(
-        self, head: Head, batch: Batch, labels: Tensor, delta: Tensor
+        self, head: Head, batch: Batch, labels: Tensor, delta: Tensor, dropout: Dropout
     ) -> tuple[Tensor, Tensor | None]:
         upper, lower = self.settings["upper_weight"], self.settings["lower_weight"]
-        with perturbed(head, delta), watched(head) as seen:
+        with perturbed(head, delta), watched(head) as seen, dropout:
             loss = F.cross_entropy(head.score(batch), labels)
         assert seen.embedded is not None and seen.last is not None
         if upper:
