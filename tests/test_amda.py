@@ -14,11 +14,13 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_freelb import ROWS, encoded, head_of
+from test_freelb import ROWS, encoded, equal, grads, head_of, made
 from torch import Tensor
 
 from orchestrator.plan.plan import make_plan
+from search_spaces.catalog import Catalog
 from search_spaces.cell import Fit
+from search_spaces.errors import BadInput
 from search_spaces.space import load
 from trainables.assets import Assets
 from trainables.attacks.in_fits import Tried, attack_of
@@ -26,10 +28,11 @@ from trainables.batches import Batches, Moment
 from trainables.data import Example, Splits
 from trainables.fit import Fitted, fine_tune, fresh_head, load_data
 from trainables.heads.base import Batch, Head
-from trainables.heads.hidden import layers_of, read_states, watched
+from trainables.heads.hidden import changed_after, layers_of, read_states, watched
 from trainables.store import Store
 from trainables.training.ada import Ada
 from trainables.training.amda import Amda
+from trainables.training.base import training_of
 from trainables.training.mixup import SMIX, TMIX, Mix, drawn, mixed_logits, mixed_loss
 
 SWAP = torch.tensor([1, 0, 3, 2])
@@ -150,6 +153,45 @@ def test_the_mixed_loss_is_the_mixed_cross_entropy_less_the_entropy_of_the_label
     torch.testing.assert_close(loss, expected)
 
 
+def test_a_step_of_amda_is_cross_entropy_and_the_loss_of_the_mix(head: Head) -> None:
+    settings = {**Catalog().training("amda").settings, "beta": 5.0, "layers": [0.5, 1.0]}
+    training = Amda(settings)
+    training.build(head)
+    batch, labels = encoded(head)
+    torch.manual_seed(6)
+    losses = made(training, head, batch, labels)
+    ours = grads(head)
+    head.zero_grad()
+    torch.manual_seed(6)
+    mix = drawn(SMIX, 5.0, [0.5, 1.0], len(labels), head)
+    expected = [
+        F.cross_entropy(head.score(batch), labels),
+        mixed_loss(mixed_logits(head, batch, mix), labels, mix),
+    ]
+    sum(expected).backward()  # type: ignore[union-attr]
+    assert losses == pytest.approx([loss.item() for loss in expected], abs=1e-6)
+    equal(ours, grads(head), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["amda", "infobert"])
+def test_a_head_that_does_not_say_where_it_reads_is_refused(kind: str, tiny_bert: Path) -> None:
+    head = head_of("mlp_ft", "bert", tiny_bert)
+    head.reads_states = False
+    with pytest.raises(BadInput, match="MlpFt does not say where it reads hidden states"):
+        training_of(Catalog().training(kind), head)
+
+
+def test_states_that_are_not_changed_once_are_an_error(tiny_bert: Path) -> None:
+    head = head_of("mlp_ft", "bert", tiny_bert)
+    with (
+        pytest.raises(
+            RuntimeError, match="layer 1 of BertFor.* were changed 0 times"
+        ),
+        changed_after(head, 1, lambda hidden: hidden),
+    ):
+        pass
+
+
 def test_layers_are_shares_of_the_depth(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_of("mlp_ft", "bert", tiny_bert)
     shares = [0.58, 0.75, 1.0]
@@ -181,7 +223,7 @@ def test_each_row_is_in_one_batch_of_each_epoch_from_when_it_is_there(
     )
     train = [Example(id, ("a" * (id % 7 + 1),), 0) for id in range(rows)]
     batches = Batches(train, settings, random.Random(0))
-    next_id, present = rows, {row.id for row in train}
+    next_id, present, step = rows, {row.id for row in train}, -1.0
     clean = set(present)
     here: list[int] = []
     there, epoch = set(present), 1
@@ -202,8 +244,8 @@ def test_each_row_is_in_one_batch_of_each_epoch_from_when_it_is_there(
             batches.add(new, keep)
             if batches.moment.epoch != epoch:
                 continue
-        before = batches.step
-        assert 0 <= before < epochs * math.ceil(rows / size)
+        assert step < batches.step < epochs * math.ceil(rows / size)
+        step = batches.step
         total = batches.total
         batch = next(batches)
         assert 1 <= len(batch) <= size and batches.total == total

@@ -20,6 +20,7 @@ from trainables import fit as fit_module
 from trainables import probe as probe_module
 from trainables import snapshot, speed
 from trainables.assets import Assets
+from trainables.batches import Moment
 from trainables.data import Example, Splits, sampled
 from trainables.fit import Fitted, fine_tune, fresh_head, set_dropout
 from trainables.heads import build_head
@@ -325,6 +326,25 @@ def test_a_trainings_own_parameters_are_trained_and_not_stored(
     standard = tiny(tiny_bert)
     assert fitted.head.weights().keys() == standard.weights().keys()
     standard.load_bytes(fitted.head.to_bytes())
+
+
+def test_an_epoch_of_which_a_round_leaves_nothing_ends_with_an_evaluation(
+    tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only rows of the round before are left, and the round that replaces them makes none."""
+    made = [[Example(100 + n, ("good",), 0) for n in range(8)], []]
+
+    def rows(self: Ada, moment: Moment, *_: Any) -> Iterator[Example]:
+        yield from made[moment.round]
+
+    monkeypatch.setattr(Ada, "new_rows", rows)
+    monkeypatch.setattr(Ada, "is_due", lambda self, moment: moment.seen in (16, 20))
+    monkeypatch.setattr(random.Random, "shuffle", lambda self, items: None)
+    fit = fit_of("axes.training=[a2t_embedded]")
+    epochs = fit.settings.model_copy(update={"max_epochs": 1, "group_by_length": False})
+    *_, fitted = fine_tune(fit.model_copy(update={"settings": epochs}), tiny(tiny_bert), splits())
+    assert isinstance(fitted, Fitted) and fitted.record["added_rows"] == [8, 0]
+    assert [point["examples_seen"] for point in fitted.record["curve"]] == [20]
 
 
 def test_the_rate_falls_to_the_end_of_the_epochs_also_where_rows_are_added(
