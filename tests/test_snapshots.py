@@ -99,11 +99,11 @@ def often_attacked(fit: Fit) -> Fit:
 
 
 def reverse(head: Head, rows: Sequence[Example], round: int) -> Iterator[Tried]:
-    """An attack that takes no time: every other row with its words in reverse order, and a number
-    that it draws."""
-    for number, row in enumerate(rows):
-        text = f"{' '.join(reversed(row.texts[0].split()))} {random.choice(WORDS)}"
-        yield Tried(row.id, Example(row.id, (text,), row.label) if number % 2 else None, False)
+    """An attack that takes no time: of every other row, its words in reverse order and one more."""
+    for row in rows:
+        more = random.Random(f"{row.id}/{round}").choice(WORDS)  # of the row alone, as an attack's
+        text = f"{' '.join(reversed(row.texts[0].split()))} {more}"
+        yield Tried(row.id, Example(row.id, (text,), row.label) if row.id % 2 else None, False)
 
 
 def splits() -> Splits:
@@ -145,7 +145,7 @@ def made(fit: Fit, folder: Path, causal: bool = False) -> Whole:
         head = head_of(fit, folder, causal)
         *reports, fitted = fine_tune(fit, head, splits(), snapshots.append, attack=reverse)
     assert isinstance(fitted, Fitted) and len(snapshots) >= fitted.record["examples_seen"] / 4 > 4
-    assert fit.attack is None or fitted.record["examples_seen"] > 40
+    assert fit.attack is None or any(fitted.record["added_rows"])
     return Whole(fit, folder, causal, snapshots, reports, fitted)
 
 

@@ -50,7 +50,7 @@ class Rounds:
             for row in each_within(within, iter(made)):
                 if row is not None:
                     rows.append(row)
-                if is_due():
+                elif is_due():
                     with as_if_nothing_happened(device):
                         before.put_back()
                         keep()
