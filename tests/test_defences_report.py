@@ -16,11 +16,11 @@ from test_report import column
 
 from orchestrator.plan.plan import make_plan
 from orchestrator.report.ablations import ablations
-from orchestrator.report.claim import claim, gains, verdict
+from orchestrator.report.claim import claim, compare, verdict
 from orchestrator.report.comparison import overall_table, place_tables
 from orchestrator.report.contents import files, tables
 from orchestrator.report.defences import cost_table, costs, defences, own_gains
-from orchestrator.report.gain import OverTheBest, over_the_best
+from orchestrator.report.gain import OverTheBest
 from orchestrator.report.plots.defences import defences as plot
 from orchestrator.report.provenance import cells
 from orchestrator.report.results import Absent, CellResult, Outcomes, Results
@@ -89,9 +89,8 @@ def results(
 
 
 def over_best(found: Results) -> OverTheBest:
-    best = over_the_best(found, gains(found))
-    assert best is not None
-    return best
+    """Under the attacks that no defence has seen, if any has seen some; else under all."""
+    return compare(found).over_the_best[0]
 
 
 def row_of(table: Table | None, *texts: str) -> dict[str, str | Figure]:
@@ -115,7 +114,7 @@ def three(one: int, two: int, other: int, mvp: int) -> Robust:
 def test_over_each_defence_p_is_adjusted_and_over_the_best_it_is_the_largest() -> None:
     """mvp has 12 right: 9, 7 and 6 more than the defences, which is p = 2 / 2^9 and so on."""
     found = results(three(3, 5, 6, mvp=12), attacks=("textfooler",))
-    over = {each.second[1]: each for each in gains(found) if each.adjusted is not None}
+    over = {each.second[1]: each for each in compare(found).over_each if each.adjusted is not None}
     assert {name: each.p_value for name, each in over.items()} == pytest.approx(
         {ONE: 2 / 2**9, TWO: 2 / 2**7, THREE: 2 / 2**6}
     )
@@ -125,13 +124,13 @@ def test_over_each_defence_p_is_adjusted_and_over_the_best_it_is_the_largest() -
     best = over_best(found)
     assert best.gain.second == ("mlp_ft", THREE) and best.p_value == pytest.approx(2 / 2**6)
     assert best.is_better and best.of == 3
-    row = row_of(claim(found), f"mvp over the best of 3 defences (mlp_ft + {THREE})")
+    row = row_of(claim(compare(found)), f"mvp over the best of 3 defences (mlp_ft + {THREE})")
     assert (shown(row, "reported"), shown(row, "p")) == ("+3.5", "0.031")
     assert shown(row, "measured").startswith("+30.0 [") and row["significant"] == "yes, these fits"
-    assert shown(row_of(claim(found), f"mvp over mlp_ft + {ONE}"), "reported") == "–"
-    assert "adjusted for their number" in markdown(claim(found))
-    assert f"Over the best of 3 defences of mlp_ft ({THREE}): +30.0" in verdict(found)
-    assert "; better than each of them (largest p 0.031)." in verdict(found)
+    assert shown(row_of(claim(compare(found)), f"mvp over mlp_ft + {ONE}"), "reported") == "–"
+    assert "adjusted for their number" in markdown(claim(compare(found)))
+    assert f"Over the best of 3 defences of mlp_ft ({THREE}): +30.0" in verdict(compare(found))
+    assert "; better than each of them (largest p 0.031, not adjusted)." in verdict(compare(found))
 
 
 def test_over_the_best_needs_every_one_of_them() -> None:
@@ -141,7 +140,7 @@ def test_over_the_best_needs_every_one_of_them() -> None:
     assert best.gain.gain is not None and best.gain.gain.mean == pytest.approx(-0.4)
     assert not best.is_better and best.p_value == 1
     assert best.gain.p_value is not None and best.gain.p_value < 0.05
-    assert "not better than each of them" in verdict(found)
+    assert "not better than each of them" in verdict(compare(found))
     equal = over_best(results(three(2, 3, 9, mvp=12), attacks=("textfooler",)))
     assert not equal.is_better and equal.p_value == pytest.approx(2 / 2**3)
 
@@ -165,7 +164,7 @@ def test_adjusting_never_helps_and_the_best_is_the_hardest(
     one: int, two: int, other: int, mvp: int
 ) -> None:
     found = results(three(one, two, other, mvp), {TWO: "textfooler"})
-    over = [each for each in gains(found) if each.adjusted is not None]
+    over = [each for each in compare(found).over_each if each.adjusted is not None]
     mains = [each for each in over if each.seen is not True]
     assert len(mains) == 3 and len(over) == 4
     for each in over:
@@ -188,7 +187,7 @@ SEEN_ONE: Robust = {
 def test_gains_over_a_defence_are_apart_by_whether_it_has_seen_the_attack() -> None:
     """The training's attack is of the kind textfooler, and of another name."""
     found = results(SEEN_ONE, {ONE: "textfooler"})
-    table = claim(found)
+    table = claim(compare(found))
     names = f"mvp over mlp_ft + {ONE}"
     unseen = row_of(table, names, "accuracy under unseen attacks")
     seen = row_of(table, names, "accuracy under seen attacks")
@@ -204,7 +203,7 @@ def test_gains_over_a_defence_are_apart_by_whether_it_has_seen_the_attack() -> N
 
 def test_a_defence_that_has_seen_all_attacks_is_compared_under_these() -> None:
     found = results(SEEN_ONE, {ONE: "textfooler"}, attacks=("textfooler",))
-    over = [each for each in gains(found) if each.second == ("mlp_ft", ONE)]
+    over = [each for each in compare(found).over_each if each.second == ("mlp_ft", ONE)]
     assert [each.seen for each in over] == [True]
     best = over_best(found)
     assert best.gain.second == ("mlp_ft", ONE) and not best.is_better
@@ -253,7 +252,7 @@ def test_each_training_is_compared_with_its_heads_standard_one_and_nowhere_twice
     variants = ablations(found)
     assert variants is not None
     assert {str(row[0]) for row in variants.rows} == {"mlp_ft + standard_5pct", "untrained_mvp"}
-    firsts = {str(row[0]).partition(" over ")[0] for row in claim(found).rows}
+    firsts = {str(row[0]).partition(" over ")[0] for row in claim(compare(found)).rows}
     assert firsts == {"mvp"}
 
 
@@ -262,7 +261,8 @@ def test_a_space_without_defences_has_none_of_these_tables() -> None:
                       ("mvp", "standard"): 9}  # fmt: skip
     found = results(robust)
     assert not [table.name for table in tables(found) if "defences" in table.name]
-    assert "p, adjusted" not in claim(found).header and "Over" not in verdict(found)
+    compared = compare(found)
+    assert "p, adjusted" not in claim(compared).header and "Over" not in verdict(compared)
 
 
 CPU: RanOn = {**A10G, "device": "cpu", "threads": 1, "driver": None}
@@ -295,7 +295,7 @@ def test_fits_that_do_not_say_where_they_were_made_have_no_cost() -> None:
     for result in found.cells:
         del result.fit["ran_on"]  # type: ignore[misc]
     assert {each.multiple for each in costs(found) if each.method[1] != "standard"} == {None}
-    assert plot(found) is None
+    assert plot(found, cost_table(found)) is None
 
 
 def by_scores(probability: Robust, textattack: Robust) -> Results:

@@ -20,9 +20,14 @@ def slices(results: Results) -> Table | None:
         places = [place for place in common if place[0] == dataset]
         outcomes = {method: levels(results, method, places) for method in results.methods}
         final = {method: is_final(results, method, places) for method in results.methods}
+        seen = {method: results.has_seen(method, places) for method in results.methods}
         for name, ids in _slices(results, places):
             figures = (
-                level(estimate([_of(each, ids) for each in of_method]), final[method])
+                level(
+                    estimate([_of(each, ids) for each in of_method]),
+                    final[method],
+                    seen=seen[method],
+                )
                 for method, of_method in outcomes.items()
             )
             rows.append([dataset, name, count(len(ids)), *figures])
