@@ -265,9 +265,11 @@ def _over_the_best(best: OverTheBest) -> str:
     each = best.gain
     assert each.gain is not None
     number, training = len(best.over_each), each.second[1]
-    of = "" if best.unseen is None else f" of {best.of}"
+    of = ""
+    if best.unseen is not None or best.seen:
+        of = f" of {best.of}"
     if best.seen:
-        of += ", some of which some have seen" if best.unseen is False else ", all of them seen"
+        of += f", {'all' if best.unseen is None else 'some'} of them seen in training"
     unfinished = "" if best.final else " (not final)"
     found = "better" if best.is_better else "not better"
     return (

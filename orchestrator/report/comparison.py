@@ -20,7 +20,6 @@ from orchestrator.report.results import (
     Method,
     Place,
     Results,
-    name_of,
 )
 from orchestrator.report.statistics import Estimate, Values, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, markdown
@@ -225,7 +224,7 @@ def overall_table(results: Results) -> Table | None:
     leaders = [best(results, results.methods, where, outcome) for _, outcome, where in columns]
     rows: list[list[Entry]] = []
     for method in results.methods:
-        row: list[Entry] = [name_of(method)]
+        row: list[Entry] = [results.label_of(method)]
         for (_, outcome, where), leader in zip(columns, leaders, strict=True):
             average = estimate(levels(results, method, where, outcome))
             final = is_final(results, method, where, outcome)
@@ -273,7 +272,7 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
     ]
     rows: list[list[Entry]] = []
     for method in methods:
-        row: list[Entry] = [name_of(method)]
+        row: list[Entry] = [results.label_of(method)]
         for (_, outcome, where), leader in zip(columns, leaders, strict=True):
             own = where if outcome != CLEAN else [p for p in where if results.at(method, p)]
             final = is_final(results, method, own, outcome)

@@ -237,6 +237,7 @@ def cost_table(results: Results) -> Table | None:
         "and seeds, of all such pairs that were made on the same kind of device. How long a fit "
         "goes on until its accuracy on validation no longer rises is part of that; per example "
         "seen it is not: seconds over the training examples seen, added rows among them.",
+        *(["Rows added: by a fit, from and to where there are several fits."] if with_rows else []),
         *([CONTROL] if any(map(results.is_control, methods)) else []),
         *([f"Without a standard training to compare with: {', '.join(lonely)}."] if lonely else []),
     ]

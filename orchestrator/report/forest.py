@@ -16,7 +16,7 @@ from orchestrator.report.comparison import (
     levels,
 )
 from orchestrator.report.gain import significant
-from orchestrator.report.results import Place, Results, name_of
+from orchestrator.report.results import Place, Results
 from orchestrator.report.statistics import Decision, Values, decide, estimate, holm, ranks
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
@@ -140,7 +140,7 @@ def ranking(results: Results) -> Table | None:
         final, seen = results.is_final(method, places), results.has_seen(method, places)
         rows.append(
             [
-                name_of(method),
+                results.label_of(method),
                 Figure(None if over is None else over.mean, final=final, seen=seen),
                 *([level(estimate(of_unseen[method]), final)] if unseen else []),
                 Figure(rank.first, final=final, seen=seen),

@@ -27,12 +27,10 @@ def warnings(cells: Iterable[CellResult]) -> list[str]:
 
 def _warning(name: str, own: list[CellResult]) -> list[str]:
     empty = sum(not any(each.fit["added_rows"]) for each in own)
-    before = sum(
-        any(each.fit["added_rows"]) and each.fit.get("rounds_in_weights") == 0 for each in own
-    )
+    before = sum(any(each.fit["added_rows"]) and not _in_weights(each) for each in own)
     found = [
         *([f"{empty} added no row"] if empty else []),
-        *([f"{before} kept the weights of before the first round"] if before else []),
+        *([f"{before} kept weights from before a row was added"] if before else []),
     ]
     if not found:
         return []
@@ -40,6 +38,12 @@ def _warning(name: str, own: list[CellResult]) -> list[str]:
         f"Warning: of {len(own)} fit{'s' * (len(own) != 1)} of {name}, {' and '.join(found)}: "
         "their weights never saw an added row, so they say nothing about the training."
     ]
+
+
+def _in_weights(result: CellResult) -> bool:
+    """Whether rows were added before the weights that were kept; older fits do not say."""
+    rounds = result.fit.get("rounds_in_weights")
+    return any(result.fit["added_rows"][:rounds])
 
 
 def _from_to(numbers: Iterable[int]) -> str:

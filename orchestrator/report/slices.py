@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from orchestrator.report.comparison import common_places, is_final, level, levels
-from orchestrator.report.results import Place, Results, name_of
+from orchestrator.report.results import Place, Results
 from orchestrator.report.statistics import Values, estimate
 from orchestrator.report.tables import Entry, Table, count
 
@@ -33,7 +33,7 @@ def slices(results: Results) -> Table | None:
             rows.append([dataset, name, count(len(ids)), *figures])
     if not rows:
         return None
-    header = ["data set", "slice", "examples", *map(name_of, results.methods)]
+    header = ["data set", "slice", "examples", *map(results.label_of, results.methods)]
     notes = [
         "Accuracy under attack in %, mean over models (those that all heads have), attacks and "
         "seeds. Length: words of the attacked text before the attack, in thirds of the data set's "

@@ -29,7 +29,6 @@ from orchestrator.report.results import (
     Method,
     Place,
     Results,
-    name_of,
 )
 from orchestrator.report.statistics import Estimate, Values, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count
@@ -67,7 +66,7 @@ def worst_case(results: Results) -> Table | None:
         unseen = _worst_of_unseen(results, method, places, shared[WORST]) if with_unseen else None
         rows.append(
             [
-                name_of(method),
+                results.label_of(method),
                 strongest,
                 level(estimate(shared[CLEAN]), final),
                 Figure(share, final=final, seen=strongest in results.seen(method)),
