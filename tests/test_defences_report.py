@@ -505,6 +505,8 @@ def test_a_defence_without_a_standard_training_has_a_row() -> None:
         "clean, over standard", "clean below standard", "training, × standard", "pairs of fits",
     )} == {"–"}  # fmt: skip
     assert table is not None and any(f"compare with: mvp + {ONE}." in note for note in table.notes)
+    of_control: Robust = {("mvp", ONE): 9, ("mvp", CONTROL): 9}
+    assert results(of_control).standard_of(("mvp", ONE)) is None
 
 
 @pytest.mark.parametrize(
