@@ -9,7 +9,7 @@ import pytest
 from stores import EXAMPLES, write
 
 from orchestrator.plan.plan import Plan, make_plan
-from orchestrator.report.claim import gains
+from orchestrator.report.claim import compare
 from orchestrator.report.from_store import read_store
 from orchestrator.report.power import needed
 from orchestrator.report.statistics import Values, estimate
@@ -91,7 +91,7 @@ def test_plan_and_report_agree_at_three_seeds(seed: int, tmp_path: Path) -> None
             cell, store, partial(lambda kept, _, id: "failed" if id in kept else "successful", kept)
         )
     plan = planned(store, seeds=[0, 1, 2])
-    whole, gain = power_of(plan, store), gains(read_store(plan, store))[0].gain
+    whole, gain = power_of(plan, store), compare(read_store(plan, store)).main.gain
     assert whole is not None and gain is not None and gain.noise > 0
     for name in ("of_examples", "of_seeds", "noise", "freedom", "detectable"):
         assert getattr(whole.expected, name) == pytest.approx(getattr(gain, name), rel=1e-6), name
@@ -132,7 +132,7 @@ def test_the_stores_variance_is_used_where_it_has_both_heads(tmp_path: Path) -> 
     plan = planned(store)
     whole = power_of(plan, store)
     assert whole is not None and whole.measured == ["sst2", "mrpc"] and not list(whole.assumed())
-    gain = gains(read_store(plan, store))[0].gain
+    gain = compare(read_store(plan, store)).main.gain
     assert gain is not None
     assert whole.expected.error == pytest.approx(gain.error, rel=1e-6)
     assert whole.expected.detectable == pytest.approx(gain.detectable, rel=1e-6)

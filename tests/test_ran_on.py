@@ -14,7 +14,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report import devices
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
-from orchestrator.report.claim import claim
+from orchestrator.report.claim import claim, compare
 from orchestrator.report.comparison import overall_table, place_tables
 from orchestrator.report.contents import files
 from orchestrator.report.from_store import read_store
@@ -220,7 +220,7 @@ def by_head(cell: Cell) -> RanOn:
 
 
 def compared(found: Results) -> list[list[str]]:
-    made = [overall_table(found), claim(found), *place_tables(found), cost(found)]
+    made = [overall_table(found), claim(compare(found)), *place_tables(found), cost(found)]
     return [table.warnings for table in made if table is not None]
 
 

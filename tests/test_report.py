@@ -16,7 +16,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.report import from_mlflow
 from orchestrator.report.ablations import ablations
 from orchestrator.report.baseline import against
-from orchestrator.report.claim import claim, gains, verdict
+from orchestrator.report.claim import claim, compare, verdict
 from orchestrator.report.comparison import as_markdown, overall_table, place_tables
 from orchestrator.report.contents import files
 from orchestrator.report.forest import forest, parts, ranking
@@ -126,15 +126,15 @@ def test_the_claim_is_recomputed_over_what_both_heads_have(tmp_path: Path) -> No
         if cell.key != missing.key:
             write(cell, store, ROBUST)
     found = read_store(plan(store, only=only), store)
-    main = gains(found)[0]
+    main = compare(found).main
     assert main.gain is not None and main.gain.mean == pytest.approx(0.3)
     assert len(main.both) == 11 and main.one_only == [("sst2", missing.fit.model, missing.attack)]
     assert main.pairs.only_second == 0 and main.p_value < 0.05
-    shown = markdown(claim(found))
+    shown = markdown(claim(compare(found)))
     assert "11 of 12 combinations; 1 more have only one of the two and are left out" in shown
     assert "| mvp over mlp_ft + adversarial | accuracy under attack | not run | +3.5 | – |" in shown
-    assert verdict(found).startswith("mvp over mlp_ft: +30.0 points")
-    columns = as_csv(claim(found)).splitlines()[0]
+    assert verdict(compare(found)).startswith("mvp over mlp_ft: +30.0 points")
+    columns = as_csv(claim(compare(found))).splitlines()[0]
     assert "measured (share),measured low (share)" in columns
     assert columns.endswith('significant,p,"McNemar, only first","McNemar, only second",McNemar p')
 
@@ -148,9 +148,9 @@ def test_clean_outcomes_are_counted_once_a_fit_and_not_once_an_attack(tmp_path: 
     only = ("head=mlp_ft,mvp", "dataset=sst2", "model=bert-embedded")
     found = results(tmp_path, status, only=only)
     assert len(found.attacks) == 4
-    clean = next(each for each in gains(found) if each.outcome == CLEAN)
+    clean = next(each for each in compare(found).over_standard if each.outcome == CLEAN)
     assert (clean.pairs.only_first, clean.pairs.only_second) == (0, 1)
-    assert "1 data set × 1 model |" in markdown(claim(found))
+    assert "1 data set × 1 model |" in markdown(claim(compare(found)))
 
 
 def test_the_worst_case_is_right_under_every_attack(tmp_path: Path) -> None:
@@ -170,10 +170,10 @@ def test_the_worst_case_is_right_under_every_attack(tmp_path: Path) -> None:
     assert table.header[:3] == ["head", "clean", "worst case"]
     worst = {head: figure.value for head, figure in column(table, "worst case").items()}
     assert worst == pytest.approx({"mlp_ft": 0.0, "mvp": 10 / 19})
-    gain = next(each for each in gains(found) if each.outcome == WORST)
+    gain = next(each for each in compare(found).over_standard if each.outcome == WORST)
     assert gain.gain is not None and gain.gain.mean == pytest.approx(10 / 19)
     assert (gain.pairs.only_first, gain.pairs.only_second) == (10, 0)
-    assert "Under the worst of the attacks for each example: +52.6" in verdict(found)
+    assert "Under the worst of the attacks for each example: +52.6" in verdict(compare(found))
 
 
 def test_what_all_attacks_together_leave_and_what_one_word_breaks(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_places_without_an_example_in_common_are_no_part_of_the_claim(tmp_path: 
         return "error" if cell.attack == "misspellings" else ROBUST(cell, id)
 
     found = results(tmp_path / "attack", one_attack, only=only)
-    said = markdown(claim(found))
+    said = markdown(claim(compare(found)))
     assert "1 data set × 1 model × 1 attack; 1 more have no example in common" in said
     assert "| worst case of all attacks | no example in common |" in said
     by_attack = {part.name: part for part in parts(found) if part.by == "attack"}
@@ -256,7 +256,7 @@ def test_places_without_an_example_in_common_are_no_part_of_the_claim(tmp_path: 
         return "error" if cell.fit.head == "mvp" else ROBUST(cell, id)
 
     nothing = results(tmp_path / "head", one_head, only=only)
-    assert verdict(nothing).endswith("mvp and mlp_ft have no example in common.")
+    assert verdict(compare(nothing)).endswith("mvp and mlp_ft have no example in common.")
 
 
 def test_slices_are_by_length_and_label(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(
 ) -> None:
     """One seed is about these fits; the gain of a part of 20 examples could be the paper's too."""
     shares = robust_up_to({"mlp_ft": 0.2, "mvp": 0.25})
-    said = verdict(results(tmp_path / "one", shares, only=ONE))
+    said = verdict(compare(results(tmp_path / "one", shares, only=ONE)))
     assert "no significant difference between these fits: the interval includes 0" in said
     assert "The paper reports +8, which lies in the interval too." in said
     assert re.search(r"could have told \d+\.\d points from 0 with 80 % power", said)
@@ -316,12 +316,12 @@ def test_the_verdict_says_what_it_is_about_and_what_these_runs_could_have_told(
         r"\+4 would need about [\d,]+ examples a data set, and that of these fits only, if", said
     )
     assert "mvp is more robust here, of these fits, with one seed, not of the method" in verdict(
-        results(tmp_path / "more", ROBUST, only=("head=mlp_ft,mvp", "dataset=sst2"))
+        compare(results(tmp_path / "more", ROBUST, only=("head=mlp_ft,mvp", "dataset=sst2")))
     )
     seeds = results(tmp_path / "seeds", ROBUST, only=ONE, seeds=[0, 1, 2])
-    assert "of the method, over 3 seeds" in verdict(seeds)
+    assert "of the method, over 3 seeds" in verdict(compare(seeds))
     five = robust_up_to({"mlp_ft": 0.2, "mvp": 0.45})  # 5 examples to 0: p = 2 / 2^5
-    said = verdict(results(tmp_path / "five", five, only=ONE))
+    said = verdict(compare(results(tmp_path / "five", five, only=ONE)))
     assert "these fits: the interval leaves 0 out, but p is 0.062 in the exact test." in said
 
 
@@ -361,12 +361,14 @@ def test_a_first_comparison_says_how_much_it_is_over_and_that_it_is_not_final(
     for cell in plan(store, only=(*only, *ONE[:2])).todo:
         write(cell, store, ROBUST)
     found = read_store(plan(store, only=only), store)
-    assert verdict(found).startswith("mvp over mlp_ft: +30.0 points of accuracy under attack (not")
+    assert verdict(compare(found)).startswith(
+        "mvp over mlp_ft: +30.0 points of accuracy under attack (not"
+    )
     made = files(found)
     for name in ("report.md", "index.html"):
         assert "So far: 8 of 120 cells." in made[name].decode()
     whole = read_store(plan(store, only=(*only, *ONE[:2])), store)
-    assert "not final" not in verdict(whole) and "So far" not in as_markdown(whole)
+    assert "not final" not in verdict(compare(whole)) and "So far" not in as_markdown(whole)
 
 
 def test_a_mean_that_lacks_a_seed_is_marked_and_never_the_best(tmp_path: Path) -> None:

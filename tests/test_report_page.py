@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.plan.plan import make_plan
+from orchestrator.report.claim import compare, verdict
 from orchestrator.report.comparison import overall_table
 from orchestrator.report.contents import files, tables
 from orchestrator.report.page.browser import as_json, browsed
@@ -86,7 +87,8 @@ def made(
 
 def whole_page(results: Results) -> str:
     shown = tables(results)
-    return page(results, shown, plots(results, overall_table(results))).decode()
+    drawn = plots(results, overall_table(results))
+    return page(results, shown, drawn, verdict(compare(results))).decode()
 
 
 def written(folder: Path) -> Path:

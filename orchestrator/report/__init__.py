@@ -4,6 +4,7 @@ results.py       what a report is made of            from_store.py, from_mlflow.
 statistics.py    intervals, paired tests, decisions     power.py        what they could have told
 comparison.py    heads × attacks                     claim.py        the paper's claim
 gain.py          one method over others              defences.py     gains and cost of defences
+rounds.py        rows that trainings added
 worst_case.py    all attacks together                   slices.py       by length and label
 scores.py        is it the scale of the scores
 forest.py        where a gain comes from, stable ranks

@@ -56,7 +56,7 @@ def _changes(results: Results, variant: Method, base: Method) -> list[Entry]:
 def _base(results: Results, method: Method) -> Method | None:
     """What a method varies: the standard training, or else the head its code is named after."""
     head, training = method
-    if results.is_defence(method):
+    if not results.is_standard(method):
         return None
     if training != "standard":
         return head, "standard"

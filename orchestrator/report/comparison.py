@@ -20,7 +20,6 @@ from orchestrator.report.results import (
     Method,
     Place,
     Results,
-    name_of,
 )
 from orchestrator.report.statistics import Estimate, Values, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, markdown
@@ -33,6 +32,11 @@ ONE_SEED = "With one seed that is about these fits, not about the methods."
 BEST_NOTE = (
     f"Bold: significantly better than every other row of its column: against each, {RULE}. Not "
     "adjusted for the number of columns and tables."
+)
+UNSEEN = "unseen by all"
+NO_BOLD = (
+    f"Where a row of a column is seen, nothing in it is bold: its rows do not compare. Those of "
+    f"{UNSEEN} do: under the attacks that no row's training has seen."
 )
 WORST_NOTE = (
     "Worst case: right under every one of the attacks, each chosen for the example; of the "
@@ -137,11 +141,14 @@ def _of_right(at: Sequence[CellResult]) -> Values:
 def best(
     results: Results, methods: Sequence[Method], places: Sequence[Place], outcome: str
 ) -> Method | None:
-    """The method that is significantly better than every other one, or None.
+    """The method that is significantly better than every other one, or None; None too where one
+    has seen an attack that others have not, so that they do not compare.
 
     Better than each is a claim that fails with any of its parts, so it needs no adjustment for
     their number (an intersection-union test).
     """
+    if outcome != CLEAN and any(results.has_seen(method, places) for method in methods):
+        return None
     means = {}
     for method in methods:
         there = [v for v in levels(results, method, places, outcome) if not v.is_empty]
@@ -189,7 +196,8 @@ Column = tuple[str, str, list[Place]]  # its name, outcome, and the places it is
 
 
 def columns_of(results: Results, places: Sequence[Place]) -> list[Column]:
-    """Clean accuracy, the worst case, each attack, all attacks; with one attack only that."""
+    """Clean accuracy, the worst case, each attack, all attacks, those that no training has seen if
+    one has seen others; with one attack only that."""
     columns = [("clean", CLEAN, list(places))]
     several = len(results.attacks) > 1
     if several:
@@ -198,6 +206,8 @@ def columns_of(results: Results, places: Sequence[Place]) -> list[Column]:
         columns.append((attack, UNDER_ATTACK, [place for place in places if place[2] == attack]))
     if several:
         columns.append(("all attacks", UNDER_ATTACK, list(places)))
+    if results.seen_by_any and (unseen := results.unseen(places)):
+        columns.append((UNSEEN, UNDER_ATTACK, unseen))
     return columns
 
 
@@ -214,7 +224,7 @@ def overall_table(results: Results) -> Table | None:
     leaders = [best(results, results.methods, where, outcome) for _, outcome, where in columns]
     rows: list[list[Entry]] = []
     for method in results.methods:
-        row: list[Entry] = [name_of(method)]
+        row: list[Entry] = [results.label_of(method)]
         for (_, outcome, where), leader in zip(columns, leaders, strict=True):
             average = estimate(levels(results, method, where, outcome))
             final = is_final(results, method, where, outcome)
@@ -231,7 +241,12 @@ def overall_table(results: Results) -> Table | None:
         title,
         header,
         rows,
-        notes=[_basis(compared), *_worst_note(header), *_bold_note(leaders, compared)],
+        notes=[
+            _basis(compared),
+            *_worst_note(header),
+            *_bold_note(leaders, compared),
+            *_seen_note(rows),
+        ],
         warnings=devices.warnings(compared),
     )
 
@@ -248,7 +263,7 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
     columns = [
         (name, outcome, [place for place in where if place[2] in there])
         for name, outcome, where in columns_of(results, places)
-        if name != "all attacks"
+        if name not in ("all attacks", UNSEEN)
     ]
     methods = [m for m in results.methods if any(results.at(m, place) for place in places)]
     leaders = [
@@ -257,7 +272,7 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
     ]
     rows: list[list[Entry]] = []
     for method in methods:
-        row: list[Entry] = [name_of(method)]
+        row: list[Entry] = [results.label_of(method)]
         for (_, outcome, where), leader in zip(columns, leaders, strict=True):
             own = where if outcome != CLEAN else [p for p in where if results.at(method, p)]
             final = is_final(results, method, own, outcome)
@@ -272,7 +287,12 @@ def _place_table(results: Results, home: tuple[str, str]) -> Table:
         " · ".join(home),
         header,
         rows,
-        notes=[_basis(here), *_worst_note(header), *_bold_note(leaders, here)],
+        notes=[
+            _basis(here),
+            *_worst_note(header),
+            *_bold_note(leaders, here),
+            *_seen_note(rows),
+        ],
         warnings=devices.warnings(here),
     )
 
@@ -381,3 +401,8 @@ def _bold_note(leaders: Iterable[Method | None], cells: Sequence[CellResult]) ->
         return []
     one = len({result.seed for result in cells}) == 1
     return [f"{BEST_NOTE} {ONE_SEED}" if one else BEST_NOTE]
+
+
+def _seen_note(rows: Iterable[Sequence[Entry]]) -> list[str]:
+    figures = [entry for row in rows for entry in row if isinstance(entry, Figure)]
+    return [NO_BOLD] if any(figure.seen for figure in figures) else []

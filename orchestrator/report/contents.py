@@ -30,12 +30,22 @@ def tables(
     baseline: another sweep to compare with. paper: put every published figure next to ours, not
     only those of cells that were run. annotations: what people say of the examples.
     """
+    return _tables(claim.compare(results), baseline, paper, annotations)
+
+
+def _tables(
+    compared: claim.Compared,
+    baseline: Results | None,
+    paper: bool,
+    annotations: Annotations | None,
+) -> list[Table]:
+    results = compared.results
     made = [
         comparison.overall_table(results),
         worst_case(results),
         ranking(results),
         *(against(results, baseline) if baseline else []),
-        claim.claim(results),
+        claim.claim(compared),
         forest(results),
         *defences(results),
         reported_and_measured(results, everything=paper),
@@ -63,23 +73,26 @@ def files(
     annotations: Annotations | None = None,
 ) -> Files:
     """The report's files by name: index.html, report.md, tables/*.csv and *.tex, plots/*."""
-    shown = tables(results, baseline, paper, annotations)
-    drawn = plots(results, next((table for table in shown if table.name == "summary"), None))
-    made: dict[str, str] = {"report.md": report_markdown(results, shown)}
+    compared = claim.compare(results)
+    shown = _tables(compared, baseline, paper, annotations)
+    by_name = {table.name: table for table in shown}
+    drawn = plots(results, by_name.get("summary"), by_name.get("defences-cost"))
+    verdict = claim.verdict(compared)
+    made: dict[str, str] = {"report.md": report_markdown(results, shown, verdict)}
     for table in shown:
         made[f"tables/{table.name}.csv"] = as_csv(table)
         made[f"tables/{table.name}.tex"] = latex(table)
     made["tables/cells.csv"] = as_csv(provenance.cells(results))
     files = {name: text.encode() for name, text in made.items()}
-    files["index.html"] = page(results, shown, drawn)
+    files["index.html"] = page(results, shown, drawn, verdict)
     for plot in drawn:
         files[f"plots/{plot.name}.svg"] = plot.svg
         files[f"plots/{plot.name}.pdf"] = plot.pdf
     return files
 
 
-def report_markdown(results: Results, shown: list[Table]) -> str:
-    lines = [f"# {results.space}", "", claim.verdict(results), ""]
+def report_markdown(results: Results, shown: list[Table], verdict: str) -> str:
+    lines = [f"# {results.space}", "", verdict, ""]
     for warning in devices.warnings(results.cells):
         lines += [f"**{warning}**", ""]
     lines += comparison.resources(results)

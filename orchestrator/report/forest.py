@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report.comparison import (
     RULE,
+    UNSEEN,
     both_right,
     change,
     common_places,
     differences,
+    level,
     levels,
 )
 from orchestrator.report.gain import significant
-from orchestrator.report.results import Place, Results, name_of
+from orchestrator.report.results import Place, Results
 from orchestrator.report.statistics import Decision, Values, decide, estimate, holm, ranks
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
@@ -129,29 +131,39 @@ def ranking(results: Results) -> Table | None:
         return None
     found = ranks(outcomes)
     means = {method: estimate(of_method) for method, of_method in outcomes.items()}
+    unseen = results.unseen(places) if results.seen_by_any else []
+    of_unseen = {method: levels(results, method, unseen) for method in results.methods}
+    ranks_unseen = ranks(of_unseen) if unseen else {}
     rows: list[list[Entry]] = []
     for method in results.methods:
         rank, over = found[method], means[method]
-        final = results.is_final(method, places)
+        final, seen = results.is_final(method, places), results.has_seen(method, places)
         rows.append(
             [
-                name_of(method),
-                Figure(
-                    None if over is None else over.mean,
-                    final=final,
-                    seen=results.has_seen(method, places),
-                ),
-                Figure(rank.first, final=final),
+                results.label_of(method),
+                Figure(None if over is None else over.mean, final=final, seen=seen),
+                *([level(estimate(of_unseen[method]), final)] if unseen else []),
+                Figure(rank.first, final=final, seen=seen),
+                *([Figure(ranks_unseen[method].first, final=final)] if unseen else []),
                 count(rank.highest),
                 count(rank.lowest),
             ]
         )
-    header = ["head", "under attack", "first", "highest rank", "lowest rank"]
+    header = [
+        "head", "under attack", *([UNSEEN] if unseen else []),
+        "first", *([f"first, {UNSEEN}"] if unseen else []), "highest rank", "lowest rank",
+    ]  # fmt: skip
     homes = len({place[:2] for place in places})
     several = len({result.seed for result in results.cells}) > 1
     notes = [
         f"In %, mean of {homes} data sets × models and all attacks. First: in that share of draws "
         f"of examples{' and seeds' if several else ''} the head is the most robust; equal heads "
-        "share it. Ranks: between these in 95 % of draws."
-    ]
+        "share it. Ranks: between these in 95 % of draws.",
+        *(
+            [f"{UNSEEN.capitalize()}: under the attacks that no row's training has seen; the ranks "
+             "are over all of them."]
+            if unseen
+            else []
+        ),
+    ]  # fmt: skip
     return Table("ranking", "How stable the ranking is", header, rows, notes=notes)

@@ -1,19 +1,23 @@
 """Gains: one method over another where both were run, and over the best of several.
 
 Where one of the two has seen some of the attacks (its training made rows with one of their kind)
-there are two gains, and that under the others, the unseen ones, is the main one.
+there are two gains, and that under the others, the unseen ones, is the main one. The best of
+several is chosen, and compared, on what all of them have, by the attacks that none has seen.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
-from orchestrator.report.comparison import differences, sites
+from orchestrator.report import devices, rounds
+from orchestrator.report.comparison import differences, sites, values
 from orchestrator.report.results import CLEAN, UNDER_ATTACK, WORST, Method, Place, Results
 from orchestrator.report.statistics import (
     Decision,
     Discordant,
     Estimate,
+    Values,
     decide,
     discordant,
     holm,
@@ -64,18 +68,41 @@ class Gain:
 
 @dataclass(frozen=True)
 class OverTheBest:
-    """The gain over the best of several defences: that over which the gain is least.
+    """The gains over several defences on common ground, and over the best: the least of them.
 
-    of: how many there are. p_value: of the claim that the first is better than each. is_better:
-    significantly so. Better than each is a claim that fails with any of its parts, so it needs no
-    adjustment for their number (Berger, 1982).
+    over_each: one a defence, all over the same places, seeds and examples. unseen: whether they are
+    under the attacks alone that none of the defences has seen; None where there are no others.
+    seen: whether some of them have seen some of the attacks. p_value: of the claim that the first
+    is better than each. Better than each is a claim that fails with any of its parts, so it needs
+    no adjustment for their number (Berger, 1982).
     """
 
-    gain: Gain
-    of: int
-    p_value: float
-    is_better: bool
+    over_each: list[Gain]
+    unseen: bool | None
+    seen: bool
     final: bool
+
+    @property
+    def gain(self) -> Gain:
+        return min(self.over_each, key=lambda each: each.gain.mean if each.gain else 0)
+
+    @property
+    def of(self) -> str:
+        if self.unseen is None and not self.seen:
+            return OF[UNDER_ATTACK]
+        return "accuracy under attacks unseen by all" if self.unseen else "accuracy, all attacks"
+
+    @property
+    def p_value(self) -> float:
+        return max(
+            each.p_value if each.p_value is not None and each.gain and each.gain.mean > 0 else 1.0
+            for each in self.over_each
+        )
+
+    @property
+    def is_better(self) -> bool:
+        """Significantly better than each."""
+        return all(each.decision.is_better for each in self.over_each)
 
 
 def split(results: Results, first: Method, second: Method) -> list[Gain]:
@@ -98,32 +125,56 @@ def adjusted(compared: Sequence[Gain]) -> list[Gain]:
     return [replace(each, adjusted=both.get(number)) for number, each in enumerate(compared)]
 
 
-def over_the_best(results: Results, compared: Sequence[Gain]) -> OverTheBest | None:
-    """Of the gains over each of several defences: None if there are fewer than two.
-
-    By each defence's gain under unseen attacks; under seen ones, if it has seen them all.
-    """
-    mains: dict[Method, Gain] = {}
-    for each in compared:
-        if results.is_defence(each.second) and each.gain is not None:
-            mains.setdefault(each.second, each)
-    if len(mains) < 2:
-        return None
-    least = min(mains.values(), key=lambda each: each.gain.mean if each.gain else 0)
-    chances = [
-        each.p_value if each.p_value is not None and each.gain and each.gain.mean > 0 else 1.0
-        for each in mains.values()
+def over_the_best(results: Results, first: Method, defences: Sequence[Method]) -> list[OverTheBest]:
+    """Under the attacks that none of these defences of one head has seen, and under all attacks;
+    one alone where these are the same. Of a single defence that has seen some attacks and not
+    others, under all of them. Empty where there is nothing to choose from."""
+    if not defences:
+        return []
+    methods = [first, *defences]
+    known = frozenset().union(*map(results.seen, methods))
+    everywhere = [p for p in results.places(first) if all(results.at(m, p) for m in methods)]
+    unseen = [place for place in everywhere if place[2] not in known]
+    split_up = bool(known) and 0 < len(unseen) < len(everywhere)
+    if len(defences) == 1:
+        return [_on_common_ground(results, methods, everywhere, False)] if split_up else []
+    if not split_up:
+        return [_on_common_ground(results, methods, everywhere, None)]
+    return [
+        _on_common_ground(results, methods, unseen, True),
+        _on_common_ground(results, methods, everywhere, False),
     ]
-    others_to_come = any(
-        head == least.second[0] and (head, training) not in results.methods
-        for head, training in results.to_come
-    )
+
+
+def _on_common_ground(
+    results: Results, methods: Sequence[Method], places: Sequence[Place], unseen: bool | None
+) -> OverTheBest:
+    """The first over each of the others, at these places, which all have, over the seeds and the
+    examples that all have."""
+    outcomes: dict[Method, list[Values]] = {method: [] for method in methods}
+    both: list[Place] = []
+    apart: list[Place] = []
+    for place in places:
+        own = [values(results.at(method, place)) for method in methods]
+        shared = reduce(Values.minus, own)
+        (apart if shared.is_empty else both).append(place)
+        for method, each in zip(methods, own, strict=True):
+            outcomes[method].append(each.over(shared))
+    first, *others = methods
+    over_each = []
+    for other in others:
+        pairs = [a.minus(b) for a, b in zip(outcomes[first], outcomes[other], strict=True)]
+        complete = results.is_complete(first) and results.is_complete(other)
+        decision, counted = decide(pairs), discordant(pairs)
+        over_each.append(
+            Gain(first, other, UNDER_ATTACK, None, both, apart, [], decision, counted, complete)
+        )
+    to_come = any(head == others[0][0] for head, _ in results.defences_to_come)
     return OverTheBest(
-        least,
-        len(mains),
-        max(chances),
-        all(each.decision.is_better for each in mains.values()),
-        not others_to_come and all(each.final for each in mains.values()),
+        over_each,
+        unseen,
+        any(results.has_seen(method, places) for method in methods),
+        not to_come and all(each.final for each in over_each),
     )
 
 
@@ -145,8 +196,8 @@ def gain_of(
     pairs = differences(results, first, second, run, outcome)
     both: list[Place] = []
     apart: list[Place] = []
-    for site, values in zip(sites(run, outcome), pairs, strict=True):
-        (apart if values.is_empty else both).extend(site)
+    for site, pair in zip(sites(run, outcome), pairs, strict=True):
+        (apart if pair.is_empty else both).extend(site)
     return Gain(
         first,
         second,
@@ -184,3 +235,15 @@ def over_what(each: Gain) -> str:
     if each.one_only:
         text += f"; {len(each.one_only)} more have only one of the two and are left out"
     return text
+
+
+def warnings(results: Results, compared: Sequence[Gain]) -> list[str]:
+    """What to know of a table of gains: where its cells were made, and rounds without effect."""
+    cells = [
+        result
+        for each in compared
+        for place in each.both
+        for method in (each.first, each.second)
+        for result in results.at(method, place)
+    ]
+    return [*devices.warnings(cells), *rounds.warnings(cells)]

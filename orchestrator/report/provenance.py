@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.plan.scores import distinct_scores
 from orchestrator.report.devices import UNKNOWN, devices, fitted_on
 from orchestrator.report.results import CellResult, Results
+from orchestrator.report.rounds import rows_added
 from orchestrator.report.tables import Entry, Figure, Table, count
 from search_spaces.cell import Fit
 from trainables.metrics import METRICS
@@ -17,12 +18,14 @@ def cells(results: Results) -> Table:
     interval = any(result.interval is not None for result in results.cells)
     known = devices(results) is not None
     seen = any(results.seen(method) for method in results.methods)
+    added = any("added_rows" in result.fit for result in results.cells)
     header = ["dataset", "model", "head", "training", "attack", "seed", "cell_key", "fit_key",
               "attack_resources", "final", *metrics,
               "validation_accuracy", "test_accuracy",
               *(["interval_low", "interval_high"] if interval else []),
               *(["fitted_on", "attacked_on"] if known else []),
-              *(["seen"] if seen else [])]  # fmt: skip
+              *(["seen"] if seen else []),
+              *(["rows_added", "rounds_in_weights"] if added else [])]  # fmt: skip
     rows: list[list[Entry]] = []
     for result in results.cells:
         cell = result.cell
@@ -35,7 +38,10 @@ def cells(results: Results) -> Table:
         attacked = "; ".join(sorted(where or UNKNOWN for where in result.outcomes.ran_on))
         row += [fitted_on(result), attacked] if known else []
         is_seen = "yes" if cell.attack in results.seen(result.method) else "no"
-        rows.append([*row, *([is_seen] if seen else [])])
+        row += [is_seen] if seen else []
+        in_weights = result.fit.get("rounds_in_weights")
+        row += [rows_added([result]), count(in_weights)] if added else []
+        rows.append(row)
     return Table("cells", "All cells", header, rows, texts=10)
 
 

@@ -45,7 +45,8 @@ def reported_and_measured(results: Results, everything: bool = True) -> Table | 
                 continue
             without_model = figure.model_copy(update={"model": None})
             measured = exact or [r for r in results.cells if _is_of(r, without_model)]
-            rows.append(_row(claim, figure, measured))
+            seen = {r.cell.attack for r in measured if results.has_seen(r.method, [r.place])}
+            rows.append(_row(claim, figure, measured, sorted(seen)))
             shown[name] = claim
     if not rows:
         return None
@@ -88,16 +89,21 @@ def _about(claim: Claim) -> str:
     return " ".join(f"{text.rstrip('.')}." for text in said if text)
 
 
-def _row(claim: Claim, figure: PublishedFigure, measured: list[CellResult]) -> list[Entry]:
+def _row(
+    claim: Claim, figure: PublishedFigure, measured: list[CellResult], seen: list[str]
+) -> list[Entry]:
+    """seen: the attacks among those of the measured cells that their training has seen."""
     final = all(result.final for result in measured)
+    differ = differences(claim, figure, measured) if measured else "not run"
+    trained_on = [f"ours has seen {', '.join(seen)} in training"] if seen else []
     return [
         claim.source,
         *_place(figure),
-        differences(claim, figure, measured) if measured else "not run",
+        "; ".join([differ, *trained_on]),
         _published(figure.clean),
         Figure(_mean(measured, "clean_accuracy"), final=final),
         _published(figure.under_attack),
-        Figure(_mean(measured, "accuracy_under_attack"), final=final),
+        Figure(_mean(measured, "accuracy_under_attack"), final=final, seen=bool(seen)),
         str(sum(len(result.outcomes.ids) for result in measured)),
     ]
 

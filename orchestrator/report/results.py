@@ -16,13 +16,18 @@ from orchestrator.plan.compared import method as method_of
 from orchestrator.plan.compared import name_of as name_of
 from orchestrator.plan.scores import KINDS, with_scores
 from orchestrator.report.registry import Registry
+from search_spaces.catalog import Catalog
 from search_spaces.cell import Axes, Cell, Fit
+from search_spaces.errors import BadInput
+from search_spaces.trainings import SETTINGS
 from trainables.records import Evaluation, ExampleRecord, FitMeasured, Metrics
 
 Place = tuple[str, str, str]  # data set, model, attack
 
 UNDER_ATTACK = "right_under_attack"
 CLEAN = "right_before"
+STANDARD = "standard"
+CONTROLS = frozenset({"high_temperature"})  # kinds that only seem to be robust, to be found out
 WORST = "right_under_all"  # of all attacks together, so not a column of a cell's Outcomes
 
 
@@ -197,11 +202,46 @@ class Results:
         """One of each method's fits."""
         return {result.method: result.cell.fit for result in reversed(self.cells)}
 
-    def is_defence(self, method: Method) -> bool:
-        """Whether a method that was run trains in another way than the standard one; that on fewer
-        rows is none."""
+    def _kind_of(self, method: Method) -> str | None:
+        """The kind of a method's training; None if it was not run."""
         fit = self._fit_of.get(method)
-        return fit is not None and fit.training_entry.kind != "standard"
+        return None if fit is None else fit.training_entry.kind
+
+    def is_standard(self, method: Method) -> bool:
+        """Whether a method that was run trains in the standard way, if need be on fewer rows."""
+        return self._kind_of(method) == STANDARD
+
+    def is_control(self, method: Method) -> bool:
+        return self._kind_of(method) in CONTROLS
+
+    def is_defence(self, method: Method) -> bool:
+        """Whether a method that was run trains in another way than the standard one, and is there
+        to be robust."""
+        return _is_of_defence(self._kind_of(method))
+
+    def is_known_defence(self, method: Method) -> bool:
+        """Whether its kind is one of ours, which are published ones, and not a user's own."""
+        return self.is_defence(method) and self._kind_of(method) in SETTINGS
+
+    @property
+    def controls(self) -> list[Method]:
+        return [method for method in self.methods if self.is_control(method)]
+
+    def label_of(self, method: Method) -> str:
+        return f"{name_of(method)} (control)" if self.is_control(method) else name_of(method)
+
+    @cached_property
+    def defences_to_come(self) -> set[Method]:
+        """Methods of which nothing was run yet, without those whose training is known to be none.
+
+        A training is known by other heads' fits or by the catalog.
+        """
+        kinds = {training: self._kind_of((head, training)) for head, training in self.methods}
+        return {
+            (head, training)
+            for head, training in self.to_come - set(self.methods)
+            if _is_of_defence(kinds.get(training) or _cataloged_kind(training))
+        }
 
     @property
     def defences(self) -> list[Method]:
@@ -214,7 +254,7 @@ class Results:
             other
             for other in self.methods
             if other[0] == method[0]
-            and not self.is_defence(other)
+            and self.is_standard(other)
             and self._fit_of[other].training_entry.train_share == share
         ]
         plain = (method[0], "standard")
@@ -235,6 +275,14 @@ class Results:
     def seen(self, method: Method) -> frozenset[str]:
         """The attacks of the kind that a method makes training rows with, whatever their names."""
         return self._seen.get(method, frozenset())
+
+    @cached_property
+    def seen_by_any(self) -> frozenset[str]:
+        return frozenset().union(*self._seen.values())
+
+    def unseen(self, places: Iterable[Place]) -> list[Place]:
+        """Those of these places whose attack no method has seen."""
+        return [place for place in places if place[2] not in self.seen_by_any]
 
     def has_seen(self, method: Method, places: Iterable[Place]) -> bool:
         """Whether a method has seen the attack of any of these places."""
@@ -307,6 +355,18 @@ def by_scores(
             )
             under[kind] = [each for each in found if each is not None]
     return under if len(under) > 1 else {}
+
+
+def _is_of_defence(kind: str | None) -> bool:
+    return kind is not None and kind != STANDARD and kind not in CONTROLS
+
+
+def _cataloged_kind(training: str) -> str:
+    """By the catalog; a name that it does not have is its own kind."""
+    try:
+        return Catalog().training(training).kind
+    except BadInput:  # a training of the user's own
+        return training
 
 
 def _place(axes: Axes) -> Place:

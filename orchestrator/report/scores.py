@@ -5,7 +5,7 @@ Calibration by head, and accuracy under attack by each kind of attack score that
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from orchestrator.plan.compared import MLP, MVP
 from orchestrator.report.comparison import RULE, change, differences, level, levels
+from orchestrator.report.defences import CONTROL, adjusted_by_head
 from orchestrator.report.gain import significant
 from orchestrator.report.results import (
     UNDER_ATTACK,
@@ -23,10 +24,11 @@ from orchestrator.report.results import (
     fits,
     name_of,
 )
-from orchestrator.report.statistics import Decision, Values, decide, estimate, holm
+from orchestrator.report.statistics import Decision, Values, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
 LOWEST = "lowest of these"
+SAME = "same cells"
 Seeded = tuple[Method, Place, int]
 
 
@@ -75,7 +77,11 @@ def scores_tables(results: Results) -> list[Table]:
     rows: list[list[Entry]] = []
     for method in own.methods:
         places = own.places(method)
-        row = [level(estimate(levels(side, method, places)), True) for side in sides.values()]
+        seen = own.has_seen(method, places)
+        row = [
+            level(estimate(levels(side, method, places)), True, seen=seen)
+            for side in sides.values()
+        ]
         rows.append([name_of(method), *row, count(len(places))])
     about = (
         "What a search follows: probability, margin and temperature do not saturate, textattack is "
@@ -121,62 +127,120 @@ def _gain(sides: dict[str, Results]) -> Table | None:
 
 
 def _survival(sides: dict[str, Results]) -> Table | None:
-    """A row per defence: its gain over the standard training by kind of score, and whether it is
-    there under each of them."""
+    """A row per defence and control: its gain over the standard training by kind of score, and
+    whether it is there under each of them."""
     own, *others = (name for name in sides if name != LOWEST)
-    pairs = {name: _over_standard(side, sides[own]) for name, side in sides.items()}
-    decided = {
-        name: {defence: decide(each) for defence, each in of_side.items()}
-        for name, of_side in pairs.items()
+    found = [
+        each
+        for method in (*sides[own].defences, *sides[own].controls)
+        if (each := _over_standard(sides, own, others, method)) is not None
+    ]
+    if not found:
+        return None
+    chances = {
+        name: adjusted_by_head(
+            {each.method: each.gains[name] for each in found if name in each.gains},
+            [each.method for each in found if name in each.gains and not each.is_control],
+        )
+        for name in (own, *others)
     }
-    compared = [m for m in pairs[own] if all(decided[name][m].gain for name in sides)]
-    chances = {name: _adjusted_by_head(decided[name], compared) for name in (own, *others)}
     rows: list[list[Entry]] = []
-    for defence in compared:
-        gains = {name: decided[name][defence] for name in chances}
-        chance = {name: chances[name][defence] for name in chances}
-        positive = [n for n, each in gains.items() if each.gain is not None and each.gain.mean > 0]
-        there = [name for name in positive if gains[name].is_significant(chance[name])]
-        changes = [_change(pairs[name][defence], pairs[own][defence]) for name in others]
+    for each in found:
+        kinds = [name for name in (own, *others) if name in each.gains]
+        positive = [n for n in kinds if (gain := each.gains[n].gain) is not None and gain.mean > 0]
+        chance = {n: chances[n].get(each.method, each.gains[n].p_value or 1.0) for n in kinds}
+        there = [name for name in positive if each.gains[name].is_significant(chance[name])]
+        largest = max(chance[name] if name in positive else 1.0 for name in kinds)
         rows.append(
             [
-                name_of(defence),
-                *(change(decided[name][defence].gain, True) for name in sides),
-                *(entry for each in changes for entry in _changed(each)),
-                _survives([*chances], there),
-                p_value(max(chance[name] if name in positive else 1.0 for name in chances)),
+                sides[own].label_of(each.method),
+                change(each.gains[own].gain, True),
+                *(entry for name in others for entry in _under(each, name)),
+                change(each.gains[LOWEST].gain, True),
+                _survives(kinds, there) if len(kinds) > 1 else SAME,
+                p_value(largest if len(kinds) > 1 else None),
             ]
         )
-    if not rows:
-        return None
-    of_others = (entry for name in others for entry in (f"change, {name}", f"p, change, {name}"))
-    header = ["defence", *sides, *of_others, "survives", "largest p"]
+    of_others = (
+        entry
+        for name in others
+        for entry in (name, f"places, {name}", f"change, {name}", f"p, change, {name}")
+    )
+    header = ["defence", own, *of_others, LOWEST, "survives", "largest p, adjusted"]
     notes = [
         "Over the standard training of the same head, in points of accuracy under attack with 95 % "
-        "intervals; under attacks that the training has not seen, where there are such. Change: "
-        f"from the gain under {own}. Survives: whether the gain is significant under each kind of "
-        "score, adjusted for the number of the head's defences (Holm, 1979); if not, under which "
-        f"it is not; – where there is none. Significant: {RULE}. Largest p: of those under each "
-        "kind, adjusted, and 1 where one has no gain. A gain that a kind of score takes away is "
-        "not robustness (Raina et al., 2024); one that is not significant for want of examples "
-        "says nothing: the change says which it is.",
+        "intervals; under attacks that the training has not seen, where there are such. Under "
+        f"another kind of score than {own}: of the places (data sets × models × attacks) whose "
+        f"cells are others under it, places says of how many, and the change is from the gain "
+        f"under {own} at these. {SAME.capitalize()}: what two kinds order alike, as with two "
+        "classes, is attacked once, so that nothing is told by it. Survives: whether the gain is "
+        "significant under each kind of score that has cells of its own, adjusted for the number "
+        "of the head's defences (Holm, 1979); if not, under which it is not; – where there is "
+        f"none. Significant: {RULE}. Largest p: of those under each kind, adjusted (of a control: "
+        "not), and 1 where one has no gain. A gain that a kind of score takes away is not "
+        "robustness (Raina et al., 2024); one that is not significant for want of examples says "
+        "nothing: the change says which it is.",
+        *([CONTROL] if any(each.is_control for each in found) else []),
     ]
     title = "Defences by kind of attack score"
     return Table("scores-defences", title, header, rows, notes=notes)
 
 
-def _over_standard(side: Results, own: Results) -> dict[Method, list[Values]]:
-    """Each defence minus its head's standard training, under unseen attacks where there are any.
+@dataclass(frozen=True)
+class _OverStandard:
+    """A defence minus its head's standard training, by kind of score; without those kinds that have
+    no cells of their own. places, changes: at how many of how many places another kind has such,
+    and its change there."""
 
-    own: the results that say which attacks those are; all kinds of score have the same.
-    """
-    found = {}
-    for defence in own.defences:
-        places = own.places(defence)
-        unseen = [place for place in places if not own.has_seen(defence, [place])]
-        if (base := own.standard_of(defence)) is not None:
-            found[defence] = differences(side, defence, base, unseen or places)
-    return found
+    method: Method
+    is_control: bool
+    gains: dict[str, Decision]
+    changes: dict[str, Decision]
+    places: dict[str, tuple[int, int]]
+
+
+def _over_standard(
+    sides: Mapping[str, Results], own: str, others: Sequence[str], method: Method
+) -> _OverStandard | None:
+    """Under unseen attacks where there are any; None where there is nothing to compare with."""
+    first = sides[own]
+    base = first.standard_of(method)
+    if base is None:
+        return None
+    everywhere = [place for place in first.places(method) if first.at(base, place)]
+    places = [p for p in everywhere if not first.has_seen(method, [p])] or everywhere
+    gains = {name: decide(differences(sides[name], method, base, places)) for name in (own, LOWEST)}
+    if not all(each.gain for each in gains.values()):
+        return None
+    changes, counted = {}, {}
+    for name in others:
+        apart = [p for p in places if _differ(sides[name], first, (method, base), p)]
+        now, before = (differences(side, method, base, apart) for side in (sides[name], first))
+        counted[name] = len(apart), len(places)
+        if apart:
+            gains[name], changes[name] = decide(now), _change(now, before)
+    return _OverStandard(method, first.is_control(method), gains, changes, counted)
+
+
+def _differ(one: Results, other: Results, methods: Sequence[Method], place: Place) -> bool:
+    """Whether any of these cells are others; both have the same methods, places and seeds."""
+    return any(
+        a.cell.key != b.cell.key
+        for method in methods
+        for a, b in zip(one.at(method, place), other.at(method, place), strict=True)
+    )
+
+
+def _under(each: _OverStandard, name: str) -> list[Entry]:
+    """The gain under another kind of score, at how many places, and the change to it."""
+    own, of = each.places[name]
+    if name not in each.gains:
+        return [SAME, f"{own} of {of}", SAME, p_value(None)]
+    return [
+        change(each.gains[name].gain, True),
+        f"{own} of {of}",
+        *_changed(each.changes[name]),
+    ]
 
 
 def _change(now: Sequence[Values], before: Sequence[Values]) -> Decision:
@@ -187,17 +251,6 @@ def _changed(decision: Decision) -> list[Entry]:
     """Without an interval: where nothing changes, it is that of all that there could be."""
     gain = decision.gain
     return [Figure(None if gain is None else gain.mean, signed=True), p_value(decision.p_value)]
-
-
-def _adjusted_by_head(
-    decided: Mapping[Method, Decision], compared: Sequence[Method]
-) -> dict[Method, float]:
-    adjusted: dict[Method, float] = {}
-    for head in dict.fromkeys(head for head, _ in compared):
-        own = [method for method in compared if method[0] == head]
-        chances = {m: p for m in own if (p := decided[m].p_value) is not None}
-        adjusted |= holm(chances)
-    return adjusted
 
 
 def _survives(kinds: Sequence[str], better: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from orchestrator.report.comparison import common_places, is_final, level, levels
-from orchestrator.report.results import Place, Results, name_of
+from orchestrator.report.results import Place, Results
 from orchestrator.report.statistics import Values, estimate
 from orchestrator.report.tables import Entry, Table, count
 
@@ -20,15 +20,20 @@ def slices(results: Results) -> Table | None:
         places = [place for place in common if place[0] == dataset]
         outcomes = {method: levels(results, method, places) for method in results.methods}
         final = {method: is_final(results, method, places) for method in results.methods}
+        seen = {method: results.has_seen(method, places) for method in results.methods}
         for name, ids in _slices(results, places):
             figures = (
-                level(estimate([_of(each, ids) for each in of_method]), final[method])
+                level(
+                    estimate([_of(each, ids) for each in of_method]),
+                    final[method],
+                    seen=seen[method],
+                )
                 for method, of_method in outcomes.items()
             )
             rows.append([dataset, name, count(len(ids)), *figures])
     if not rows:
         return None
-    header = ["data set", "slice", "examples", *map(name_of, results.methods)]
+    header = ["data set", "slice", "examples", *map(results.label_of, results.methods)]
     notes = [
         "Accuracy under attack in %, mean over models (those that all heads have), attacks and "
         "seeds. Length: words of the attacked text before the attack, in thirds of the data set's "

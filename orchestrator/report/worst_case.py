@@ -12,6 +12,7 @@ import numpy as np
 
 from orchestrator.report import devices
 from orchestrator.report.comparison import (
+    UNSEEN,
     WORST_NOTE,
     common_places,
     is_final,
@@ -28,9 +29,8 @@ from orchestrator.report.results import (
     Method,
     Place,
     Results,
-    name_of,
 )
-from orchestrator.report.statistics import Values, estimate
+from orchestrator.report.statistics import Estimate, Values, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count
 
 
@@ -52,6 +52,7 @@ def worst_case(results: Results) -> Table | None:
     rows: list[list[Entry]] = []
     compared: list[CellResult] = []
     common = common_places(results, results.methods)
+    with_unseen = bool(results.seen_by_any) and bool(set(results.attacks) - results.seen_by_any)
     for method in results.methods:
         places = common or common_places(results, [method])
         if not places:
@@ -62,13 +63,15 @@ def worst_case(results: Results) -> Table | None:
         broken = broken_of(results, method, places)
         strongest, share = _strongest(shared)
         seen = results.has_seen(method, places)
+        unseen = _worst_of_unseen(results, method, places, shared[WORST]) if with_unseen else None
         rows.append(
             [
-                name_of(method),
+                results.label_of(method),
                 strongest,
                 level(estimate(shared[CLEAN]), final),
                 Figure(share, final=final, seen=strongest in results.seen(method)),
                 level(estimate(shared[WORST]), final, seen=seen),
+                *([level(unseen, final)] if with_unseen else []),
                 Figure(_ratio(broken.by_any, broken.right_before), final=final),
                 Figure(_ratio(broken.by_one_word, broken.right_before), final=final),
                 count(broken.examples),
@@ -78,13 +81,19 @@ def worst_case(results: Results) -> Table | None:
     if not rows:
         return None
     header = [
-        "head", "strongest attack", "clean", "under it", "worst case", "broken by any attack",
+        "head", "strongest attack", "clean", "under it", "worst case",
+        *([f"worst case, {UNSEEN}"] if with_unseen else []), "broken by any attack",
         "broken by one word", "examples", "data sets × models",
     ]  # fmt: skip
     notes = [
         f"In %. {WORST_NOTE} All columns are over these. Strongest: the attack that leaves least, "
         "in the mean. Broken: of the examples that the model had right, by at least one of the "
         "attacks; by one word: with one word changed. Examples: of all fits together.",
+        *(
+            [f"{UNSEEN.capitalize()}: under the attacks that no row's training has seen."]
+            if with_unseen
+            else []
+        ),
         *([] if common else ["No data set and model has all heads: rows are over different ones."]),
     ]
     mixed = devices.warnings(compared)
@@ -151,6 +160,18 @@ def _shared(results: Results, method: Method, places: Sequence[Place]) -> dict[s
         for attack, at in cells.items():
             found.setdefault(attack, []).append(values(at).over(shared))
     return found
+
+
+def _worst_of_unseen(
+    results: Results, method: Method, places: Sequence[Place], shared: Sequence[Values]
+) -> Estimate | None:
+    """Under the attacks that no method has seen, over the same examples. shared: the worst case
+    under all attacks at each of these sites."""
+    found = []
+    for site, under_all in zip(sites(places, WORST), shared, strict=True):
+        of_site = levels(results, method, results.unseen(site), WORST)
+        found += [each.over(under_all) for each in of_site]
+    return estimate(found)
 
 
 def _strongest(shared: dict[str, list[Values]]) -> tuple[str, float | None]:

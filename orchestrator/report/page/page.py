@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from orchestrator.report import claim, comparison, devices
+from orchestrator.report import comparison, devices
 from orchestrator.report.page.browser import STATUSES, as_json, browsed
 from orchestrator.report.plots.style import Plot
 from orchestrator.report.results import Results, fits
@@ -52,8 +52,8 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower()).strip("-")
 
 
-def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> bytes:
-    """The page: these tables and plots in sections, and the browser of examples."""
+def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot], verdict: str) -> bytes:
+    """The page: the verdict, these tables and plots in sections, and the browser of examples."""
     sections = _sections(results, tables, plots)
     last = [s for s in sections if any(t.name in AFTER_EXAMPLES for t in s.tables)]
     environment = Environment(
@@ -73,7 +73,7 @@ def page(results: Results, tables: Sequence[Table], plots: Sequence[Plot]) -> by
     script = (HERE / "page.js").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(
         space=results.space,
-        verdict=claim.verdict(results),
+        verdict=verdict,
         mixed=devices.warnings(results.cells),
         facts=_facts(results),
         warnings=comparison.resources(results),

@@ -50,6 +50,8 @@ def accuracy(results: Results, ground: Ground, summary: Table | None) -> Plot:
     about = (
         f"Accuracy under attack by head ({ground.text}): dots, with 95 % intervals as bars; "
         "the small upright ticks are the clean accuracy."
+        + " Hollow: its training has seen the attack."
+        * bool(results.seen_by_any)
     )
     title = title_of("Accuracy under attack", results.cells, len(rows), len(data.rows))
     return draw("accuracy", title, about, data, lines * (ROW * len(rows) + 0.4) + 0.7, onto)
@@ -63,7 +65,8 @@ def _accuracy_panel(axes: Axes, rows: Sequence[Sequence[Entry]], column: int) ->
         if isinstance(robust, Figure) and robust.value is not None:
             if robust.low is not None and robust.high is not None:
                 axes.plot([100 * robust.low, 100 * robust.high], [line] * 2, color=INK, lw=1.4)
-            axes.plot(100 * robust.value, line, "o", color=INK, markersize=5)
+            inside = "white" if robust.seen else INK
+            axes.plot(100 * robust.value, line, "o", color=INK, mfc=inside, markersize=5)
     axes.set_yticks(range(len(rows)), [str(row[0]) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-4, 104)
@@ -86,7 +89,9 @@ def _with_intervals(results: Results, ground: Ground) -> Table:
             for name, outcome, places in columns:
                 own = there if name == "clean" else places
                 final = all(result.final for place in own for result in results.at(method, place))
-                rows[-1].append(level(estimate(levels(results, method, own, outcome)), final))
+                seen = outcome != CLEAN and results.has_seen(method, own)
+                over = estimate(levels(results, method, own, outcome))
+                rows[-1].append(level(over, final, seen=seen))
     header = ["head", *(name for name, _, _ in columns)]
     return Table("accuracy", f"Accuracy in %, {ground.text}", header, rows)
 
@@ -101,6 +106,7 @@ class _Mark:
     over_base: EqualClean
     final: bool
     base_final: bool
+    seen: bool
 
 
 def robust_against_clean(results: Results) -> Plot | None:
@@ -136,7 +142,7 @@ def robust_against_clean(results: Results) -> Plot | None:
             mark.model,
             name_of(mark.method),
             Figure(mark.clean, final=mark.final),
-            Figure(mark.robust, final=mark.final),
+            Figure(mark.robust, final=mark.final, seen=mark.seen),
             *_equal(mark),
         ]
         for mark in marks
@@ -173,6 +179,7 @@ def _marks(results: Results, model: str) -> list[_Mark]:
             where_both_are_right(here, method, base_of(there), places),
             here.is_final(method, places),
             here.is_final(base_of(there), places),
+            here.has_seen(method, places),
         )
         for method in there
     ]

@@ -16,15 +16,16 @@ from orchestrator.report.results import Results
 from orchestrator.report.tables import Table
 
 
-def plots(results: Results, overall: Table | None) -> list[Plot]:
-    """All plots that these results allow. overall: comparison.overall_table of the same results."""
+def plots(results: Results, overall: Table | None, cost: Table | None = None) -> list[Plot]:
+    """All plots that these results allow. overall, cost: comparison.overall_table and
+    defences.cost_table of the same results."""
     if not results.cells:
         return []
     ground = ground_of(results)
     drawn = [
         accuracy(results, ground, overall),
         forest(results),
-        defences(results),
+        defences(results, cost),
         robust_against_clean(results),
         sample_efficiency(results),
         success_by_queries(results, ground),

@@ -8,22 +8,27 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from orchestrator.report.defences import Cost, cost_table, costs
+from orchestrator.report.defences import MULTIPLE, UNSEEN
 from orchestrator.report.plots.ground import title_of
 from orchestrator.report.plots.style import INK, LINES, Look, Plot, draw, key_columns, looks, spread
-from orchestrator.report.results import Results
-from orchestrator.report.tables import SEEN
+from orchestrator.report.results import Method, Results
+from orchestrator.report.tables import SEEN, Entry, Figure, Table
 
 Mark = tuple[float, float, str, str]  # multiple, percent under attack, head, training
 
 
-def defences(results: Results) -> Plot | None:
-    """A mark per head and training; None where no training's cost is known."""
-    found = costs(results)
-    unseen = any(each.unseen is not None for each in found)
-    marks = [mark for each in found if (mark := _mark(each, unseen)) is not None]
-    data = cost_table(results)
-    if data is None or all(multiple == 1 for multiple, *_ in marks):
+def defences(results: Results, data: Table | None) -> Plot | None:
+    """A mark per head and training; None where no training's cost is known.
+
+    data: defences.cost_table of these results.
+    """
+    if data is None:
+        return None
+    unseen = UNSEEN in data.header
+    methods = {results.label_of(method): method for method in results.methods}
+    found = [(methods[str(row[0])], dict(zip(data.header, row, strict=True))) for row in data.rows]
+    marks = [mark for each in found if (mark := _mark(results, *each, unseen)) is not None]
+    if all(multiple == 1 for multiple, *_ in marks):
         return None
     heads = list(dict.fromkeys(head for _, _, head, _ in marks))
     look = {head: own for (head, _), own in looks([(head, "") for head in heads]).items()}
@@ -42,19 +47,21 @@ def defences(results: Results) -> Plot | None:
         f"Accuracy under {attacks} against the cost of training, one mark per head and training: "
         "higher is more robust, further to the right more expensive."
     )
-    cells = [r for r in results.cells if r.method in {each.method for each in found}]
+    cells = [r for r in results.cells if r.method in {method for method, _ in found}]
     title = title_of("Robustness beside the cost of training", cells, len(look), len(heads))
     lines = ceil(len(look) / key_columns(look))
     height = max(2.6, 0.16 * len(shown) + 1.2) + 0.2 * lines
     return draw("defences-cost", title, about, data, height, onto)
 
 
-def _mark(each: Cost, unseen: bool) -> Mark | None:
-    under = each.unseen if unseen else each.under_attack
-    if under is None or each.multiple is None:
+def _mark(results: Results, method: Method, row: dict[str, Entry], unseen: bool) -> Mark | None:
+    under, multiple = row[UNSEEN if unseen else "under attack"], row[MULTIPLE]
+    assert isinstance(under, Figure) and isinstance(multiple, Figure)
+    if under.value is None or multiple.value is None:
         return None
-    head, training = each.method
-    return each.multiple, 100 * under.mean, head, training + SEEN * (each.seen and not unseen)
+    head, training = method
+    control = " (control)" * results.is_control(method)
+    return multiple.value, 100 * under.value, head, training + SEEN * under.seen + control
 
 
 def _panel(axes: Axes, marks: Sequence[Mark], look: dict[str, Look]) -> None:
