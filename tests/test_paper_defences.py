@@ -19,6 +19,7 @@ from search_spaces.space import Space, load
 from search_spaces.trainings import rounds_of
 from trainables.assets import EMBEDDED as PACKAGED
 from trainables.assets import Assets
+from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.in_fits import attacker
 from trainables.data import Example
 from trainables.heads import build_head
@@ -33,12 +34,12 @@ PAPER, SPACE, EMBEDDED = load("paper"), load("paper_defences"), load("defences")
 LISTED = SPACE.differences
 CATALOG = Catalog()
 
-# By training. FreeLB: zhuchen03/FreeLB at eb23701, SST-2. FreeLB++: RockyLzy/TextDefender at
-# 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9, ANLI. AMDA: thunlp/MixADA at 8d247f3,
-# SST-2 on RoBERTa by TextFooler; its layers are of 12.
+# By training; pairs are ranges. FreeLB: zhuchen03/FreeLB at eb23701, SST-2. FreeLB++:
+# RockyLzy/TextDefender at 06a5068, defaults. InfoBERT: AI-secure/InfoBERT at 9ac17f9, ANLI. AMDA:
+# thunlp/MixADA at 8d247f3, SST-2 on RoBERTa by TextFooler; its layers are of 12.
 CODES: dict[str, dict[str, Any]] = {
     "freelb": {
-        "steps": 2, "step_size": 0.1, "start_size": 0.6, "bound": 0.6, "norm": "l2",
+        "steps": 2, "step_size": 0.1, "start_size": (0.6, 1), "bound": (0.4, 0.6), "norm": "l2",
         "same_dropout": True,
     },
     "freelb_pp": {
@@ -57,6 +58,8 @@ CODES: dict[str, dict[str, Any]] = {
     "high_temperature": {"temperature": 200},
 }  # fmt: skip
 EXCUSES = {
+    ("freelb", "start_size"): "freelb_sizes",
+    ("freelb", "bound"): "freelb_sizes",
     ("freelb_pp", "steps"): "freelb_pp_steps",
     ("freelb_pp", "same_dropout"): "freelb_pp_dropout",
 }
@@ -191,6 +194,23 @@ HELD: dict[str, Callable[[], bool]] = {
     "fit_settings": lambda: (
         (SPACE.fit.learning_rate, SPACE.fit.schedule, SPACE.fit.warmup) == (1e-5, "linear", 0)
         and (SPACE.fit.batch_size, SPACE.fit.max_epochs) == (8, 20)
+    ),
+    "weight_decay": lambda: SPACE.fit.weight_decay == 0.01 and not SPACE.fit.decay_norms_and_biases,
+    "text_length": lambda: SPACE.fit.max_length == 512,
+    "freelb_sizes": lambda: all(
+        low <= settings("freelb")[name] <= high
+        for name in ("start_size", "bound")
+        for low, high in [CODES["freelb"][name]]
+    ),
+    "infobert_dropout": lambda: SPACE.fit.dropout is None and not SPACE.overrides,
+    "amda_textfooler": lambda: (
+        rounds("amda").attack == "textfooler"
+        and CATALOG.attack("textfooler").kind in ATTACKS
+        and "textfooler" in SPACE.axes.attack
+    ),
+    "a2t_encoder": held_by("test_a2t.py: test_it_has_the_parts_of_textattacks_recipe"),
+    "a2t_gradient": held_by(
+        "test_a2t.py: test_words_are_tried_in_the_order_of_the_gradient_by_word"
     ),
     "freelb_data_sets": lambda: not SPACE.overrides,
     "freelb_pp_steps": lambda: (
