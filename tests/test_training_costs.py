@@ -331,12 +331,16 @@ def test_a_fits_own_attack_has_its_resources_in_a_process_of_its_own() -> None:
     assert all_resources([other], []) == {"embedded"}, "its fit is made"
 
 
-def test_resources_of_attacks_within_fits_are_found_before_a_sweep(tmp_path: Path) -> None:
-    """Every attack on a cell is told to use others, so only the fits need the packaged ones."""
+@pytest.mark.parametrize("attack", ["textbugger", "textfooler"])
+def test_resources_of_attacks_within_fits_are_found_before_a_sweep(
+    attack: str, tmp_path: Path
+) -> None:
+    """Every attack on a cell is told to use others, so only the fits need the packaged ones: a fit
+    does not depend on what an override by attack says."""
     catalog = tmp_path / "catalog/trainings"
     catalog.mkdir(parents=True)
     (catalog / "mine.yaml").write_text(
-        "about: Attacks its rows.\nkind: mine:Own\nsettings: {attack: textbugger}\n"
+        f"about: Attacks its rows.\nkind: mine:Own\nsettings: {{attack: {attack}}}\n"
     )
     space = with_trainings("standard, mine")
     override = "\noverrides:\n- {when: {attack: textfooler}, attack: {resources: textattack}}\n"

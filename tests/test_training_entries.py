@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from orchestrator.plan.plan import make_plan
-from search_spaces.catalog import PACKAGED, Catalog, Training, prompts_of
+from search_spaces.catalog import PACKAGED, Catalog, Training, _read, prompts_of
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from search_spaces.trainings import SETTINGS, why_not
@@ -194,7 +194,7 @@ def test_a_plan_says_why_a_training_does_not_apply() -> None:
     assert all(reason.startswith("tmix mixes texts token by token") for reason in left_out.values())
 
 
-def test_an_excluded_training_need_not_know_the_protocol(tmp_path: Path) -> None:
+def test_a_training_without_a_fit_need_not_know_the_protocol(tmp_path: Path) -> None:
     written = yaml.safe_load((PACKAGED.parent / "defences.yaml").read_text())
     written["axes"] |= {"dataset": ["sst2"], "attack": ["textfooler"]}
     written["axes"] |= {"training": ["standard", "mine"]}
@@ -211,6 +211,13 @@ def test_an_excluded_training_need_not_know_the_protocol(tmp_path: Path) -> None
     file.write_text(yaml.safe_dump(written))
     plan = make_plan(load(str(file)), Assets("embedded"), Store("/nonexistent"))
     assert {p.reason for p in plan.cells if p.cell.fit.training == "mine"} == {"too dear"}
+    del written["exclude"]
+    mine["not_for"] = {"masked": "reads one way"}
+    (tmp_path / "catalog" / "trainings" / "mine.yaml").write_text(yaml.safe_dump(mine))
+    file.write_text(yaml.safe_dump(written))
+    _read.cache_clear()
+    plan = make_plan(load(str(file)), Assets("embedded"), Store("/nonexistent"))
+    assert {p.reason for p in plan.cells if p.cell.fit.training == "mine"} == {"reads one way"}
 
 
 def test_tmix_of_ones_own_is_not_for_causal_models_either(tmp_path: Path) -> None:
