@@ -202,6 +202,29 @@ def test_a_rehearsed_step_corrects_a_fit_by_what_it_was_a_step_of(tmp_path: Path
     assert now.of(adversarial, "fit").seconds < 3 * before.costs.of(adversarial, "fit").seconds
 
 
+def test_a_fits_own_attack_that_was_rehearsed_corrects_its_cost(tmp_path: Path) -> None:
+    before, cell = one(*ON_GPUS)
+    ada = by(cell, "ada", "ada", ADA)
+    network, texts = before.costs._sizes(ada.fit)
+    assert ada.fit.attack is not None
+    search = cost_model.search_within(ada.fit, ada.fit.attack, texts)
+    step = cost_model.step_seconds(ada.fit, network, 8, 60, A10G)
+    tried: Tried = {
+        "what": "fit", "seconds": 1.0, "dataset": "sst2", "model": cell.fit.model,
+        "head": cell.fit.head, "device": A10G, "step_texts": 8, "step_tokens": 60.0,
+        "step_seconds": step, "training_kind": "ada", "training_settings": ADA,
+    }  # fmt: skip
+    same = replace(search, words=search.attacked)
+    seconds = 3 * cost_model.lone_example_seconds(ada.fit, same, network, A10G)
+    tried["own_attack"] = {search.name: {"seconds": seconds, "words": search.attacked}}
+    store = Store(str(tmp_path))
+    store.write_rehearsal(before.space.name, {"figures": _figures([tried])})
+    now = plan_of(str(tmp_path), *ON_GPUS).costs.of(ada, "fit")
+    attacks = cost_model.attacking_seconds(ada.fit, network, texts, A10G)
+    modelled = cost_model.fit_seconds(ada.fit, network, texts, A10G)
+    assert now.basis == "rehearsed" and now.seconds == pytest.approx(modelled + 2 * attacks)
+
+
 def test_the_longest_training_begins_first() -> None:
     plan, cell = one()
     cells = [
@@ -407,6 +430,8 @@ def test_a_rehearsal_tries_each_training_and_the_attack_within_its_fits(
     cell = plan_of(str(tmp_path), "fit.train_examples=40").todo[0]
     ada = by(cell, "ada", "standard", ADA)  # its steps are plain
     assert chosen([cell, ada])["fit"] == [cell, ada]
+    _, tried = rehearse("fit", [ada], store, Assets("embedded"))
+    assert tried["own_attack"]["textfooler"]["queries"] > 0
 
     def fails(*_: Any, **__: Any) -> None:
         raise LookupError("Resource not found")
