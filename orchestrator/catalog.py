@@ -20,7 +20,6 @@ from orchestrator.plan.inputs import Asked, Inputs, repeated_rows
 from search_spaces.catalog import AXES, Catalog, Head, LanguageModel, prompts_of
 from search_spaces.errors import BadInput, nearest
 from search_spaces.space import Space, load
-from search_spaces.trainings import why_not
 from trainables.assets import Assets
 from trainables.attacks import KINDS as ATTACKS
 from trainables.heads import KINDS as HEADS
@@ -109,11 +108,10 @@ def _asked(space: Space, assets: Assets, notes: list[str]) -> Iterator[Asked]:
         place = {"dataset": dataset, "model": model, "head": head, "training": training}
         if space.excluded_everywhere(place):
             continue
+        if catalog.why_no_fit(**place):
+            continue
         prompts = prompts_of(data, head_entry, language_model)
-        if isinstance(prompts, str) or language_model.kind in head_entry.not_for:
-            continue
-        if why_not(training_entry, head_entry, prompts, language_model):
-            continue
+        assert not isinstance(prompts, str)
         if reason := _cannot_have(head_entry, model, language_model, assets):
             notes.append(f"head {head!r} does not apply to model {model!r}: {reason}")
             continue

@@ -8,14 +8,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from search_spaces.dataset_checks import dataset_problems
 from search_spaces.errors import BadInput, nearest
 from search_spaces.query_budget import check_query_budget
-from search_spaces.trainings import SETTINGS, attack_of, wrong_name
+from search_spaces.trainings import SETTINGS, why_not, wrong_name
 from search_spaces.yaml_file import Document, Written, read
 
 PACKAGED = Path(__file__).parent / "catalog"
@@ -195,6 +195,13 @@ class LanguageModel(Entry):
         return self
 
 
+def _on_one_line(reason: str) -> str:
+    return " ".join(reason.split())
+
+
+NotFor = dict[Literal["masked", "causal"], Annotated[str, AfterValidator(_on_one_line)]]
+
+
 class Head(Entry):
     """How class scores are read off the language model; `kind` names the code that does it.
 
@@ -212,7 +219,7 @@ class Head(Entry):
     prompt_set: str | None = None
     templates: int | None = Field(None, ge=1)
     templates_in_training: Literal["all", "one"] = "all"
-    not_for: dict[Literal["masked", "causal"], str] = Field({})
+    not_for: NotFor = Field({})
 
     @model_validator(mode="after")
     def _templates_are_read(self) -> "Head":
@@ -233,7 +240,7 @@ class Training(Entry):
     kind: str
     settings: dict[str, Any] = Field({})
     train_share: float = Field(1.0, gt=0, le=1)
-    not_for: dict[Literal["masked", "causal"], str] = Field({}, exclude=True)
+    not_for: NotFor = Field({}, exclude=True)
 
 
 class Attack(Entry):
@@ -275,7 +282,7 @@ class Catalog:
         """The file of a name. Raises BadInput with the nearest valid names where there is none."""
         for folder in self.folders:
             paths = [folder / f"{axis}s" / f"{name}{ending}" for ending in ENDINGS]
-            files = [path for path in paths if path.is_file()]
+            files = [path for path in paths if Path(name).name == name and path.is_file()]
             if len(files) > 1:
                 raise BadInput(f"{files[0]} and {files[1].name} mean the same {axis}; keep one")
             if files:
@@ -302,8 +309,11 @@ class Catalog:
         """Raises BadInput for a broken file, and where it names an attack that is not here."""
         path = self.path("training", name)
         entry: Training = _read(path, Training)
-        if attack := attack_of(entry):
+        attack = entry.settings.get("attack")
+        if attack is not None:
             try:
+                if not isinstance(attack, str):
+                    raise BadInput(f"expected the name of an attack (got {attack!r})")
                 self.path("attack", attack)
             except BadInput as error:
                 raise read(path).error(("settings", "attack"), f": {error}") from None
@@ -311,6 +321,14 @@ class Catalog:
 
     def attack(self, name: str) -> Attack:
         return _read(self.path("attack", name), Attack)
+
+    def why_no_fit(self, dataset: str, model: str, head: str, training: str) -> str:
+        """Why there is no such fit, as far as these files tell; empty if there is."""
+        language_model, head_entry = self.model(model), self.head(head)
+        prompts = prompts_of(self.dataset(dataset), head_entry, language_model)
+        reason = head_entry.not_for.get(language_model.kind, "")
+        reason = reason or (prompts if isinstance(prompts, str) else "")
+        return reason or why_not(self.training(training), head_entry, prompts, language_model)
 
 
 def prompts_of(data: Dataset, head: Head, model: LanguageModel) -> Prompts | str | None:
@@ -424,6 +442,9 @@ def _read(path: Path, entry_type: type[Any]) -> Any:
     if isinstance(entry, Dataset):
         for place, problem in dataset_problems(entry):
             raise document.error(place, f": {problem}")
+    for kind, reason in getattr(entry, "not_for", {}).items():
+        if not reason:
+            raise document.error(("not_for", kind), " is empty; give the reason")
     if isinstance(entry, Training) and entry.kind in SETTINGS:
         _check_training_settings(entry, path, document)
     return entry

@@ -265,6 +265,15 @@ class PlaceSettings(NamedTuple):
     resources: Resources
 
 
+class AttackInFits(NamedTuple):
+    """An attack that a training makes rows with, on a data set, with the settings there."""
+
+    training: str
+    name: str
+    dataset: str
+    settings: AttackSettings
+
+
 class Space(Written):
     """A whole space, as its YAML file says."""
 
@@ -313,8 +322,8 @@ class Space(Written):
         """Every combination of settings that a cell has."""
         if not self.overrides:
             return [PlaceSettings(self.fit, self.attack, self.resources)]
-        values = [getattr(self.axes, axis) for axis in AXES]
-        places = (dict(zip(AXES, names, strict=True)) for names in product(*values))
+        on_fits = product(self.places_of_fits(), self.axes.attack)
+        places = ({**place, "attack": attack} for place, attack in on_fits)
         every = (self.settings_at(**place) for place in places if not self.excluded(place))
         return list(dict.fromkeys(every))
 
@@ -343,6 +352,28 @@ class Space(Written):
             return False
         each = product(self.axes.attack, self.seeds)
         return all(self.excluded({**place, "attack": attack, "seed": n}) for attack, n in each)
+
+    def places_of_fits(self) -> list[dict[str, str]]:
+        """Where fits are made, as far as the space and catalog files tell."""
+        catalog, axes = self.catalog, self.axes
+        found = []
+        for names in product(axes.dataset, axes.model, axes.head, axes.training):
+            place = dict(zip(("dataset", "model", "head", "training"), names, strict=True))
+            if not self.excluded_everywhere(place) and not catalog.why_no_fit(**place):
+                found.append(place)
+        return found
+
+    def attacks_in_fits(self) -> list[AttackInFits]:
+        """Each attack that fits make rows with, by the settings of a place without an attack."""
+        attacks = {each: attack_of(self.catalog.training(each)) for each in self.axes.training}
+        if not any(attacks.values()):
+            return []
+        found: dict[AttackInFits, None] = {}
+        for place in self.places_of_fits():
+            if (attack := attacks[place["training"]]) is not None:
+                here = self.settings_at(**place).attack
+                found[AttackInFits(place["training"], attack, place["dataset"], here)] = None
+        return list(found)
 
 
 def names() -> list[str]:
@@ -485,25 +516,17 @@ def _check_dtypes(space: Space) -> None:
 def _check_attacks_of_trainings(space: Space) -> None:
     """Raises BadInput where an attack that a training makes rows with lacks what a fit needs."""
     catalog = space.catalog
-    for training in space.used("training"):
-        name = attack_of(catalog.training(training))
-        if name is None:
-            continue
+    for training, name, dataset, here in space.attacks_in_fits():
         attack, beginning = catalog.attack(name), f"training {training!r} attacks by {name!r}"
-        for dataset, model, head in product(*(space.used(axis) for axis in AXES[:3])):
-            place = {"dataset": dataset, "model": model, "head": head, "training": training}
-            if space.excluded_everywhere(place):
-                continue
-            here = space.settings_at(**place, attack=name).attack
-            if problem := unknown_protocol(attack, here.protocol):
-                raise BadInput(
-                    f"{beginning}: {problem}; leave it out with --only training=... or exclude "
-                    "it, or choose another attack.protocol"
-                )
-            try:
-                attack_settings(attack, catalog.dataset(dataset), here.protocol, here.resources)
-            except BadInput as error:
-                raise BadInput(f"{beginning}: {error}") from None
+        if problem := unknown_protocol(attack, here.protocol):
+            raise BadInput(
+                f"{beginning}: {problem}; leave it out with --only training=... or exclude "
+                "it, or choose another attack.protocol"
+            )
+        try:
+            attack_settings(attack, catalog.dataset(dataset), here.protocol, here.resources)
+        except BadInput as error:
+            raise BadInput(f"{beginning}: {error}") from None
 
 
 def _find(space: str) -> Path:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from search_spaces.errors import nearest
 from search_spaces.yaml_file import Written
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from search_spaces.catalog import Head, LanguageModel, Prompts, Training
 
 Norm = Literal["l2", "linf"]
+# Beyond these a number is a slip: a step that vanishes in float32, or a fit without an end.
+Steps = Annotated[int, Field(ge=1, le=1000)]
+Size = Annotated[float, Field(ge=1e-6, le=1e4)]
+SizeOrZero = Annotated[float, Field(ge=0, le=1e4)]
 
 
 class Settings(Written):
@@ -36,20 +40,26 @@ class Adversarial(Settings):
     """step_size: null for 1.5 epsilon / steps."""
 
     norm: Norm
-    epsilon: float = Field(gt=0)
-    steps: int = Field(ge=1)
-    step_size: float | None = Field(gt=0)
+    epsilon: Size
+    steps: Steps
+    step_size: Size | None
     start: Literal["ball", "sphere"]
     inner_dropout: bool
+
+    @model_validator(mode="after")
+    def _sphere_of_l2(self) -> Adversarial:
+        if self.start == "sphere" and self.norm != "l2":
+            raise ValueError(f"start sphere is of norm l2; with {self.norm} give start: ball")
+        return self
 
 
 class FreeLB(Settings):
     """bound: null for none, which is FreeLB++."""
 
-    steps: int = Field(ge=1)
-    step_size: float = Field(gt=0)
-    start_size: float = Field(ge=0)
-    bound: float | None = Field(gt=0)
+    steps: Steps
+    step_size: Size
+    start_size: SizeOrZero
+    bound: Size | None
     norm: Norm
     same_dropout: bool
 
@@ -57,12 +67,12 @@ class FreeLB(Settings):
 class InfoBERT(FreeLB):
     """keep_from, keep_to: shares of a text's tokens, in ascending order of influence."""
 
-    upper_weight: float = Field(ge=0)
-    lower_weight: float = Field(ge=0)
+    upper_weight: SizeOrZero
+    lower_weight: SizeOrZero
     exact: bool
     keep_from: float = Field(ge=0, lt=1)
     keep_to: float = Field(gt=0, le=1)
-    critic_width: int = Field(ge=1)
+    critic_width: int = Field(ge=1, le=10_000)
 
     @model_validator(mode="after")
     def _keeps_some(self) -> InfoBERT:
@@ -107,13 +117,20 @@ class Amda(Ada):
 
     mix: Literal["smix", "tmix"]
     layers: list[Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1)
-    beta: float = Field(gt=0)
+    beta: float = Field(ge=0.01, le=1000)
+
+    @field_validator("layers")
+    @classmethod
+    def _each_once(cls, layers: list[float]) -> list[float]:
+        if repeated := [share for share in layers if layers.count(share) > 1]:
+            raise ValueError(f"{repeated[0]:g} is there more than once; give each share once")
+        return layers
 
 
 class HighTemperature(Settings):
     """The logits are divided by it in training."""
 
-    temperature: float = Field(gt=0)
+    temperature: float = Field(ge=0.01, le=1e4)
 
 
 SETTINGS: dict[str, type[Settings]] = {
@@ -149,6 +166,12 @@ def rounds_of(entry: Training) -> Ada | None:
     """The settings of a training of ours that makes rows in rounds; None if it does not."""
     kind = SETTINGS.get(entry.kind, Standard)
     return kind.model_validate(entry.settings) if issubclass(kind, Ada) else None
+
+
+def rows_attacked(settings: Mapping[str, Any], rows: int) -> int:
+    """In one round, of so many clean training rows. settings: with attacked_rows."""
+    asked = settings["attacked_rows"]
+    return min(max(round(asked * rows) if asked < 1 else asked, 1), rows)
 
 
 def attack_of(entry: Training) -> str | None:

@@ -1140,13 +1140,36 @@ def test_rows_that_a_training_would_not_make_are_refused(
 
 
 @pytest.mark.parametrize(
-    "training", [{"every": 312}, {"from_epoch": 2}, {"from_epoch": 2, "attacked_rows": 160}]
-)
+    ("training", "said"),
+    [
+        ({"every": 312}, ""),
+        ({"from_epoch": 2}, ""),
+        ({"from_epoch": 2, "attacked_rows": 160}, ""),
+        ({"every": 20, "attacked_rows": 10}, ""),
+        ({"every": 20, "attacked_rows": 16}, "16 rows are attacked after every 20 training examples"
+         ": if all attacks succeed, the first epoch has 800 rows, not 160"),
+    ],
+)  # fmt: skip
 def test_rounds_that_are_reached_are_planned(
-    training: dict[str, Any], project: Project, planned: Run
+    training: dict[str, Any], said: str, project: Project, planned: Run
 ) -> None:
     project.training, project.fit = training, {"max_epochs": 2}
-    assert "attacked_rows" not in planned(project)
+    output, note = planned(project), "note: training 'mine' on data set 'mine': "
+    assert (note in output) == bool(said) and said in output
+
+
+@pytest.mark.parametrize(
+    ("training", "evaluate_every", "may_stop"),
+    [({"from_epoch": 2}, 54, False), ({"from_epoch": 2}, 53, True), ({"every": 300}, 100, True)],
+)
+def test_training_that_may_stop_before_its_first_round_is_a_note(
+    training: dict[str, Any], evaluate_every: int, may_stop: bool, project: Project, planned: Run
+) -> None:
+    """The first evaluation is the best so far, then two of `patience`."""
+    project.training = training
+    project.fit = {"max_epochs": 2, "evaluate_every": evaluate_every, "patience": 2}
+    said = f"patience 2 training may stop after {3 * evaluate_every}, without a round"
+    assert (said in planned(project)) == may_stop
 
 
 def test_more_attacked_rows_than_there_are_is_a_note(project: Project, planned: Run) -> None:

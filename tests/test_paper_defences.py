@@ -19,6 +19,7 @@ from search_spaces.space import Space, load
 from search_spaces.trainings import rounds_of
 from trainables.assets import EMBEDDED as PACKAGED
 from trainables.assets import Assets
+from trainables.attacks import KINDS as ATTACKS
 from trainables.attacks.in_fits import attack_of
 from trainables.data import Example
 from trainables.heads import build_head
@@ -191,6 +192,18 @@ HELD: dict[str, Callable[[], bool]] = {
     "fit_settings": lambda: (
         (SPACE.fit.learning_rate, SPACE.fit.schedule, SPACE.fit.warmup) == (1e-5, "linear", 0)
         and (SPACE.fit.batch_size, SPACE.fit.max_epochs) == (8, 20)
+    ),
+    "weight_decay": lambda: SPACE.fit.weight_decay == 0.01 and not SPACE.fit.decay_norms_and_biases,
+    "text_length": lambda: SPACE.fit.max_length == 512,
+    "infobert_dropout": lambda: SPACE.fit.dropout is None and not SPACE.overrides,
+    "amda_textfooler": lambda: (
+        rounds("amda").attack == "textfooler"
+        and CATALOG.attack("textfooler").kind in ATTACKS
+        and "textfooler" in SPACE.axes.attack
+    ),
+    "a2t_encoder": held_by("test_a2t.py: test_it_has_the_parts_of_textattacks_recipe"),
+    "a2t_gradient": held_by(
+        "test_a2t.py: test_words_are_tried_in_the_order_of_the_gradient_by_word"
     ),
     "freelb_data_sets": lambda: not SPACE.overrides,
     "freelb_pp_steps": lambda: (

@@ -11,11 +11,12 @@ import pytest
 from ray.tune.search import Searcher
 from stores import write
 
-from orchestrator.assets.needed import needed
+from orchestrator.assets.needed import attack_resources, needed
 from orchestrator.follow.progress import Progress
 from orchestrator.plan import cost_model
 from orchestrator.plan.cost_model import CPU
 from orchestrator.plan.plan import Plan, PlannedCell, make_plan
+from orchestrator.plan.rates import fit_task
 from orchestrator.plan.sizes import BASE
 from orchestrator.plan.training_cost import Course, course
 from orchestrator.run.imported import all_resources, resources_in
@@ -201,6 +202,29 @@ def test_a_rehearsed_step_corrects_a_fit_by_what_it_was_a_step_of(tmp_path: Path
     assert now.of(adversarial, "fit").seconds < 3 * before.costs.of(adversarial, "fit").seconds
 
 
+def test_a_fits_own_attack_that_was_rehearsed_corrects_its_cost(tmp_path: Path) -> None:
+    before, cell = one(*ON_GPUS)
+    ada = by(cell, "ada", "ada", ADA)
+    network, texts = before.costs._sizes(ada.fit)
+    assert ada.fit.attack is not None
+    search = cost_model.search_within(ada.fit, ada.fit.attack, texts)
+    step = cost_model.step_seconds(ada.fit, network, 8, 60, A10G)
+    tried: Tried = {
+        "what": "fit", "seconds": 1.0, "dataset": "sst2", "model": cell.fit.model,
+        "head": cell.fit.head, "device": A10G, "step_texts": 8, "step_tokens": 60.0,
+        "step_seconds": step, "training_kind": "ada", "training_settings": ADA,
+    }  # fmt: skip
+    same = replace(search, words=search.attacked)
+    seconds = 3 * cost_model.lone_example_seconds(ada.fit, same, network, A10G)
+    tried["own_attack"] = {search.name: {"seconds": seconds, "words": search.attacked}}
+    store = Store(str(tmp_path))
+    store.write_rehearsal(before.space.name, {"figures": _figures([tried])})
+    now = plan_of(str(tmp_path), *ON_GPUS).costs.of(ada, "fit")
+    attacks = cost_model.attacking_seconds(ada.fit, network, texts, A10G)
+    modelled = cost_model.fit_seconds(ada.fit, network, texts, A10G)
+    assert now.basis == "rehearsed" and now.seconds == pytest.approx(modelled + 2 * attacks)
+
+
 def test_the_longest_training_begins_first() -> None:
     plan, cell = one()
     cells = [
@@ -258,22 +282,62 @@ def test_a_dry_run_says_what_each_training_costs_where_there_are_several(
     assert sweep.main([*asked, "--json"]) == 0
     of = json.loads(capsys.readouterr().out)["costs"]["trainings"]
     assert of["standard"]["times_standard"] == 1 and of["standard"]["fits"] == 1
+    assert list(of) == ["adversarial", "standard"] and not of["adversarial"]["measured"]
     assert 1.3 < of["adversarial"]["times_standard"] < 5 / 3
     assert of["adversarial"]["seconds"] / of["standard"]["seconds"] == pytest.approx(
         of["adversarial"]["times_standard"]
     )
     assert sweep.main(asked) == 0
-    assert "fits by training: standard " in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "\n  fits by training, the dearest first:\n    adversarial  1 fit, " in out
 
 
-def test_several_trainings_are_said_in_one_line() -> None:
+def by_training(plan: Plan, *cells: Cell) -> list[str]:
+    names = list(dict.fromkeys(cell.fit.training for cell in cells))
+    axes = plan.space.axes.model_copy(update={"training": names})
+    space = plan.space.model_copy(update={"axes": axes})
+    lines = list(in_words(costs_of(replace(with_cells(plan, *cells), space=space))))
+    first = lines.index("  fits by training, the dearest first:") + 1
+    return lines[first : first + len(names)]
+
+
+def test_trainings_have_a_line_each_the_dearest_first() -> None:
     plan, cell = one()
     long = by(cell, "thirty", "freelb", {**FREELB, "steps": 30})
-    axes = plan.space.axes.model_copy(update={"training": ["standard", "thirty"]})
-    space = plan.space.model_copy(update={"axes": axes})
-    lines = list(in_words(costs_of(replace(with_cells(plan, cell, long), space=space))))
-    (said,) = [line for line in lines if "by training" in line]
-    assert said.startswith("  fits by training: standard ") and said.endswith(" × standard")
+    again = long.fit.model_copy(update={"key": "again", "seed": 7})
+    two = long, long.model_copy(update={"key": "another", "fit": again})
+    first, last = by_training(plan, cell, *two)
+    assert first.startswith("    thirty    2 fits, ")
+    assert first.endswith(" × standard, by the model of cost")
+    assert last.startswith("    standard  1 fit, ") and "×" not in last
+
+
+def test_what_was_measured_gives_the_ratio_where_both_were() -> None:
+    plan, cell = one()
+    long = by(cell, "thirty", "freelb", {**FREELB, "steps": 30})
+    plan.costs.rates.add_fit(fit_task(long.fit), CPU, 60.0)
+    assert by_training(plan, cell, long)[0].endswith("by the model of cost")
+    plan, _ = one()
+    plan.costs.rates.add_fit(fit_task(long.fit), CPU, 60.0)
+    plan.costs.rates.add_fit(fit_task(cell.fit), CPU, 50.0)
+    said = ["    thirty    1 fit, 60 s, 1.2 × standard, as measured", "    standard  1 fit, 50 s"]
+    assert by_training(plan, cell, long) == said
+
+
+def test_what_a_plan_does_not_know_of_a_users_training_is_said() -> None:
+    plan, cell = one()
+    for kind, settings, said in (
+        ("freelb", FREELB, []),
+        ("mine:Own", {}, ["training own is taken to cost what plain fine-tuning does"]),
+        ("mine:Own", ADA, ["training own is taken to cost what plain fine-tuning does, and its "
+         "attacks on rows are left out"]),
+    ):  # fmt: skip
+        own = by(cell, "own", kind, settings)
+        plan = with_cells(one()[0], own)
+        assert costs_of(plan).assumed == said
+    plan = with_cells(one()[0], own)
+    plan.costs.rates.add_fit(fit_task(own.fit), CPU, 60.0)
+    assert costs_of(plan).assumed == []
 
 
 def attacking(cell: Cell, resources: str = "textattack") -> Cell:
@@ -290,12 +354,16 @@ def test_a_fits_own_attack_has_its_resources_in_a_process_of_its_own() -> None:
     assert all_resources([other], []) == {"embedded"}, "its fit is made"
 
 
-def test_resources_of_attacks_within_fits_are_found_before_a_sweep(tmp_path: Path) -> None:
-    """Every attack on a cell is told to use others, so only the fits need the packaged ones."""
+@pytest.mark.parametrize("attack", ["textbugger", "textfooler"])
+def test_resources_of_attacks_within_fits_are_found_before_a_sweep(
+    attack: str, tmp_path: Path
+) -> None:
+    """Every attack on a cell is told to use others, so only the fits need the packaged ones: a fit
+    does not depend on what an override by attack says."""
     catalog = tmp_path / "catalog/trainings"
     catalog.mkdir(parents=True)
     (catalog / "mine.yaml").write_text(
-        "about: Attacks its rows.\nkind: mine:Own\nsettings: {attack: textbugger}\n"
+        f"about: Attacks its rows.\nkind: mine:Own\nsettings: {{attack: {attack}}}\n"
     )
     space = with_trainings("standard, mine")
     override = "\noverrides:\n- {when: {attack: textfooler}, attack: {resources: textattack}}\n"
@@ -310,6 +378,51 @@ def test_resources_of_attacks_within_fits_are_found_before_a_sweep(tmp_path: Pat
     assert {"textattack", "attack resources"} <= names("mine")
 
 
+@pytest.mark.parametrize(
+    ("more", "left_out"),
+    [
+        ("not_for: {masked: none}", ""),
+        ("", "exclude:\n- {training: mine, attack: textfooler, reason: none}"),
+        ("", "exclude:\n- {training: mine, seed: [0], reason: none}"),
+    ],
+)
+def test_resources_of_a_training_without_a_cell_are_not_needed(
+    more: str, left_out: str, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog/trainings"
+    catalog.mkdir(parents=True)
+    mine = f"about: mine\nkind: mine:Own\nsettings: {{attack: textbugger}}\n{more}\n"
+    (catalog / "mine.yaml").write_text(mine)
+    override = "overrides:\n- {when: {training: mine}, attack: {resources: textattack}}\n"
+    text = with_trainings("standard, mine")
+
+    def resources(left_out: str, model: str) -> set[str]:
+        (tmp_path / "space.yaml").write_text(f"{text}\n{override}{left_out}\n")
+        only = [*ONE, f"model={model}"] if model == "gpt2-embedded" else ONE
+        return attack_resources(load(str(tmp_path / "space.yaml"), only, seeds=[0]))
+
+    assert resources(left_out, "bert-embedded") == {"embedded"}
+    assert resources("", "gpt2-embedded") == {"embedded", "textattack"}
+
+
+def test_progress_of_a_fit_never_falls_though_rows_are_added() -> None:
+    plan, cell = one()
+    progress = Progress(with_cells(plan, cell))
+    task = progress._estimator.open["fit", cell.fit.key]
+    shares, done = [], []
+    for finished, total in ((0, 100), (50, 100), (50, 150), (75, 150), (100, 160)):
+        progress.update(cell, {"phase": "fit", "finished": finished, "total": total})
+        (running,) = progress.snapshot().running_cells
+        assert (running.finished, running.total) == (finished, total)
+        shares.append(running.share)
+        done.append(task.done / task.units)
+    assert shares == pytest.approx([0, 0.5, 0.5, 0.5, 0.625]) and done == pytest.approx(shares)
+    progress.update(cell, {"phase": "died", "error": "gone"})
+    progress.update(cell, {"phase": "begun", "node": "1"})
+    progress.update(cell, {"phase": "fit", "finished": 10, "total": 100})
+    assert progress.snapshot().running_cells[0].share == task.done / task.units == 0.1
+
+
 def test_a_rehearsal_tries_each_training_and_the_attack_within_its_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +430,8 @@ def test_a_rehearsal_tries_each_training_and_the_attack_within_its_fits(
     cell = plan_of(str(tmp_path), "fit.train_examples=40").todo[0]
     ada = by(cell, "ada", "standard", ADA)  # its steps are plain
     assert chosen([cell, ada])["fit"] == [cell, ada]
+    _, tried = rehearse("fit", [ada], store, Assets("embedded"))
+    assert tried["own_attack"]["textfooler"]["queries"] > 0
 
     def fails(*_: Any, **__: Any) -> None:
         raise LookupError("Resource not found")

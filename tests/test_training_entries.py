@@ -1,12 +1,13 @@
 """Catalog files of trainings: settings of our kinds, and what a training does not apply to."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from orchestrator.plan.plan import make_plan
-from search_spaces.catalog import PACKAGED, Catalog, Training, prompts_of
+from search_spaces.catalog import PACKAGED, Catalog, Training, _read, prompts_of
 from search_spaces.errors import BadInput
 from search_spaces.space import load
 from search_spaces.trainings import SETTINGS, why_not
@@ -46,7 +47,11 @@ def entry(folder: Path, kind: str, settings: str) -> Training:
         ("adversarial", ADVERSARIAL.replace("1.0", "true"),
          "settings.epsilon: expected a number, not the boolean true"),
         ("adversarial", ADVERSARIAL.replace("1.0", "0"), "settings.epsilon: Input should be greater"
-         " than 0 (got 0)"),
+         " than or equal to 0.000001 (got 0)"),
+        ("adversarial", ADVERSARIAL.replace("steps: 1", "steps: 100000"), "settings.steps: Input "
+         "should be less than or equal to 1000 (got 100000)"),
+        ("adversarial", ADVERSARIAL.replace("l2", "linf").replace("ball", "sphere"),
+         "settings: start sphere is of norm l2; with linf give start: ball"),
         ("adversarial", ADVERSARIAL.replace("steps: 1", "steps: 1.5"),
          "settings.steps: expected a whole number (got 1.5)"),
         ("adversarial", ADVERSARIAL.replace("null", "a"), "settings.step_size: expected a number"),
@@ -56,12 +61,15 @@ def entry(folder: Path, kind: str, settings: str) -> Training:
         ("freelb", FREELB.replace("step_size: 0.1", "step_size: null"), "settings.step_size: "
          "expected a number"),
         ("freelb", FREELB.replace("bound: 0.6", "bound: 0"), "settings.bound: Input should be "
-         "greater than 0 (got 0)"),
+         "greater than or equal to 0.000001 (got 0)"),
+        ("freelb", FREELB.replace("step_size: 0.1", "step_size: 1e30"), "settings.step_size: "),
         ("freelb", FREELB.replace("start_size: 0.6", "start_size: -1"), "settings.start_size: "),
         ("infobert", f"{INFOBERT}, keep_from: 0.9, keep_to: 0.5", "line 3: settings: keep_from 0.9 "
          "is not less than keep_to 0.5: no token would be kept"),
         ("infobert", f"{INFOBERT}, keep_from: 0.5", "needs the setting 'keep_to', e.g. 0.9"),
         ("infobert", f"{INFOBERT}, keep_from: 1.0, keep_to: 1.0", "settings.keep_from: "),
+        ("infobert", f"{INFOBERT}, keep_from: 0.5, keep_to: 0.9".replace("300", "300000000"),
+         "settings.critic_width: Input should be less than or equal to 10000"),
         ("ada", ADA.replace("null", "2000"), "settings: give either from_epoch or every"),
         ("ada", ADA.replace("from_epoch: 2", "from_epoch: null"), "give either from_epoch or ev"),
         ("ada", ADA.replace(", every: null", ""), "needs the setting 'every', e.g. null"),
@@ -72,12 +80,21 @@ def entry(folder: Path, kind: str, settings: str) -> Training:
         ("ada", ADA.replace("9", "0"), "settings.attacked_rows: expected a whole number of rows"),
         ("ada", ADA.replace("9", "all"), "settings.attacked_rows: expected a whole number of rows"),
         ("ada", ADA.replace("textfooler", "7"), 'settings.attack: 7 is read as a number; quote'),
+        ("ada", ADA.replace("textfooler", "''"), "settings.attack: unknown attack ''; valid: "),
+        ("ada", ADA.replace("textfooler", "../attacks/textfooler"),
+         "settings.attack: unknown attack '../attacks/textfooler'; did you mean textfooler?"),
+        ("my:own", "attack: [a, b]", "line 4: settings.attack: expected the name of an attack "
+         "(got ['a', 'b'])"),
+        ("my:own", "attack: true", "settings.attack: expected the name of an attack (got True)"),
         ("amda", AMDA.replace("smix", "mix"), "settings.mix: Input should be 'smix' or 'tmix'"),
         ("amda", AMDA.replace("0.5, 1", "0.5, 2"), "settings.layers.1: Input should be less than "
          "or equal to 1 (got 2)"),
+        ("amda", AMDA.replace("0.5, 1", "1, 0.5, 1.0"), "settings.layers: 1 is there more than "
+         "once; give each share once"),
         ("amda", AMDA.replace("[0.5, 1]", "0.5"), "settings.layers: expected a list"),
         ("amda", AMDA.replace("beta: 0.4", "beta: 0"), "settings.beta: "),
         ("high_temperature", "temperature: 0", "settings.temperature: "),
+        ("high_temperature", "temperature: 1e-320", "settings.temperature: "),
         ("high_temperature", "", "needs the setting 'temperature', e.g. 200"),
     ],
 )  # fmt: skip
@@ -111,9 +128,33 @@ def test_each_kind_has_an_entry_of_its_name_and_each_entry_its_source() -> None:
         assert older or "20" in about, f"{name}: give the authors and the year"
 
 
-def test_what_a_training_does_not_apply_to_is_neither_in_keys_nor_stored() -> None:
-    training = CATALOG.training("amda_tmix")
-    assert training.not_for and "not_for" not in training.model_dump()
+def with_not_for(folder: Path, axis: str, not_for: dict[str, str]) -> Catalog:
+    file = folder / f"{axis}s" / "mine.yaml"
+    file.parent.mkdir()
+    about = {"about": "mine", "kind": "my:own", "not_for": not_for}
+    file.write_text(yaml.safe_dump(about))
+    return Catalog((folder, PACKAGED))
+
+
+def test_what_a_training_does_not_apply_to_is_neither_in_keys_nor_stored(tmp_path: Path) -> None:
+    mine = with_not_for(tmp_path, "training", {"causal": "no"}).training("mine")
+    assert mine.not_for and "not_for" not in mine.model_dump()
+
+
+@pytest.mark.parametrize("axis", ["head", "training"])
+def test_a_reason_is_one_line_and_not_empty(axis: str, tmp_path: Path) -> None:
+    mine: Any = with_not_for(tmp_path, axis, {"causal": "reads\n  one way "}).entry(axis, "mine")
+    assert mine.not_for == {"causal": "reads one way"}
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BadInput, match=r"line 4: not_for.masked is empty; give the reason"):
+        with_not_for(tmp_path / "other", axis, {"masked": " \n"}).entry(axis, "mine")
+
+
+@pytest.mark.parametrize("axis", ["dataset", "model", "head", "training", "attack"])
+def test_a_name_with_a_slash_is_in_no_catalog(axis: str) -> None:
+    name = CATALOG.names(axis)[0]
+    with pytest.raises(BadInput, match=rf"unknown {axis} '\./{name}'"):
+        CATALOG.entry(axis, f"./{name}")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +194,7 @@ def test_a_plan_says_why_a_training_does_not_apply() -> None:
     assert all(reason.startswith("tmix mixes texts token by token") for reason in left_out.values())
 
 
-def test_an_excluded_training_need_not_know_the_protocol(tmp_path: Path) -> None:
+def test_a_training_without_a_fit_need_not_know_the_protocol(tmp_path: Path) -> None:
     written = yaml.safe_load((PACKAGED.parent / "defences.yaml").read_text())
     written["axes"] |= {"dataset": ["sst2"], "attack": ["textfooler"]}
     written["axes"] |= {"training": ["standard", "mine"]}
@@ -170,6 +211,13 @@ def test_an_excluded_training_need_not_know_the_protocol(tmp_path: Path) -> None
     file.write_text(yaml.safe_dump(written))
     plan = make_plan(load(str(file)), Assets("embedded"), Store("/nonexistent"))
     assert {p.reason for p in plan.cells if p.cell.fit.training == "mine"} == {"too dear"}
+    del written["exclude"]
+    mine["not_for"] = {"masked": "reads one way"}
+    (tmp_path / "catalog" / "trainings" / "mine.yaml").write_text(yaml.safe_dump(mine))
+    file.write_text(yaml.safe_dump(written))
+    _read.cache_clear()
+    plan = make_plan(load(str(file)), Assets("embedded"), Store("/nonexistent"))
+    assert {p.reason for p in plan.cells if p.cell.fit.training == "mine"} == {"reads one way"}
 
 
 def test_tmix_of_ones_own_is_not_for_causal_models_either(tmp_path: Path) -> None:
@@ -179,10 +227,6 @@ def test_tmix_of_ones_own_is_not_for_causal_models_either(tmp_path: Path) -> Non
 
 
 def test_a_user_says_what_a_training_is_not_for(tmp_path: Path) -> None:
-    file = tmp_path / "trainings" / "mine.yaml"
-    file.parent.mkdir()
-    about = {"about": "mine", "kind": "my:own", "not_for": {"masked": "reads one way"}}
-    file.write_text(yaml.safe_dump(about))
-    mine = Catalog((tmp_path, PACKAGED)).training("mine")
+    mine = with_not_for(tmp_path, "training", {"masked": "reads one way"}).training("mine")
     assert why_not(mine, CATALOG.head("mlp_ft"), None, CATALOG.model("gpt2")) == ""
     assert why_not(mine, CATALOG.head("mlp_ft"), None, CATALOG.model("roberta-base"))

@@ -264,8 +264,8 @@ class Tried(TypedDict, total=False):
     seconds: in all. error: why it does not work; gpu_lost: because the GPU cannot be used.
     training_kind, training_settings, step_texts, step_tokens: as in `Rehearsed`.
     not_deterministic: an operation without such an algorithm. memory: bytes of the GPU that were
-    used, of memory_there. example_seconds, words, queries, victim_seconds: of one example, which
-    ended by a timeout or not.
+    used, of memory_there. own_attack: of a fit's training, by its name. example_seconds, words,
+    queries, victim_seconds: of one example, which ended by a timeout or not.
     """
 
     what: Required[str]  # store, fit or attack
@@ -285,6 +285,7 @@ class Tried(TypedDict, total=False):
     not_deterministic: str
     memory: int
     memory_there: int
+    own_attack: "dict[str, RehearsedAttack]"
     example_seconds: float
     words: int
     queries: int

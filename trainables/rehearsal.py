@@ -7,7 +7,7 @@ attack log. Needs no Ray.
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from typing import Any
@@ -21,7 +21,7 @@ from trainables.data import Example
 from trainables.device import NoGPU, device_of, gpu_works
 from trainables.files import StoreError
 from trainables.ran_on import where_runs
-from trainables.records import Tried
+from trainables.records import RehearsedAttack, Tried
 from trainables.speed.imports import import_large
 from trainables.store import Store
 
@@ -116,10 +116,21 @@ def _steps(cell: Cell, device: str, assets: Assets) -> dict[str, Any]:
         made = _attacked(fit, head, train[:ATTACKED], fit.attack, SECONDS_PER_EXAMPLE, assets)
         if "error" in made:
             return made
+        if not made["timeout"]:
+            tried["own_attack"] = {fit.attack.name: figures_of(made)}
     if device == "cuda":
         tried["memory"] = torch.cuda.max_memory_reserved()
         tried["memory_there"] = torch.cuda.mem_get_info()[1]
     return tried
+
+
+def figures_of(attacked: Mapping[str, Any]) -> RehearsedAttack:
+    """What is kept of an attack that was tried."""
+    return {
+        "seconds": attacked["example_seconds"],
+        "words": attacked["words"],
+        "queries": attacked["queries"],
+    }
 
 
 def _seconds_of_steps(head: Any, fit: Fit, batches: Sequence[list[Example]]) -> tuple[float, str]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 from search_spaces.catalog import Dataset, LanguageModel
@@ -140,15 +139,8 @@ def check_attack_resources(space: Space, assets: Assets, planning: bool) -> list
 
 def attack_resources(space: Space) -> set[str]:
     """Of the attacks on a space's cells, and of those within its fits."""
-    found = {settings.attack.resources for settings in space.all_settings()}
-    axes = space.axes
-    for training in space.used("training") if space.overrides else ():
-        attack = space.catalog.training(training).settings.get("attack")
-        for dataset, model, head in product(axes.dataset, axes.model, axes.head):
-            place = {"dataset": dataset, "model": model, "head": head, "training": training}
-            if isinstance(attack, str) and not space.excluded(place):
-                found.add(space.settings_at(**place, attack=attack).attack.resources)
-    return found
+    on_cells = {settings.attack.resources for settings in space.all_settings()}
+    return on_cells | {each.settings.resources for each in space.attacks_in_fits()}
 
 
 def _from_hub(repository: str, revision: str) -> dict[str, str]:

@@ -159,7 +159,7 @@ def _running(snapshot: Snapshot, width: int, at_most: int) -> Table:
     for justify in ("left", "right", "left", "left"):
         table.add_column(no_wrap=True, justify=justify)
     for cell, count in zip(shown, counts, strict=True):
-        drawn = ProgressBar(total=max(cell.total, 1), completed=cell.finished, width=bar)
+        drawn = ProgressBar(total=1, completed=cell.share, width=bar)
         phase = f"{cell.phase:<{len('starting')}}"
         table.add_row(phase, count, drawn, shortened(cell.key, left))
     if len(shown) < snapshot.running:

@@ -31,12 +31,16 @@ ATTACK_NAMES: tuple[Axis, ...] = ("attack", "model", "dataset", "head", "trainin
 
 @dataclass(frozen=True)
 class RunningCell:
-    """phase: starting, fit or attack; `finished` of `total` training or attacked examples."""
+    """phase: starting, fit or attack; `finished` of `total` training or attacked examples.
+
+    share: that is finished. Where a training adds rows the total grows, and the share stays.
+    """
 
     key: str
     phase: str
     finished: int
     total: int
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Progress:
         self.done = self.failed = self.fits_done = self.attacked = 0
         self.began, self.began_at = clock(), _now()
         self._running: dict[str, TrialReport] = {}
+        self._shares: dict[str, float] = {}  # of each cell's fit that is being made
         # The last record of each part of divided attacks, including parts that have ended.
         self._parts: dict[str, dict[int, TrialReport]] = {}
         self._not_failed: dict[str, set[str]] = {}  # cells of each fit
@@ -140,6 +145,7 @@ class Progress:
                         "starting" if record["phase"] == "begun" else record["phase"],
                         record.get("finished", 0),
                         record.get("total", 0),
+                        self._share(key, record),
                     )
                     for key, record in list(self._running.items())[:LISTED]
                 ],
@@ -168,13 +174,15 @@ class Progress:
         phase, fit, attack = record["phase"], ("fit", cell.fit.key), ("attack", cell.key)
         estimator = self._estimator
         self._running[cell.key] = record
+        if phase != "fit":
+            self._shares.pop(cell.key, None)
         if phase == "begun":
             estimator.begin(fit if fit in estimator.open else attack, now)
         if phase == "fit":
             estimator.begin(fit, now)
-            unit = self._plain_fits(cell) / record["total"]
-            found = record["found"] * unit if "found" in record else None
-            estimator.report(fit, record["finished"] * unit, found)
+            units, share = self._plain_fits(cell), self._share(cell.key, record)
+            self._shares[cell.key] = share
+            estimator.report(fit, share * units, share * units if "found" in record else None)
         if record.get("fit_done"):
             self._fit_done(cell, record, before, now)
         if phase in ("attack", "done"):
@@ -210,6 +218,10 @@ class Progress:
         if phase in ("done", "failed", "died") or record.get("last"):
             estimator.put_back(attack, now)
             del self._running[cell.key]
+
+    def _share(self, key: str, record: TrialReport) -> float:
+        share = record.get("finished", 0) / max(record.get("total", 0), 1)
+        return max(self._shares.get(key, 0.0), share)
 
     def _take_part(self, cell: Cell, record: TrialReport, now: float) -> None:
         """The part's examples count; the cell is running as long as one of its parts is."""

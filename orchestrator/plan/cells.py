@@ -255,7 +255,7 @@ def _inner_attack(
             name, recipe=recipe, here=here.model_copy(update={"query_budget": None})
         )
     except BadInput as error:
-        if space.excluded_everywhere(place):
+        if space.excluded_everywhere(place) or space.catalog.why_no_fit(**place):
             return None
         raise BadInput(f"training {training!r}: {error}") from None
     attack = InnerAttack(

@@ -14,7 +14,7 @@ from orchestrator.plan import cost_model
 from orchestrator.plan.cost_model import CPU, TYPICAL_GPU, Search, is_known
 from orchestrator.plan.rates import Rates, attack_task, fit_task
 from orchestrator.plan.sizes import Network, Sizes, Texts
-from orchestrator.plan.training_cost import STANDARD, plain
+from orchestrator.plan.training_cost import STANDARD, assumed, plain
 from search_spaces.catalog import Training
 from search_spaces.cell import Cell, Fit
 from trainables.records import Rehearsed
@@ -43,12 +43,14 @@ class Costs:
     _known: dict[tuple[str, str, Phase], Cost] = field(default_factory=dict)
     _times_plain: dict[str, float] = field(default_factory=dict)
     _unlike: set[str] = field(default_factory=set)
+    _of_trainings: set[str] = field(default_factory=set)
 
     @property
     def assumed(self) -> list[str]:
-        """A line on each size, and on each GPU's speed, that was assumed so far."""
+        """A line on each size, GPU's speed and training that was assumed so far."""
         as_fast = f"is taken to be as fast as an {TYPICAL_GPU}: the model of cost does not know it"
-        return [*self.sizes.assumed, *(f"GPU {name} {as_fast}" for name in sorted(self._unlike))]
+        gpus = (f"GPU {name} {as_fast}" for name in sorted(self._unlike))
+        return [*self.sizes.assumed, *gpus, *sorted(self._of_trainings)]
 
     @cached_property
     def rates(self) -> Rates:
@@ -106,12 +108,19 @@ class Costs:
             self._times_plain[fit.key] = seconds / of_plain
         return self._times_plain[fit.key]
 
+    def measured_times_plain(self, cell: Cell) -> float | None:
+        """The same as measured; None where either is not."""
+        device = self.device(cell, "fit")
+        both = [self.rates.fit_seconds(fit, device) for fit in (cell.fit, plain(cell.fit))]
+        return None if both[0] is None or not both[1] else both[0] / both[1]
+
     def _of_fit(self, cell: Cell, device: str) -> Cost:
         fit = cell.fit
         seconds = self.rates.fit_seconds(fit, device)
         if seconds is not None:
             return Cost(seconds, "measured")
         network, texts = self._sizes(fit)
+        self._of_trainings |= {assumed(fit)} - {""}
 
         def was_off(record: Rehearsed) -> float:
             made = fit.model_copy(update={"training_entry": _training_of(record)})

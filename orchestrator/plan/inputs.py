@@ -4,6 +4,7 @@
 problem is one line. Needs neither torch nor transformers.
 """
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from search_spaces.catalog import Dataset, Head, LanguageModel, Prompts, Trainin
 from search_spaces.cell import Cell, Fit
 from search_spaces.errors import BadInput
 from search_spaces.space import FitSettings
-from search_spaces.trainings import rounds_of
+from search_spaces.trainings import Ada, rounds_of, rows_attacked
 from trainables.assets import Assets, NotDownloaded, model_files
 from trainables.data import Survey, common_rows, survey, training_rows
 from trainables.heads import KINDS as HEADS
@@ -25,6 +26,7 @@ from trainables.models.weights import check_lm_head, check_weights
 from trainables.schedule import check_schedule
 
 MANY_REPEATED = 0.01  # share of test rows that are training rows too, from which a sweep reports it
+MANIFOLD = 2  # as many rows in an epoch as there are clean ones, from which it is noted
 READS_CLS = ("mlp_ft", "project_cls", "cls_prompt")
 
 
@@ -232,19 +234,15 @@ class Inputs:
                 f"{epochs} epochs are {before_last} examples before the last batch; give a "
                 "training with a smaller one"
             )
-        asked = rounds.attacked_rows
-        attacked = min(round(asked * rows) if asked < 1 else asked, rows)
+        attacked = rows_attacked(fit.training_entry.settings, rows)
         if rounds.every is not None and attacked >= rounds.every:
             raise BadInput(
                 f"{beginning}: {attacked} rows are attacked after every {rounds.every} training "
                 "examples; if all attacks succeed there are always more to train on, and the epoch "
                 "does not end; give fewer attacked_rows, or a larger every"
             )
-        if asked > rows:
-            self.notes.append(
-                f"{beginning}: attacked_rows is {asked}, and all {rows} training "
-                "rows are attacked in a round"
-            )
+        notes = _notes_on_rounds(rounds, rows, attacked, fit.settings)
+        self.notes += [f"{beginning}: {note}" for note in notes]
 
     def _check_model(self, fit: Asked) -> None:
         folder = ModelFolder(fit.model, self.assets.model_folder(fit.model, fit.language_model))
@@ -272,6 +270,30 @@ class Inputs:
             )
         except BadInput as error:
             raise BadInput(f"data set {fit.dataset!r}, {error}") from None
+
+
+def _notes_on_rounds(rounds: Ada, rows: int, attacked: int, settings: FitSettings) -> Iterator[str]:
+    """rows: that are trained on. attacked: of them, in a round."""
+    if rounds.attacked_rows > rows:
+        yield (
+            f"attacked_rows is {rounds.attacked_rows}, and all {rows} training rows are attacked "
+            "in a round"
+        )
+    first = rounds.every or (rounds.from_epoch or 1) * rows - rows
+    # The first evaluation is the best so far; `patience` more may not be better.
+    earliest = settings.evaluate_every * (1 + settings.patience)
+    if first >= earliest:
+        yield (
+            f"its first round comes after {first} training examples, and with fit.evaluate_every "
+            f"{settings.evaluate_every} and fit.patience {settings.patience} training may stop "
+            f"after {earliest}, without a round"
+        )
+    if rounds.every is not None and rounds.every < MANIFOLD / (MANIFOLD - 1) * attacked:
+        most = math.ceil(rows * rounds.every / (rounds.every - attacked))
+        yield (
+            f"{attacked} rows are attacked after every {rounds.every} training examples: if all "
+            f"attacks succeed, the first epoch has {most} rows, not {rows}"
+        )
 
 
 def repeated_rows(name: str, data: Dataset, assets: Assets) -> str:

@@ -1,7 +1,8 @@
 """What a kind of training makes of a fit: passes of its steps, rows it sees, rows it attacks.
 
 A plain step is 1: a third each for the pass forward, the gradients of activations and those of
-weights. A user's own kind counts as plain. Knows nothing of devices.
+weights. A user's own kind counts as plain, and what it attacks as nothing. Knows nothing of
+devices.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import Any
 from orchestrator.plan.sizes import Network
 from search_spaces.catalog import Training
 from search_spaces.cell import Fit
+from search_spaces.trainings import SETTINGS, rows_attacked
 
 TO_PERTURBATION = 2 / 3  # forward and back to the embeddings, without gradients of weights
 BACK_AGAIN = 1 / 3  # over a graph that is kept
@@ -61,6 +63,14 @@ PASSES: dict[str, Callable[[Mapping[str, Any], Network, int], float]] = {
 }
 
 
+def assumed(fit: Fit) -> str:
+    """What is taken for granted of a fit by a user's own kind; empty for one of ours."""
+    if fit.training_entry.kind in SETTINGS:
+        return ""
+    attacks = ", and its attacks on rows are left out" if fit.attack is not None else ""
+    return f"training {fit.training} is taken to cost what plain fine-tuning does{attacks}"
+
+
 @dataclass(frozen=True)
 class Course:
     """Of a fit: training examples seen, clean and added ones; rows attacked, in all rounds."""
@@ -74,10 +84,10 @@ def course(fit: Fit, rows: int, most: float) -> Course:
     epochs, settings = fit.settings.max_epochs, fit.training_entry.settings
     if fit.attack is None or fit.training_entry.kind not in ATTACKING:
         return Course(min(epochs * rows, most))
-    asked, keep = settings["attacked_rows"], settings["keep_rows"]
+    keep = settings["keep_rows"]
     from_epoch, every = settings["from_epoch"], settings["every"]
     every = every and max(every, fit.settings.batch_size)
-    a_round = min(max(round(asked * rows), 1) if asked < 1 else asked, rows)
+    a_round = rows_attacked(settings, rows)
     new = SUCCEED * a_round
     seen = added = attacked = 0.0
     rounds = 0

@@ -23,7 +23,7 @@ from search_spaces.errors import BadInput
 from trainables.assets import Assets
 from trainables.device import prepare
 from trainables.records import Rehearsed, Tried
-from trainables.rehearsal import rehearse
+from trainables.rehearsal import figures_of, rehearse
 from trainables.store import Store
 
 LOOK_EVERY = 0.5  # seconds
@@ -242,22 +242,20 @@ def _range(values: list[float]) -> str:
 
 def _figures(tried: list[Tried]) -> list[Rehearsed]:
     """What plans are corrected by. An attack belongs to the steps of the same head and data set, by
-    one of the trainings."""
+    one of the trainings, and a training's own attack to its steps."""
     figures: dict[tuple[str, ...], Rehearsed] = {}
     steps: list[Rehearsed] = []
     kept = Rehearsed.__annotations__.keys() - {"attacks"}
     for each in tried:
         if each["what"] == "fit" and "error" not in each:
             steps.append(cast(Rehearsed, {name: each.get(name) for name in kept}))
+            if own := each.get("own_attack"):
+                steps[-1]["attacks"] = dict(own)
             figures.setdefault(_place(each), steps[-1])
     for each in tried:
         counts = each["what"] == "attack" and not ("error" in each or each.get("timeout"))
         if counts and _place(each) in figures:
-            figures[_place(each)].setdefault("attacks", {})[each["attack"]] = {
-                "seconds": each["example_seconds"],
-                "words": each["words"],
-                "queries": each["queries"],
-            }
+            figures[_place(each)].setdefault("attacks", {})[each["attack"]] = figures_of(each)
     return steps
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.follow.eta import seconds_in_words
 from orchestrator.plan.cost_model import UNCERTAINTY, gpu_kind
-from orchestrator.plan.costs import Phase
+from orchestrator.plan.costs import Costs, Phase
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.training_cost import STANDARD
 from orchestrator.run.slots import room_in, shape
@@ -35,11 +35,12 @@ class OnNodes:
 @dataclass
 class OfTraining:
     """Fits by a training: how many, their seconds, and how many times what they would take by
-    standard training, by the model of cost."""
+    standard training: `measured` where all of both are, else by the model of cost."""
 
     fits: int
     seconds: float
     times_standard: float
+    measured: bool
 
 
 @dataclass
@@ -92,29 +93,43 @@ def in_words(costs: CostsLeft) -> Iterator[str]:
         yield from ("", *_table(costs), "")
     else:
         yield "  " + ", ".join(f"{n} {seconds_in_words(s)}" for n, s in costs.seconds.items())
-    if costs.trainings:
-        yield f"  fits by training: {'; '.join(map(_of_training, costs.trainings.items()))}"
+    yield from _table_of_trainings(costs.trainings)
     yield from _what_it_is_based_on(costs)
     yield from costs.assumed
     if costs.nodes:
         yield f"prices of nodes an hour: {costs.prices}, or as --price gives them"
 
 
-def _of_training(named: tuple[str, OfTraining]) -> str:
-    name, of = named
-    times = f", {of.times_standard:.2g} × standard" if name != STANDARD.kind else ""
-    return f"{name} {seconds_in_words(of.seconds)}{times}"
+def _table_of_trainings(trainings: Mapping[str, OfTraining]) -> Iterator[str]:
+    if trainings:
+        yield "  fits by training, the dearest first:"
+    longest = max(map(len, trainings), default=0)
+    for name, of in trainings.items():
+        line = f"    {name:<{longest}}  {of.fits} fit{'s' * (of.fits != 1)}"
+        line += f", {seconds_in_words(of.seconds)}"
+        if name != STANDARD.kind:
+            line += f", {of.times_standard:.2g} × standard"
+            line += ", as measured" if of.measured else ", by the model of cost"
+        yield line
 
 
 def _by_training(plan: Plan) -> dict[str, OfTraining]:
-    """Of the fits to be made; empty where a space has one training."""
-    trainings = plan.space.used("training")
-    fits: dict[str, list[tuple[float, float]]] = {name: [] for name in trainings}
-    for cell in plan.fits_todo.values() if len(trainings) > 1 else ():
-        seconds = plan.costs.of(cell, "fit").seconds
-        fits[cell.fit.training].append((seconds, seconds / plan.costs.times_plain(cell)))
-    totals = {name: (len(of), *map(sum, zip(*of, strict=True))) for name, of in fits.items() if of}
-    return {name: OfTraining(n, total, total / plain) for name, (n, total, plain) in totals.items()}
+    """Of the fits to be made, the dearest first; empty where a space has one training."""
+    fits: dict[str, list[Cell]] = defaultdict(list)
+    for cell in plan.fits_todo.values() if len(plan.space.used("training")) > 1 else ():
+        fits[cell.fit.training].append(cell)
+    found = {name: _of_training(plan.costs, cells) for name, cells in fits.items()}
+    return dict(sorted(found.items(), key=lambda named: -named[1].seconds))
+
+
+def _of_training(costs: Costs, cells: list[Cell]) -> OfTraining:
+    """cells: one of each fit."""
+    seconds = [costs.of(cell, "fit").seconds for cell in cells]
+    ratios = [ratio for cell in cells if (ratio := costs.measured_times_plain(cell))]
+    measured = len(ratios) == len(cells)
+    times = ratios if measured else list(map(costs.times_plain, cells))
+    standard = sum(each / ratio for each, ratio in zip(seconds, times, strict=True))
+    return OfTraining(len(cells), sum(seconds), sum(seconds) / standard, measured)
 
 
 def _work(plan: Plan) -> Iterator[tuple[str, Cell, Phase]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from search_spaces.trainings import rows_attacked
 from trainables.batches import Moment
 from trainables.data import Example
 from trainables.heads.base import Batch, Head
@@ -36,7 +37,5 @@ class Ada(Training):
     def new_rows(
         self, moment: Moment, head: Head, rows: Sequence[Example], attack: Attacker
     ) -> Iterator[Example | None]:
-        asked = self.settings["attacked_rows"]
-        count = round(asked * len(rows)) if asked < 1 else asked
-        drawn = random.sample(rows, min(max(count, 1), len(rows)))
+        drawn = random.sample(rows, rows_attacked(self.settings, len(rows)))
         yield from attack(head, drawn, moment.round)
