@@ -590,6 +590,8 @@ def test_a_control_is_found_out_and_is_not_in_the_number_of_defences() -> None:
     robust = {**three(8, 2, 2, mvp=5), ("mlp_ft", CONTROL): 20}
     gone = {**three(8, 2, 2, mvp=5), ("mlp_ft", CONTROL): 2}
     found = by_scores(robust, gone, attacks=("textfooler",))
+    tables = {table.name: table for table in scores_tables(found)}
+    assert row_of(tables["scores"], f"mlp_ft + {CONTROL} (control)")
     control = survival_of(found, f"mlp_ft + {CONTROL} (control)")
     assert control["survives"] == "no: not under textattack"
     largest = survival_of(found, f"mlp_ft + {ONE}")["largest p, adjusted"]

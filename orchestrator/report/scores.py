@@ -22,7 +22,6 @@ from orchestrator.report.results import (
     Place,
     Results,
     fits,
-    name_of,
 )
 from orchestrator.report.statistics import Decision, Values, decide, estimate
 from orchestrator.report.tables import Entry, Figure, Table, count, p_value
@@ -44,7 +43,7 @@ def calibration(results: Results) -> Table | None:
         middle = float(np.median(temperatures)) if temperatures else None
         rows.append(
             [
-                name_of(method),
+                results.label_of(method),
                 Figure(mean(each["error"] for each in found)),
                 Figure(mean(each["confidence"] for each in found)),
                 Figure(mean(each["saturated"] for each in found)),
@@ -82,7 +81,7 @@ def scores_tables(results: Results) -> list[Table]:
             level(estimate(levels(side, method, places)), True, seen=seen)
             for side in sides.values()
         ]
-        rows.append([name_of(method), *row, count(len(places))])
+        rows.append([results.label_of(method), *row, count(len(places))])
     about = (
         "What a search follows: probability, margin and temperature do not saturate, textattack is "
         "the library's own score. With two classes the first three order all texts alike."
