@@ -32,7 +32,7 @@ from trainables.store import Store
 from trainables.training import adversarial
 from trainables.training.ada import Ada
 from trainables.training.freelb import FreeLB
-from trainables.training.infobert import InfoBert
+from trainables.training.infobert import InfoBERT
 
 ASSETS = Assets("embedded")
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
@@ -310,13 +310,13 @@ def test_each_of_a_steps_losses_must_be_a_number(
 def test_a_trainings_own_parameters_are_trained_and_not_stored(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build, kept = InfoBert.build, list[tuple[InfoBert, list[Tensor]]]()
+    build, kept = InfoBERT.build, list[tuple[InfoBERT, list[Tensor]]]()
 
-    def seen(self: InfoBert, head: Head) -> None:
+    def seen(self: InfoBERT, head: Head) -> None:
         build(self, head)
         kept.append((self, [weight.detach().clone() for weight in self.parameters()]))
 
-    monkeypatch.setattr(InfoBert, "build", seen)
+    monkeypatch.setattr(InfoBERT, "build", seen)
     *_, fitted = fine_tune(fit_of("axes.training=[infobert]"), tiny(tiny_bert), splits())
     assert isinstance(fitted, Fitted)
     ((training, before),) = kept

@@ -17,7 +17,7 @@ from search_spaces.catalog import Catalog
 from trainables.heads.base import Batch, Head
 from trainables.heads.hidden import read_states, watched
 from trainables.training.freelb import Dropout
-from trainables.training.infobert import InfoBert
+from trainables.training.infobert import InfoBERT
 from trainables.training.information import Critic, anchored, lower_bound, upper_bound
 from trainables.training.perturbation import perturbed
 
@@ -35,7 +35,7 @@ def head(request: pytest.FixtureRequest, model: tuple[str, Path]) -> Head:
     return head_of(request.param, *model).eval()
 
 
-class SeenInfoBert(InfoBert):
+class SeenInfoBERT(InfoBERT):
     """Keeps the perturbations and features of its passes."""
 
     def __init__(self, head: Head, **changed: Any) -> None:
@@ -60,7 +60,7 @@ def test_without_its_terms_it_is_freelb_gradient_for_gradient(head: Head) -> Non
     torch.manual_seed(2)
     losses = made(Seen(**path), head, batch, labels)
     freelb = grads(head)
-    training = SeenInfoBert(head, upper_weight=0.0, lower_weight=0.0)
+    training = SeenInfoBERT(head, upper_weight=0.0, lower_weight=0.0)
     torch.manual_seed(2)
     assert made(training, head, batch, labels) == losses
     equal(grads(head), freelb, 0.0)
@@ -71,7 +71,7 @@ def test_passes_share_their_dropout_and_draw_their_own_pairs(model: tuple[str, P
     batch, labels = encoded(head)
 
     def different(**changed: Any) -> int:
-        training = SeenInfoBert(head, step_size=0.0, start_size=0.0, **changed)
+        training = SeenInfoBERT(head, step_size=0.0, start_size=0.0, **changed)
         return len(set(made(training, head, batch, labels)))
 
     assert different(upper_weight=1.0, lower_weight=0.0, exact=True) == 1
@@ -104,7 +104,7 @@ def objective(
 @pytest.mark.parametrize("upper", [0.0, 0.1])
 def test_the_gradient_is_that_of_the_formula_written_out(head: Head, upper: float) -> None:
     batch, labels = encoded(head)
-    training = SeenInfoBert(head, upper_weight=upper, lower_weight=0.2, exact=True)
+    training = SeenInfoBERT(head, upper_weight=upper, lower_weight=0.2, exact=True)
     torch.manual_seed(4)
     losses = made(training, head, batch, labels)
     ours = {**grads(head), **grads(training)}
@@ -125,9 +125,9 @@ def test_longer_padding_changes_neither_losses_nor_gradients(head: Head) -> None
     batch, labels = encoded(head)
     longer = batch.take(range(len(labels)), batch.attention_mask.shape[1] + 5).to(head.device)
     changed = {"upper_weight": 0.3, "lower_weight": 0.0, "exact": True, "start_size": 0.0}
-    losses = made(SeenInfoBert(head, **changed), head, batch, labels)
+    losses = made(SeenInfoBERT(head, **changed), head, batch, labels)
     ours = grads(head)
-    again = made(SeenInfoBert(head, **changed), head, longer, labels)
+    again = made(SeenInfoBERT(head, **changed), head, longer, labels)
     assert again == pytest.approx(losses, abs=1e-5)
     equal(grads(head), ours, 1e-4)
 
@@ -136,7 +136,7 @@ def test_the_way_does_not_depend_on_the_lower_bound(head: Head) -> None:
     batch, labels = encoded(head)
     ways = []
     for weight in (0.0, 0.01, 5.0):
-        training = SeenInfoBert(head, lower_weight=weight, exact=True)
+        training = SeenInfoBERT(head, lower_weight=weight, exact=True)
         torch.manual_seed(3)
         made(training, head, batch, labels)
         ways.append(training.deltas)
@@ -248,7 +248,7 @@ def test_tokens_of_middling_influence_are_kept(
 
 def test_features_are_paired_with_what_the_head_reads_of_their_sequence(head: Head) -> None:
     batch, labels = encoded(head)
-    training = SeenInfoBert(head, start_size=0.0, steps=1, keep_from=0.0, keep_to=1.0)
+    training = SeenInfoBERT(head, start_size=0.0, steps=1, keep_from=0.0, keep_to=1.0)
     made(training, head, batch, labels)
     with watched(head) as seen, torch.no_grad():
         head.score(batch)

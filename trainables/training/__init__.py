@@ -16,7 +16,7 @@ KINDS = {
     "standard": "trainables.training.standard:standard_loss",
     "adversarial": "trainables.training.adversarial:adversarial_loss",
     "freelb": "trainables.training.freelb:FreeLB",
-    "infobert": "trainables.training.infobert:InfoBert",
+    "infobert": "trainables.training.infobert:InfoBERT",
     "ada": "trainables.training.ada:Ada",
     "amda": "trainables.training.amda:Amda",
     "high_temperature": "trainables.training.high_temperature:high_temperature_loss",

@@ -18,7 +18,7 @@ from trainables.training.information import Critic, anchored, lower_bound, upper
 from trainables.training.perturbation import perturbed
 
 
-class InfoBert(FreeLB):
+class InfoBERT(FreeLB):
     """settings: those of FreeLB; `upper_weight`, `lower_weight`; `exact` (of the upper bound);
     `keep_from`, `keep_to` (which ranks of tokens are features); `critic_width`.
 
