@@ -84,6 +84,18 @@ def s3() -> Iterator[S3]:
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """In a module's tests torch uses one thread, as the fits of the package's spaces do: their
+    number is part of a fit's key."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of 2 layers with random weights and a vocabulary of some 80 pieces."""

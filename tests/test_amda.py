@@ -35,6 +35,8 @@ from trainables.training.amda import Amda
 from trainables.training.base import training_of
 from trainables.training.mixup import SMIX, TMIX, Mix, drawn, mixed_logits, mixed_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SWAP = torch.tensor([1, 0, 3, 2])
 ASSETS = Assets("embedded")
 HEADS = [
@@ -43,14 +45,6 @@ HEADS = [
     for model in ("bert", "roberta", "gpt2")
     if model != "gpt2" or kind in ("mlp_ft", "mvp")
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=HEADS, ids="-".join)

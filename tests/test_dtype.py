@@ -103,7 +103,14 @@ def test_bf16_scores_are_near_and_not_rounded_to_it(kind: str, model: str) -> No
 def test_a_step_in_bf16_is_near_and_its_weights_are_float32(
     kind: str, model: str, kind_of_training: str
 ) -> None:
-    settings = {"norm": "l2", "epsilon": 0.1, "steps": 1, "step_size": None}
+    settings = {
+        "norm": "l2",
+        "epsilon": 0.1,
+        "steps": 1,
+        "step_size": None,
+        "start": "ball",
+        "inner_dropout": True,
+    }
     loss_of: Any = standard_loss if kind_of_training == "standard" else adversarial_loss
     batch = [Example(number, texts, number % 2) for number, texts in enumerate(TEXTS[4:12])]
     found = []

@@ -60,15 +60,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A number of threads is part of a fit's key."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(autouse=True)
 def a_snapshot_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit_module, "SNAPSHOT_EVERY", 0.0)
@@ -425,6 +416,8 @@ def test_a_fit_that_another_process_stored_meanwhile_is_that_ones(
 
 RUN = """
 import sys, trainables.fit, trainables.cell
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 trainables.fit.SNAPSHOT_EVERY = 0.0
 sys.exit(trainables.cell.main())
 """

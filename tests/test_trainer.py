@@ -5,7 +5,6 @@ begin from the same weights, without dropout; then only rounding may differ.
 """
 
 import random
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,8 @@ PROMPTS = Prompts(
     templates=["[SEP] the film is [MASK]", "a [MASK] plot : "],
     label_words=[["bad", "dull"], ["good", "great"]],
 )
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 # As the Trainer's constant schedule, AdamW and no more; each test changes some of it.
 PLAIN = {
     "schedule": "constant", "warmup": 0.0, "max_grad_norm": None, "decay_norms_and_biases": True,
@@ -70,14 +71,6 @@ def splits() -> Splits:
         Example(id, (" ".join(draw.choices(WORDS, k=3 + id % 5)),), id % 2) for id in range(40)
     ]
     return Splits(every[:20], every[20:30], every[30:])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -63,7 +63,7 @@ SPLIT_BEST = (
     "that one."
 )
 CONTROL = (
-    "Control: a training that only makes the attack's search harder. It is no defence, so it is "
+    "Control: a training that seems robust by the scale of its scores alone; no defence, so it is "
     "not among the best, and not in the number that rows are adjusted for."
 )
 

@@ -35,8 +35,8 @@ from orchestrator.report.tables import Entry, Figure, Table, count, p_value
 
 UNSEEN, MULTIPLE = "under attacks unseen by all", "training, × standard"
 CONTROL = (
-    "Control: a training that only makes the attack's search harder, to be found out by another "
-    "kind of attack score. It is no defence, and not in the number that p-values are adjusted for."
+    "Control: a training that seems robust by the scale of its scores alone, as another kind of "
+    "attack score shows. It is no defence, and not in the number that p-values are adjusted for."
 )
 
 

@@ -27,7 +27,7 @@ Place = tuple[str, str, str]  # data set, model, attack
 UNDER_ATTACK = "right_under_attack"
 CLEAN = "right_before"
 STANDARD = "standard"
-CONTROLS = frozenset({"high_temperature"})  # kinds that only seem to be robust, to be found out
+CONTROLS = frozenset({"high_temperature"})  # seem robust by the scale of their scores alone
 WORST = "right_under_all"  # of all attacks together, so not a column of a cell's Outcomes
 
 

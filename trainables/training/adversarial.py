@@ -6,7 +6,7 @@ et al. 2018, in embedding space as Miyato et al. 2017). The update uses the loss
 alone: gradients of the inner steps are not accumulated. Padding is never perturbed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_spaces.errors import BadInput
 from trainables.heads.base import Batch, Head
 from trainables.training.perturbation import (
     TINY,
@@ -32,15 +31,14 @@ def adversarial_loss(head: Head, batch: Batch, labels: Tensor, settings: dict[st
 
     settings: `norm` (l2, over a whole sequence, or linf), `epsilon` (radius), `steps` (K),
     `step_size` (α; null for 1.5 ε / K), `start` (`ball`, or `sphere` for random_on_sphere),
-    `inner_dropout` (whether steps of δ have dropout; that of the weights always has). Raises
-    BadInput for a norm or start that is none of these.
+    `inner_dropout` (whether steps of δ have dropout; that of the weights always has).
     """
     norm, epsilon, steps = settings["norm"], settings["epsilon"], settings["steps"]
     step_size = settings["step_size"] or 1.5 * epsilon / steps
-    delta = _start_of(settings)(head, batch, norm, epsilon)
+    delta = STARTS[settings["start"]](head, batch, norm, epsilon)
     for _ in range(steps):
         delta.requires_grad_(True)
-        with _dropout(head, settings.get("inner_dropout", True)), perturbed(head, delta):
+        with _dropout(head, settings["inner_dropout"]), perturbed(head, delta):
             loss = F.cross_entropy(head.score(batch), labels)
         (gradient,) = torch.autograd.grad(loss, delta)
         moved = delta.detach() + step_size * _unit(gradient, norm) * real(batch)
@@ -63,25 +61,13 @@ def random_on_sphere(head: Head, batch: Batch, norm: str, epsilon: float) -> Ten
     """A random δ [sequences, length, width] of length ε, zero on padding; as in the paper's code.
 
     Its direction is not uniform: a component is u (2u - 1) for u uniform in [0, 1), whose mean is
-    1/6. For linf it is as in the ball, uniform.
+    1/6. norm: l2; there is no sphere of linf.
     """
-    if norm == "linf":
-        return random_in_ball(head, batch, norm, epsilon)
     u = uniform(head, batch)
     return _unit(u * (2 * u - 1) * real(batch), norm) * epsilon
 
 
 STARTS = {"ball": random_in_ball, "sphere": random_on_sphere}
-
-
-def _start_of(settings: dict[str, Any]) -> Callable[[Head, Batch, str, float], Tensor]:
-    for name, known in {"norm": ("l2", "linf"), "start": tuple(STARTS)}.items():
-        if (given := settings.get(name, "ball")) not in known:
-            raise BadInput(
-                f"adversarial training: {name} is {given!r}; give {' or '.join(known)} in the "
-                "training's catalog file"
-            )
-    return STARTS[settings.get("start", "ball")]
 
 
 @contextmanager
