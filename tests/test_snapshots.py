@@ -38,6 +38,7 @@ from trainables.heads.base import Head, HeadSpec
 from trainables.ran_on import line_of, ran_on, short
 from trainables.store import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ASSETS = Assets("embedded")
 SMALL = [
     "fit.train_examples=20", "fit.max_length=24", "fit.batch_size=4", "fit.max_epochs=2",
@@ -416,8 +417,6 @@ def test_a_fit_that_another_process_stored_meanwhile_is_that_ones(
 
 RUN = """
 import sys, trainables.fit, trainables.cell
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 trainables.fit.SNAPSHOT_EVERY = 0.0
 sys.exit(trainables.cell.main())
 """

@@ -35,13 +35,12 @@ from trainables.heads.base import Head, HeadSpec
 from trainables.optimizer import norms_and_biases
 from trainables.store import Store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = ["the", "film", "movie", "was", "good", "bad", "great", "dull", "plot"]
 PROMPTS = Prompts(
     templates=["[SEP] the film is [MASK]", "a [MASK] plot : "],
     label_words=[["bad", "dull"], ["good", "great"]],
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 # As the Trainer's constant schedule, AdamW and no more; each test changes some of it.
 PLAIN = {
     "schedule": "constant", "warmup": 0.0, "max_grad_norm": None, "decay_norms_and_biases": True,
